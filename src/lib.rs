@@ -1,0 +1,23 @@
+//! Outrigger: a self-hosted control plane for Envoy sidecars that speaks AWS App Mesh's model.
+//!
+//! In reading order: [`model`] is what users declare, [`files`] reads it, [`store`] keeps it, [`discovery`] finds
+//! endpoints, [`translate`] turns both into Envoy's resources, [`snapshot`] holds those, [`reconcile`] joins the four,
+//! [`xds`] streams them to sidecars, [`clients`] knows who is connected, [`api`] tells operators, [`envoy`] finds and
+//! starts Envoy itself, [`app`] is `serve`, [`demo`] a whole mesh on one machine, [`cli`] the command line.
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod clients;
+pub mod config;
+pub mod demo;
+pub mod discovery;
+pub mod envoy;
+pub mod files;
+pub mod model;
+pub mod reconcile;
+pub mod snapshot;
+pub mod store;
+pub mod telemetry;
+pub mod translate;
+pub mod xds;

@@ -1,0 +1,18 @@
+//! App Mesh's model: the seven kinds, their names, and the plain data that the edges feed into translation.
+//!
+//! The types are the API's JSON ([`spec`]): what a client wrote is what it reads back, absent members included.
+//!
+//! **Invariant:** nothing here performs I/O, reads a clock or the environment, or logs.
+
+pub mod endpoint;
+mod names;
+mod registry;
+pub mod spec;
+mod view;
+
+pub use names::{
+    GatewayName, GatewayRouteName, MeshName, NodeName, NodeRef, NodeRefError, ResourceId,
+    ResourceKind, RouteName, RouterName, ServiceName,
+};
+pub use registry::{Mesh, Model, Resource, Spec};
+pub use view::{Capture, ClientKind, ViewKey};

@@ -1,0 +1,157 @@
+//! What a sidecar is sent: named resources, encoded once, each with a version that is a hash of its content.
+//!
+//! **Invariant:** equal content has equal bytes and an equal version, in every process: maps are encoded sorted
+//! ([`canonical`]), and nothing here depends on a clock, a counter or a memory address.
+
+pub mod canonical;
+pub mod descriptors;
+mod kind;
+mod resource;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+pub use kind::{Kind, PerKind};
+pub use resource::{Interner, Resource, Version};
+
+/// The name of a resource.
+pub type ResourceName = Arc<str>;
+
+/// All resources of one view, by kind and name. A clone shares everything.
+#[derive(Clone, Default, PartialEq)]
+pub struct Snapshot {
+    kinds: PerKind<Set>,
+}
+
+/// The resources of one kind.
+#[derive(Clone, Default)]
+struct Set {
+    resources: OrdMap<ResourceName, Arc<Resource>>,
+    /// Names that will have a resource soon (a load assignment whose addresses are being looked up).
+    withheld: OrdMap<ResourceName, ()>,
+    /// Wrapping sum of the resources' fingerprints, so that one change costs one addition.
+    version: u64,
+}
+
+impl PartialEq for Set {
+    fn eq(&self, other: &Self) -> bool {
+        self.version == other.version
+            && self.withheld == other.withheld
+            && self.resources.len() == other.resources.len()
+            && (self.resources.ptr_eq(&other.resources) || self.resources == other.resources)
+    }
+}
+
+impl Snapshot {
+    /// Puts a resource in, in place of one of its kind and name. It is no longer withheld.
+    pub fn insert(&mut self, resource: Arc<Resource>) {
+        let set = &mut self.kinds[resource.kind()];
+        set.withheld.remove(resource.name());
+        set.version = set.version.wrapping_add(resource.fingerprint());
+        if let Some(old) = set.resources.insert(Arc::clone(resource.name()), resource) {
+            set.version = set.version.wrapping_sub(old.fingerprint());
+        }
+    }
+
+    /// Takes a resource out, or ends its being withheld.
+    pub fn remove(&mut self, kind: Kind, name: &str) {
+        let set = &mut self.kinds[kind];
+        set.withheld.remove(name);
+        if let Some(old) = set.resources.remove(name) {
+            set.version = set.version.wrapping_sub(old.fingerprint());
+        }
+    }
+
+    /// Says that the resource exists but cannot be sent yet, so that nobody is told it does not exist.
+    pub fn withhold(&mut self, kind: Kind, name: ResourceName) {
+        self.remove(kind, &name);
+        self.kinds[kind].withheld.insert(name, ());
+    }
+
+    pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Resource>> {
+        self.kinds[kind].resources.get(name)
+    }
+
+    pub fn is_withheld(&self, kind: Kind, name: &str) -> bool {
+        self.kinds[kind].withheld.contains_key(name)
+    }
+
+    /// The names that are withheld, sorted.
+    pub fn withheld(&self, kind: Kind) -> impl Iterator<Item = &ResourceName> {
+        self.kinds[kind].withheld.keys()
+    }
+
+    /// The resources of a kind, sorted by name.
+    pub fn resources(&self, kind: Kind) -> impl Iterator<Item = &Arc<Resource>> {
+        self.kinds[kind].resources.values()
+    }
+
+    pub fn len(&self, kind: Kind) -> usize {
+        self.kinds[kind].resources.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        Kind::ALL
+            .iter()
+            .all(|kind| self.kinds[*kind].resources.is_empty())
+    }
+
+    /// One version for all resources of a kind: what SotW calls `version_info`.
+    pub fn version(&self, kind: Kind) -> Version {
+        Version::from_hash(self.kinds[kind].version)
+    }
+
+    /// Whether a kind's resources are the very same in both; costs nothing when they share memory.
+    pub fn same(&self, other: &Self, kind: Kind) -> bool {
+        self.kinds[kind] == other.kinds[kind]
+    }
+
+    /// The names of a kind that were added, changed, removed, or withheld or not, since `older`.
+    pub fn changed_since(&self, older: &Self, kind: Kind) -> BTreeSet<ResourceName> {
+        let (old, new) = (&older.kinds[kind], &self.kinds[kind]);
+        let mut changed = BTreeSet::new();
+        if old == new {
+            return changed;
+        }
+        for item in old.resources.diff(&new.resources) {
+            changed.insert(Arc::clone(name_of(&item)));
+        }
+        for item in old.withheld.diff(&new.withheld) {
+            changed.insert(Arc::clone(name_of(&item)));
+        }
+        changed
+    }
+}
+
+fn name_of<'a, V>(item: &imbl::ordmap::DiffItem<'a, 'a, ResourceName, V>) -> &'a ResourceName {
+    use imbl::ordmap::DiffItem;
+    match item {
+        DiffItem::Add(name, _)
+        | DiffItem::Remove(name, _)
+        | DiffItem::Update { new: (name, _), .. } => name,
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for kind in Kind::ALL {
+            for resource in self.resources(kind) {
+                map.entry(
+                    &format_args!("{kind}/{}", resource.name()),
+                    &resource.version(),
+                );
+            }
+            for name in self.withheld(kind) {
+                map.entry(&format_args!("{kind}/{name}"), &"withheld");
+            }
+        }
+        map.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;
