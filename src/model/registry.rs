@@ -161,7 +161,7 @@ impl Model {
             ResourceId::VirtualService(_, name) => drop(mesh.services.remove(name)),
             ResourceId::VirtualRouter(_, name) => drop(mesh.routers.remove(name)),
             ResourceId::Route(_, router, name) => {
-                drop(mesh.routes.remove(&(router.clone(), name.clone())))
+                drop(mesh.routes.remove(&(router.clone(), name.clone())));
             }
             ResourceId::VirtualGateway(_, name) => drop(mesh.gateways.remove(name)),
             ResourceId::GatewayRoute(_, gateway, name) => {

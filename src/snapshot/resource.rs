@@ -43,10 +43,7 @@ const VERSION_LEN: usize = 11;
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for place in (0..VERSION_LEN).rev() {
-            let digit = (self.0 >> (6 * place)) & 63;
-            let digit = VERSION_DIGITS
-                .iter()
-                .nth(usize::try_from(digit).unwrap_or(0));
+            let digit = VERSION_DIGITS.get((self.0 >> (6 * place)) as usize & 63);
             write!(f, "{}", char::from(*digit.unwrap_or(&b'-')))?;
         }
         Ok(())

@@ -1,3 +1,12 @@
 //! Every test that needs more than one module: a real server, a real client, a real Envoy.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and sets up what it needs as it likes"
+)]
+
 mod generated;
