@@ -1,0 +1,112 @@
+//! What both variants of a stream share: what a step yields, what happened in it, and how the stream stands.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::snapshot::{Kind, PerKind, ResourceName, Version};
+
+/// What one step of a stream yields.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// To be sent in this order.
+    pub responses: Vec<Response>,
+    /// What happened, for logs and metrics.
+    pub events: Vec<Event>,
+    /// When to step again even if nothing comes in: since the stream was opened, as all times here.
+    pub wake_at: Option<Duration>,
+}
+
+/// One encoded gRPC message, in pieces: a header of this stream's own, and entries shared with other streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// `None` for a type that is not served.
+    pub kind: Option<Kind>,
+    /// The message without gRPC's five-byte prefix.
+    pub pieces: Vec<Bytes>,
+}
+
+impl Response {
+    /// Bytes of the message.
+    pub fn len(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Something that happened on a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Sent {
+        kind: Kind,
+        resources: usize,
+        removed: usize,
+    },
+    Acked {
+        kind: Kind,
+        /// From the response to its ACK.
+        after: Duration,
+    },
+    Rejected {
+        kind: Kind,
+        nonce: String,
+        /// The client's own words.
+        message: String,
+        /// The resources that the message names, quarantined from now on; empty if it names none.
+        resources: Vec<ResourceName>,
+    },
+}
+
+/// How a stream stands, type by type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamStatus {
+    pub kinds: PerKind<KindStatus>,
+}
+
+/// How a stream stands with one type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KindStatus {
+    pub subscribed: bool,
+    /// Resources that the client was sent and still has, as far as it is known.
+    pub resources: usize,
+    /// The version of the newest response: of all resources of the kind.
+    pub sent: Option<Version>,
+    /// The version of the newest response that was acknowledged.
+    pub acked: Option<Version>,
+    /// When the oldest response without an ACK or NACK was sent.
+    pub pending_since: Option<Duration>,
+    pub rejections: Vec<Rejection>,
+}
+
+/// A resource that the client rejected and that is held at its last good version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// `None` if the client's message names no resource.
+    pub resource: Option<ResourceName>,
+    /// The rejected version.
+    pub version: Option<Version>,
+    /// The client's own words.
+    pub message: String,
+    pub since: Duration,
+}
+
+/// A request that the stream cannot go on after.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StreamError {
+    #[error(
+        "the request has no `type_url`, which ADS needs; set it to the type of the resources asked for"
+    )]
+    NoTypeUrl,
+    #[error(
+        "the request subscribes to {names} names of `{type_url}`, more than the {limit} that one stream may"
+    )]
+    TooManyNames {
+        type_url: String,
+        names: usize,
+        limit: usize,
+    },
+}
