@@ -1,1 +1,99 @@
-//! To be written.
+//! The mesh's one owner: what is declared now, at which revision.
+//!
+//! **Invariant:** a revision only grows, and only with a model that differs from the one before.
+//!
+//! Held in memory: mesh files are the only source, and they are on disk already.
+
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::model::Model;
+
+/// How many times the model has changed since the start; 0 before anything was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision(u64);
+
+/// The model at a revision.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    pub revision: Revision,
+    pub model: Model,
+    /// When the model became this one; `None` before anything was loaded.
+    pub changed_at: Option<Instant>,
+}
+
+/// Handle to the store; the files' task writes, others watch.
+#[derive(Debug)]
+pub struct Store {
+    current: watch::Sender<Stored>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            current: watch::Sender::new(Stored::default()),
+        }
+    }
+}
+
+impl Store {
+    /// Replaces everything that mesh files declare. `changed_at` is when the change was seen.
+    ///
+    /// Returns the new revision, or `None` if nothing differs.
+    pub fn replace_files(&self, model: Model, changed_at: Instant) -> Option<Revision> {
+        let mut revision = None;
+        self.current.send_if_modified(|stored| {
+            // The first load counts even when it is empty: from then on the model is known.
+            if stored.changed_at.is_some() && stored.model == model {
+                return false;
+            }
+            stored.revision = Revision(stored.revision.0 + 1);
+            stored.model = model;
+            stored.changed_at = Some(changed_at);
+            revision = Some(stored.revision);
+            true
+        });
+        revision
+    }
+
+    /// The model as it changes; a slow reader sees the newest and misses those between.
+    pub fn watch(&self) -> watch::Receiver<Stored> {
+        self.current.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::spec::MeshSpec;
+    use crate::model::{MeshName, Resource, ResourceId, Spec};
+
+    #[test]
+    fn the_same_content_again_is_no_new_revision() {
+        let store = Store::default();
+        let mesh = Resource {
+            id: ResourceId::Mesh(MeshName::new("m")),
+            spec: Spec::Mesh(MeshSpec::default().into()),
+        };
+        let model = Model::from_resources([mesh]);
+        let first = store.replace_files(model.clone(), Instant::now());
+        assert!(first.is_some());
+        assert_eq!(store.replace_files(model, Instant::now()), None);
+        let emptied = store.replace_files(Model::default(), Instant::now());
+        assert!(emptied > first);
+    }
+
+    #[test]
+    fn an_empty_first_load_counts() {
+        let store = Store::default();
+        let mut watch = store.watch();
+        assert!(
+            store
+                .replace_files(Model::default(), Instant::now())
+                .is_some()
+        );
+        assert!(watch.has_changed().unwrap());
+        assert!(watch.borrow_and_update().changed_at.is_some());
+    }
+}

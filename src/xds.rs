@@ -4,6 +4,7 @@
 //! shell around it reads and writes frames and keeps no protocol state of its own.
 
 pub mod message;
+pub mod node;
 mod stream;
 
 pub use stream::{Event, KindStatus, Rejection, Response, Step, StreamError, StreamStatus};

@@ -32,3 +32,18 @@ pub enum ClientKind {
     Envoy,
     Grpc,
 }
+
+/// Members of `node.metadata` that tell the control plane how a sidecar is set up: the bootstrap writes them, the xDS
+/// server reads them.
+pub mod metadata {
+    /// The object that holds the others.
+    pub const OUTRIGGER: &str = "outrigger";
+    /// [`EXPLICIT`] or [`REDIRECT`].
+    pub const CAPTURE: &str = "capture";
+    pub const EXPLICIT: &str = "explicit";
+    pub const REDIRECT: &str = "redirect";
+    /// The IP address that listeners bind.
+    pub const BIND: &str = "bind";
+    /// An object of listener port to the `address:port` of the application.
+    pub const APPLICATIONS: &str = "applications";
+}
