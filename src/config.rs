@@ -1,1 +1,303 @@
-//! To be written.
+//! Process settings: flag, then environment, then configuration file, then default; validated once.
+//!
+//! Nothing else reads the environment.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::{discovery, translate};
+
+/// What was typed, or written in the file: every setting may be left out.
+///
+/// The same members are flags, variables `OUTRIGGER_…` and members of the configuration file.
+#[derive(Clone, Debug, Default, Deserialize, clap::Args)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Layer {
+    /// Mesh file or folder to serve, watched for changes; may be repeated
+    #[arg(long, value_name = "PATH", env = "OUTRIGGER_MESH", value_delimiter = ',')]
+    #[serde(default)]
+    pub mesh: Vec<PathBuf>,
+    /// Address for sidecars: ADS, state of the world and delta [default: 127.0.0.1:18000]
+    #[arg(long, value_name = "ADDR", env = "OUTRIGGER_XDS_ADDR")]
+    pub xds_addr: Option<SocketAddr>,
+    /// Address for operators and API clients [default: 127.0.0.1:9080]
+    #[arg(long, value_name = "ADDR", env = "OUTRIGGER_API_ADDR")]
+    pub api_addr: Option<SocketAddr>,
+    /// Address for /healthz, /readyz and /metrics [default: 127.0.0.1:9081]
+    #[arg(long, value_name = "ADDR", env = "OUTRIGGER_ADMIN_ADDR")]
+    pub admin_addr: Option<SocketAddr>,
+    /// Serve xDS or the API beyond loopback although nobody has to authenticate
+    #[arg(long, env = "OUTRIGGER_INSECURE", num_args = 0..=1, default_missing_value = "true")]
+    pub insecure: Option<bool>,
+    /// DNS server that resolves the mesh's names, address:port; may be repeated [default: the system's]
+    #[arg(long, value_name = "ADDR", env = "OUTRIGGER_DNS_SERVER", value_delimiter = ',')]
+    #[serde(default)]
+    pub dns_server: Vec<SocketAddr>,
+    /// Shortest time between two look-ups of a name, whatever its TTL [default: 1s]
+    #[arg(long, value_name = "DURATION", env = "OUTRIGGER_DNS_MIN_TTL", value_parser = humantime::parse_duration)]
+    #[serde(default, deserialize_with = "duration")]
+    pub dns_min_ttl: Option<Duration>,
+    /// Longest time between two look-ups of a name, whatever its TTL [default: 30s]
+    #[arg(long, value_name = "DURATION", env = "OUTRIGGER_DNS_MAX_TTL", value_parser = humantime::parse_duration)]
+    #[serde(default, deserialize_with = "duration")]
+    pub dns_max_ttl: Option<Duration>,
+    /// How long a name keeps its last addresses after DNS says that it has none [default: 5m]
+    #[arg(long, value_name = "DURATION", env = "OUTRIGGER_DNS_NEGATIVE_GRACE", value_parser = humantime::parse_duration)]
+    #[serde(default, deserialize_with = "duration")]
+    pub dns_negative_grace: Option<Duration>,
+    /// Listener port of a virtual node with discovery and no listener; 0: such a node has none [default: 8080]
+    #[arg(long, value_name = "PORT", env = "OUTRIGGER_DEFAULT_LISTENER_PORT")]
+    pub default_listener_port: Option<u16>,
+    /// Whether a node without `backends` in an ALLOW_ALL mesh has every virtual service as backend [default: true]
+    #[arg(long, value_name = "BOOL", env = "OUTRIGGER_DEFAULT_BACKENDS")]
+    pub default_backends: Option<bool>,
+    /// Whether routes without a retry policy get App Mesh's default one [default: true]
+    #[arg(long, value_name = "BOOL", env = "OUTRIGGER_DEFAULT_RETRY_POLICY")]
+    pub default_retry_policy: Option<bool>,
+    /// Longest time that an ordered stop may take [default: 10s]
+    #[arg(long, value_name = "DURATION", env = "OUTRIGGER_SHUTDOWN_GRACE", value_parser = humantime::parse_duration)]
+    #[serde(default, deserialize_with = "duration")]
+    pub shutdown_grace: Option<Duration>,
+    /// What to log: a level, or `target=level` pairs [default: info]
+    #[arg(long, value_name = "FILTER", env = "OUTRIGGER_LOG")]
+    pub log: Option<String>,
+    /// How log lines look [default: text]
+    #[arg(long, env = "OUTRIGGER_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// The settings of `serve`, complete and checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub mesh: Vec<PathBuf>,
+    pub xds_addr: SocketAddr,
+    pub api_addr: SocketAddr,
+    pub admin_addr: SocketAddr,
+    pub dns: discovery::Settings,
+    pub translation: translate::Options,
+    pub shutdown_grace: Duration,
+    pub log: String,
+    pub log_format: LogFormat,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("cannot read configuration file `{}`; name one that exists with --config", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("configuration file `{}` is not valid", path.display())]
+    Invalid { path: PathBuf, source: Box<serde_saphyr::Error> },
+    #[error("there is no mesh to serve; name a file or folder with --mesh")]
+    NoMesh,
+    #[error(
+        "{flag} {addr} is reachable from other hosts and nobody has to authenticate there; \
+         bind a loopback address, or pass --insecure if that is meant"
+    )]
+    Open { flag: &'static str, addr: SocketAddr },
+    #[error("--dns-min-ttl {min:?} is above --dns-max-ttl {max:?}; lower the one or raise the other")]
+    TtlRange { min: Duration, max: Duration },
+}
+
+impl Layer {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when it cannot be read, or is not a map of known settings.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        serde_saphyr::from_str(&text)
+            .map_err(|source| ConfigError::Invalid { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// This layer, with what it leaves out taken from the one below.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        let list = |own: Vec<_>, below| if own.is_empty() { below } else { own };
+        Self {
+            mesh: if self.mesh.is_empty() { below.mesh } else { self.mesh },
+            xds_addr: self.xds_addr.or(below.xds_addr),
+            api_addr: self.api_addr.or(below.api_addr),
+            admin_addr: self.admin_addr.or(below.admin_addr),
+            insecure: self.insecure.or(below.insecure),
+            dns_server: list(self.dns_server, below.dns_server),
+            dns_min_ttl: self.dns_min_ttl.or(below.dns_min_ttl),
+            dns_max_ttl: self.dns_max_ttl.or(below.dns_max_ttl),
+            dns_negative_grace: self.dns_negative_grace.or(below.dns_negative_grace),
+            default_listener_port: self.default_listener_port.or(below.default_listener_port),
+            default_backends: self.default_backends.or(below.default_backends),
+            default_retry_policy: self.default_retry_policy.or(below.default_retry_policy),
+            shutdown_grace: self.shutdown_grace.or(below.shutdown_grace),
+            log: self.log.or(below.log),
+            log_format: self.log_format.or(below.log_format),
+        }
+    }
+
+    /// Fills in the defaults and checks the whole.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for settings that do not go together, or that would open the mesh to strangers.
+    pub fn into_settings(self) -> Result<Settings, ConfigError> {
+        let defaults = Settings::default();
+        let insecure = self.insecure.unwrap_or(false);
+        let mut dns = discovery::Settings { servers: self.dns_server, ..defaults.dns };
+        dns.min_ttl = self.dns_min_ttl.unwrap_or(dns.min_ttl);
+        dns.max_ttl = self.dns_max_ttl.unwrap_or(dns.max_ttl);
+        dns.negative_grace = self.dns_negative_grace.unwrap_or(dns.negative_grace);
+        let mut translation = defaults.translation;
+        if let Some(port) = self.default_listener_port {
+            translation.default_listener_port = (port != 0).then_some(port);
+        }
+        translation.default_backends = self.default_backends.unwrap_or(translation.default_backends);
+        translation.default_retry_policy =
+            self.default_retry_policy.unwrap_or(translation.default_retry_policy);
+        let settings = Settings {
+            mesh: self.mesh,
+            xds_addr: self.xds_addr.unwrap_or(defaults.xds_addr),
+            api_addr: self.api_addr.unwrap_or(defaults.api_addr),
+            admin_addr: self.admin_addr.unwrap_or(defaults.admin_addr),
+            dns,
+            translation,
+            shutdown_grace: self.shutdown_grace.unwrap_or(defaults.shutdown_grace),
+            log: self.log.unwrap_or(defaults.log),
+            log_format: self.log_format.unwrap_or(defaults.log_format),
+        };
+        settings.check(insecure)?;
+        Ok(settings)
+    }
+}
+
+impl Settings {
+    fn check(&self, insecure: bool) -> Result<(), ConfigError> {
+        if self.mesh.is_empty() {
+            return Err(ConfigError::NoMesh);
+        }
+        for (flag, addr) in [("--xds-addr", self.xds_addr), ("--api-addr", self.api_addr)] {
+            if !addr.ip().is_loopback() && !insecure {
+                return Err(ConfigError::Open { flag, addr });
+            }
+        }
+        if self.dns.min_ttl > self.dns.max_ttl {
+            return Err(ConfigError::TtlRange { min: self.dns.min_ttl, max: self.dns.max_ttl });
+        }
+        Ok(())
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self {
+            mesh: Vec::new(),
+            xds_addr: loopback(18000),
+            api_addr: loopback(9080),
+            admin_addr: loopback(9081),
+            dns: discovery::Settings::default(),
+            translation: translate::Options::default(),
+            shutdown_grace: Duration::from_secs(10),
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+/// Where programs and their caches lie, and which Envoy is meant: the environment beyond `OUTRIGGER_…` flags.
+#[derive(Clone, Debug)]
+pub struct EnvoyEnvironment {
+    /// `OUTRIGGER_ENVOY`: a binary to use as it is.
+    pub binary: Option<PathBuf>,
+    /// Where a fetched Envoy is kept: `outrigger` in the user's cache folder.
+    pub cache: PathBuf,
+}
+
+impl EnvoyEnvironment {
+    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    pub fn read() -> Self {
+        let folder = |name| std::env::var(name).ok().filter(|path| !path.is_empty()).map(PathBuf::from);
+        let cache = folder("XDG_CACHE_HOME")
+            .or_else(|| folder("HOME").map(|home| home.join(".cache")))
+            .unwrap_or_else(std::env::temp_dir);
+        Self { binary: folder("OUTRIGGER_ENVOY"), cache: cache.join("outrigger") }
+    }
+}
+
+fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(yaml: &str) -> Layer {
+        serde_saphyr::from_str(yaml).unwrap()
+    }
+
+    #[test]
+    fn an_upper_layer_wins_member_by_member() {
+        let flags = layer("xds-addr: 127.0.0.1:1\ndns-min-ttl: 2s\n");
+        let file = layer("mesh: [a]\nxds-addr: 127.0.0.1:2\napi-addr: 127.0.0.1:3\nlog-format: json\n");
+        let settings = flags.over(file).into_settings().unwrap();
+        assert_eq!(settings.mesh, [PathBuf::from("a")]);
+        assert_eq!(settings.xds_addr.port(), 1);
+        assert_eq!(settings.api_addr.port(), 3);
+        assert_eq!(settings.admin_addr, Settings::default().admin_addr);
+        assert_eq!(settings.dns.min_ttl, Duration::from_secs(2));
+        assert_eq!(settings.log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn a_deviation_can_be_switched_off() {
+        let settings = layer("mesh: [a]\ndefault-listener-port: 0\ndefault-backends: false\n");
+        let translation = settings.into_settings().unwrap().translation;
+        assert_eq!(translation.default_listener_port, None);
+        assert!(!translation.default_backends && translation.default_retry_policy);
+    }
+
+    #[test]
+    fn nothing_opens_beyond_loopback_unless_meant() {
+        for member in ["xds-addr", "api-addr"] {
+            let open = format!("mesh: [a]\n{member}: 0.0.0.0:1\n");
+            let error = layer(&open).into_settings().unwrap_err().to_string();
+            assert!(error.contains(&format!("--{member} 0.0.0.0:1")) && error.contains("--insecure"), "{error}");
+            assert!(layer(&format!("{open}insecure: true\n")).into_settings().is_ok());
+        }
+    }
+
+    #[test]
+    fn an_unknown_setting_in_the_file_is_an_error() {
+        assert!(serde_saphyr::from_str::<Layer>("xds-adr: 127.0.0.1:1\n").is_err());
+    }
+
+    #[test]
+    fn a_mesh_is_needed() {
+        assert!(matches!(Layer::default().into_settings(), Err(ConfigError::NoMesh)));
+    }
+
+    #[test]
+    fn the_example_file_names_every_setting_and_parses() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/outrigger.yaml");
+        let example = Layer::from_file(&path).unwrap().into_settings().unwrap();
+        assert_eq!(example.xds_addr, Settings::default().xds_addr);
+        let text = std::fs::read_to_string(path).unwrap();
+        let command = <Layer as clap::Args>::augment_args(clap::Command::new("serve"));
+        for flag in command.get_arguments().filter_map(|argument| argument.get_long()) {
+            assert!(text.contains(&format!("{flag}:")), "config/outrigger.yaml does not mention `{flag}`");
+        }
+    }
+}

@@ -10,3 +10,4 @@
 )]
 
 mod generated;
+mod tidy;

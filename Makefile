@@ -1,0 +1,31 @@
+# Every target is one command; `make ci` is what continuous integration runs.
+.PHONY: check fmt lint deny test e2e doc run demo ci
+
+check:
+	cargo check --all-targets
+
+fmt:
+	cargo fmt --check
+
+lint:
+	cargo clippy --all-targets -- --deny warnings
+
+deny:
+	cargo deny --log-level error check licenses bans sources
+
+test:
+	cargo test
+
+e2e:
+	cargo test --test it
+
+doc:
+	RUSTDOCFLAGS="--deny warnings" cargo doc --no-deps --document-private-items
+
+run:
+	cargo run --release -- serve --mesh config/mesh
+
+demo:
+	cargo run --release -- demo --check
+
+ci: fmt lint deny doc test demo
