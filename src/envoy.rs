@@ -3,5 +3,6 @@
 //! What Envoy is told while it runs is none of this module's business: that travels over xDS.
 
 pub mod binary;
+pub mod bootstrap;
 mod fetch;
 pub mod progress;

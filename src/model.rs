@@ -15,4 +15,4 @@ pub use names::{
     ResourceKind, RouteName, RouterName, ServiceName,
 };
 pub use registry::{Mesh, Model, Resource, Spec};
-pub use view::{Capture, ClientKind, ViewKey};
+pub use view::{Capture, ClientKind, ViewKey, metadata};

@@ -32,3 +32,21 @@ pub enum ClientKind {
     Envoy,
     Grpc,
 }
+
+/// Where a sidecar's bootstrap says, in `node.metadata`, how traffic enters it. Every value is a string.
+///
+/// ```yaml
+/// outrigger: { capture: explicit, bind: 127.0.0.2, applications: { "8080": "127.0.0.1:18080" } }
+/// ```
+pub mod metadata {
+    /// The member of `node.metadata` that holds the others.
+    pub const OUTRIGGER: &str = "outrigger";
+    /// [`EXPLICIT`] or [`REDIRECT`], which is also what absence means.
+    pub const CAPTURE: &str = "capture";
+    pub const EXPLICIT: &str = "explicit";
+    pub const REDIRECT: &str = "redirect";
+    /// The address that an explicit sidecar binds.
+    pub const BIND: &str = "bind";
+    /// From a listener's port to the `address:port` of the application behind it.
+    pub const APPLICATIONS: &str = "applications";
+}

@@ -9,4 +9,5 @@
     reason = "a test fails by panicking, and sets up what it needs as it likes"
 )]
 
+mod envoy;
 mod generated;
