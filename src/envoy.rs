@@ -2,7 +2,10 @@
 //!
 //! What Envoy is told while it runs is none of this module's business: that travels over xDS.
 
+pub mod admin;
 pub mod binary;
 pub mod bootstrap;
+pub mod child;
 mod fetch;
+pub mod process;
 pub mod progress;
