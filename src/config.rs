@@ -19,7 +19,12 @@ use crate::{discovery, translate};
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Layer {
     /// Mesh file or folder to serve, watched for changes; may be repeated
-    #[arg(long, value_name = "PATH", env = "OUTRIGGER_MESH", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "OUTRIGGER_MESH",
+        value_delimiter = ','
+    )]
     #[serde(default)]
     pub mesh: Vec<PathBuf>,
     /// Address for sidecars: ADS, state of the world and delta [default: 127.0.0.1:18000]
@@ -35,7 +40,12 @@ pub struct Layer {
     #[arg(long, env = "OUTRIGGER_INSECURE", num_args = 0..=1, default_missing_value = "true")]
     pub insecure: Option<bool>,
     /// DNS server that resolves the mesh's names, address:port; may be repeated [default: the system's]
-    #[arg(long, value_name = "ADDR", env = "OUTRIGGER_DNS_SERVER", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "OUTRIGGER_DNS_SERVER",
+        value_delimiter = ','
+    )]
     #[serde(default)]
     pub dns_server: Vec<SocketAddr>,
     /// Shortest time between two look-ups of a name, whatever its TTL [default: 1s]
@@ -98,17 +108,28 @@ pub struct Settings {
 #[derive(Debug, Error)]
 pub enum ConfigError {
     #[error("cannot read configuration file `{}`; name one that exists with --config", path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
+    Unreadable {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("configuration file `{}` is not valid", path.display())]
-    Invalid { path: PathBuf, source: Box<serde_saphyr::Error> },
+    Invalid {
+        path: PathBuf,
+        source: Box<serde_saphyr::Error>,
+    },
     #[error("there is no mesh to serve; name a file or folder with --mesh")]
     NoMesh,
     #[error(
         "{flag} {addr} is reachable from other hosts and nobody has to authenticate there; \
          bind a loopback address, or pass --insecure if that is meant"
     )]
-    Open { flag: &'static str, addr: SocketAddr },
-    #[error("--dns-min-ttl {min:?} is above --dns-max-ttl {max:?}; lower the one or raise the other")]
+    Open {
+        flag: &'static str,
+        addr: SocketAddr,
+    },
+    #[error(
+        "--dns-min-ttl {min:?} is above --dns-max-ttl {max:?}; lower the one or raise the other"
+    )]
     TtlRange { min: Duration, max: Duration },
 }
 
@@ -118,10 +139,14 @@ impl Layer {
     /// # Errors
     /// [`ConfigError`] when it cannot be read, or is not a map of known settings.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        serde_saphyr::from_str(&text)
-            .map_err(|source| ConfigError::Invalid { path: path.to_owned(), source: Box::new(source) })
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        serde_saphyr::from_str(&text).map_err(|source| ConfigError::Invalid {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
     }
 
     /// This layer, with what it leaves out taken from the one below.
@@ -129,7 +154,11 @@ impl Layer {
     pub fn over(self, below: Self) -> Self {
         let list = |own: Vec<_>, below| if own.is_empty() { below } else { own };
         Self {
-            mesh: if self.mesh.is_empty() { below.mesh } else { self.mesh },
+            mesh: if self.mesh.is_empty() {
+                below.mesh
+            } else {
+                self.mesh
+            },
             xds_addr: self.xds_addr.or(below.xds_addr),
             api_addr: self.api_addr.or(below.api_addr),
             admin_addr: self.admin_addr.or(below.admin_addr),
@@ -154,7 +183,10 @@ impl Layer {
     pub fn into_settings(self) -> Result<Settings, ConfigError> {
         let defaults = Settings::default();
         let insecure = self.insecure.unwrap_or(false);
-        let mut dns = discovery::Settings { servers: self.dns_server, ..defaults.dns };
+        let mut dns = discovery::Settings {
+            servers: self.dns_server,
+            ..defaults.dns
+        };
         dns.min_ttl = self.dns_min_ttl.unwrap_or(dns.min_ttl);
         dns.max_ttl = self.dns_max_ttl.unwrap_or(dns.max_ttl);
         dns.negative_grace = self.dns_negative_grace.unwrap_or(dns.negative_grace);
@@ -162,9 +194,12 @@ impl Layer {
         if let Some(port) = self.default_listener_port {
             translation.default_listener_port = (port != 0).then_some(port);
         }
-        translation.default_backends = self.default_backends.unwrap_or(translation.default_backends);
-        translation.default_retry_policy =
-            self.default_retry_policy.unwrap_or(translation.default_retry_policy);
+        translation.default_backends = self
+            .default_backends
+            .unwrap_or(translation.default_backends);
+        translation.default_retry_policy = self
+            .default_retry_policy
+            .unwrap_or(translation.default_retry_policy);
         let settings = Settings {
             mesh: self.mesh,
             xds_addr: self.xds_addr.unwrap_or(defaults.xds_addr),
@@ -192,7 +227,10 @@ impl Settings {
             }
         }
         if self.dns.min_ttl > self.dns.max_ttl {
-            return Err(ConfigError::TtlRange { min: self.dns.min_ttl, max: self.dns.max_ttl });
+            return Err(ConfigError::TtlRange {
+                min: self.dns.min_ttl,
+                max: self.dns.max_ttl,
+            });
         }
         Ok(())
     }
@@ -225,19 +263,34 @@ pub struct EnvoyEnvironment {
 }
 
 impl EnvoyEnvironment {
-    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the module that reads the environment"
+    )]
     pub fn read() -> Self {
-        let folder = |name| std::env::var(name).ok().filter(|path| !path.is_empty()).map(PathBuf::from);
+        let folder = |name| {
+            std::env::var(name)
+                .ok()
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from)
+        };
         let cache = folder("XDG_CACHE_HOME")
             .or_else(|| folder("HOME").map(|home| home.join(".cache")))
             .unwrap_or_else(std::env::temp_dir);
-        Self { binary: folder("OUTRIGGER_ENVOY"), cache: cache.join("outrigger") }
+        Self {
+            binary: folder("OUTRIGGER_ENVOY"),
+            cache: cache.join("outrigger"),
+        }
     }
 }
 
-fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+fn duration<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+    humantime::parse_duration(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]
@@ -251,7 +304,8 @@ mod tests {
     #[test]
     fn an_upper_layer_wins_member_by_member() {
         let flags = layer("xds-addr: 127.0.0.1:1\ndns-min-ttl: 2s\n");
-        let file = layer("mesh: [a]\nxds-addr: 127.0.0.1:2\napi-addr: 127.0.0.1:3\nlog-format: json\n");
+        let file =
+            layer("mesh: [a]\nxds-addr: 127.0.0.1:2\napi-addr: 127.0.0.1:3\nlog-format: json\n");
         let settings = flags.over(file).into_settings().unwrap();
         assert_eq!(settings.mesh, [PathBuf::from("a")]);
         assert_eq!(settings.xds_addr.port(), 1);
@@ -274,8 +328,15 @@ mod tests {
         for member in ["xds-addr", "api-addr"] {
             let open = format!("mesh: [a]\n{member}: 0.0.0.0:1\n");
             let error = layer(&open).into_settings().unwrap_err().to_string();
-            assert!(error.contains(&format!("--{member} 0.0.0.0:1")) && error.contains("--insecure"), "{error}");
-            assert!(layer(&format!("{open}insecure: true\n")).into_settings().is_ok());
+            assert!(
+                error.contains(&format!("--{member} 0.0.0.0:1")) && error.contains("--insecure"),
+                "{error}"
+            );
+            assert!(
+                layer(&format!("{open}insecure: true\n"))
+                    .into_settings()
+                    .is_ok()
+            );
         }
     }
 
@@ -286,7 +347,10 @@ mod tests {
 
     #[test]
     fn a_mesh_is_needed() {
-        assert!(matches!(Layer::default().into_settings(), Err(ConfigError::NoMesh)));
+        assert!(matches!(
+            Layer::default().into_settings(),
+            Err(ConfigError::NoMesh)
+        ));
     }
 
     #[test]
@@ -296,8 +360,14 @@ mod tests {
         assert_eq!(example.xds_addr, Settings::default().xds_addr);
         let text = std::fs::read_to_string(path).unwrap();
         let command = <Layer as clap::Args>::augment_args(clap::Command::new("serve"));
-        for flag in command.get_arguments().filter_map(|argument| argument.get_long()) {
-            assert!(text.contains(&format!("{flag}:")), "config/outrigger.yaml does not mention `{flag}`");
+        for flag in command
+            .get_arguments()
+            .filter_map(|argument| argument.get_long())
+        {
+            assert!(
+                text.contains(&format!("{flag}:")),
+                "config/outrigger.yaml does not mention `{flag}`"
+            );
         }
     }
 }

@@ -33,17 +33,20 @@ pub enum ClientKind {
     Grpc,
 }
 
-/// Members of `node.metadata` that tell the control plane how a sidecar is set up: the bootstrap writes them, the xDS
-/// server reads them.
+/// Where a sidecar's bootstrap says, in `node.metadata`, how traffic enters it. Every value is a string.
+///
+/// ```yaml
+/// outrigger: { capture: explicit, bind: 127.0.0.2, applications: { "8080": "127.0.0.1:18080" } }
+/// ```
 pub mod metadata {
-    /// The object that holds the others.
+    /// The member of `node.metadata` that holds the others.
     pub const OUTRIGGER: &str = "outrigger";
-    /// [`EXPLICIT`] or [`REDIRECT`].
+    /// [`EXPLICIT`] or [`REDIRECT`], which is also what absence means.
     pub const CAPTURE: &str = "capture";
     pub const EXPLICIT: &str = "explicit";
     pub const REDIRECT: &str = "redirect";
-    /// The IP address that listeners bind.
+    /// The address that an explicit sidecar binds.
     pub const BIND: &str = "bind";
-    /// An object of listener port to the `address:port` of the application.
+    /// From a listener's port to the `address:port` of the application behind it.
     pub const APPLICATIONS: &str = "applications";
 }

@@ -9,5 +9,6 @@
     reason = "a test fails by panicking, and sets up what it needs as it likes"
 )]
 
+mod envoy;
 mod generated;
 mod tidy;

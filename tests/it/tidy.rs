@@ -11,8 +11,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "api", "clients", "config", "discovery", "files", "model", "reconcile", "snapshot", "store",
-            "telemetry", "translate", "xds",
+            "api",
+            "clients",
+            "config",
+            "discovery",
+            "files",
+            "model",
+            "reconcile",
+            "snapshot",
+            "store",
+            "telemetry",
+            "translate",
+            "xds",
         ],
     ),
     ("demo", &["app", "config", "envoy", "model"]),
@@ -23,8 +33,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("translate", &["model", "snapshot"]),
     ("store", &["model"]),
     ("discovery", &["model", "telemetry"]),
-    ("reconcile", &["model", "snapshot", "store", "telemetry", "translate"]),
-    ("xds", &["clients", "model", "reconcile", "snapshot", "store", "telemetry", "translate"]),
+    (
+        "reconcile",
+        &["model", "snapshot", "store", "telemetry", "translate"],
+    ),
+    (
+        "xds",
+        &[
+            "clients",
+            "model",
+            "reconcile",
+            "snapshot",
+            "store",
+            "telemetry",
+            "translate",
+        ],
+    ),
     ("clients", &["model", "snapshot", "xds"]),
     ("api", &["clients", "model", "snapshot", "telemetry"]),
     ("envoy", &["config", "model", "telemetry"]),
@@ -33,10 +57,26 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Modules that are functions of values: what would make them more is not named in them.
 const PURE: &[&str] = &["model", "translate", "snapshot"];
-const IMPURE: &[&str] =
-    &["async fn", "tokio::", "tracing::", "std::fs", "std::env", "std::net::Tcp", "Instant::now", "SystemTime::now"];
+const IMPURE: &[&str] = &[
+    "async fn",
+    "tokio::",
+    "tracing::",
+    "std::fs",
+    "std::env",
+    "std::net::Tcp",
+    "Instant::now",
+    "SystemTime::now",
+];
 /// Files of `xds` that hold the stream's state, and are pure too.
-const PURE_XDS: &[&str] = &["delta", "sotw", "quarantine", "wire", "stream", "message", "node"];
+const PURE_XDS: &[&str] = &[
+    "delta",
+    "sotw",
+    "quarantine",
+    "wire",
+    "stream",
+    "message",
+    "node",
+];
 
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
@@ -63,21 +103,35 @@ fn is_test(path: &Path) -> bool {
 /// The top-level module that a file belongs to.
 fn module(path: &Path) -> String {
     let relative = path.strip_prefix(src()).unwrap();
-    relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned()
+    relative
+        .iter()
+        .next()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .trim_end_matches(".rs")
+        .to_owned()
 }
 
 /// The code without its test module and its comments.
 fn code(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The top-level modules that the code names by `crate::module` or `use crate::{module, …}`.
 fn used_modules(code: &str) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     for rest in code.split("crate::").skip(1) {
-        let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        let name = |text: &str| {
+            text.chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect::<String>()
+        };
         if let Some(list) = rest.strip_prefix('{') {
             let mut depth = 0;
             let mut item = String::new();
@@ -115,7 +169,11 @@ fn modules_use_only_what_the_architecture_says() {
         };
         for used in used_modules(&code(path)) {
             let is_module = MAY_USE.iter().any(|(name, _)| *name == used);
-            if is_module && used != module && !allowed.contains(&"*") && !allowed.contains(&used.as_str()) {
+            if is_module
+                && used != module
+                && !allowed.contains(&"*")
+                && !allowed.contains(&used.as_str())
+            {
                 wrong.push(format!("{} uses `{used}`", path.display()));
             }
         }
@@ -146,11 +204,16 @@ fn every_file_is_named_by_a_mod() {
     let mut orphans = Vec::new();
     for path in &files {
         let stem = path.file_stem().unwrap().to_str().unwrap();
-        if module(path) == stem && path.parent() == Some(&src()) && ["main", "lib"].contains(&stem) {
+        if module(path) == stem && path.parent() == Some(&src()) && ["main", "lib"].contains(&stem)
+        {
             continue;
         }
         let folder = path.parent().unwrap();
-        let parent = if folder == src() { src().join("lib.rs") } else { folder.with_extension("rs") };
+        let parent = if folder == src() {
+            src().join("lib.rs")
+        } else {
+            folder.with_extension("rs")
+        };
         let text = std::fs::read_to_string(&parent).unwrap_or_default();
         let named = text.lines().any(|line| {
             let line = line.trim();
@@ -159,7 +222,11 @@ fn every_file_is_named_by_a_mod() {
                 .any(|keyword| line == format!("{keyword} {stem};"))
         });
         if !named {
-            orphans.push(format!("{} is named by no `mod` in {}", path.display(), parent.display()));
+            orphans.push(format!(
+                "{} is named by no `mod` in {}",
+                path.display(),
+                parent.display()
+            ));
         }
     }
     assert!(orphans.is_empty(), "{}", orphans.join("\n"));

@@ -1,0 +1,94 @@
+//! The real Envoy: found or fetched, and pleased with every bootstrap that Outrigger writes.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use outrigger::envoy::binary::{self, BinarySource};
+use outrigger::envoy::bootstrap::{BootstrapOptions, XdsProtocol, bootstrap};
+use outrigger::envoy::progress::Progress;
+use outrigger::model::{Capture, NodeRef};
+use serde_json::Value;
+
+/// The Envoy of this machine; the first test that asks has it fetched.
+pub(crate) async fn binary() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"),
+        PathBuf::from,
+    );
+    let source = BinarySource {
+        named: std::env::var_os("OUTRIGGER_ENVOY").map(PathBuf::from),
+        cache: cache.join("outrigger"),
+    };
+    binary::find(&source, &Progress::stderr())
+        .await
+        .unwrap()
+        .path
+}
+
+/// What `envoy --mode validate` says of a bootstrap, at the level that includes warnings.
+fn validate(envoy: &PathBuf, bootstrap: &Value) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("bootstrap.json");
+    std::fs::write(&config, bootstrap.to_string()).unwrap();
+    Command::new(envoy)
+        .args([
+            "--mode",
+            "validate",
+            "--log-level",
+            "warning",
+            "--config-path",
+        ])
+        .arg(&config)
+        .output()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn envoy_accepts_every_bootstrap_without_a_warning() {
+    let envoy = binary().await;
+    let explicit = |bind: &str, applications: &[(u16, &str)]| Capture::Explicit {
+        bind: bind.parse().unwrap(),
+        applications: applications
+            .iter()
+            .map(|(port, application)| (*port, application.parse().unwrap()))
+            .collect(),
+    };
+    let captures = [
+        Capture::Redirect,
+        explicit("127.0.0.2", &[(8080, "127.0.0.1:18080"), (8081, "[::1]:1")]),
+        explicit("::1", &[]),
+    ];
+    for (index, capture) in captures.into_iter().enumerate() {
+        for protocol in [XdsProtocol::Delta, XdsProtocol::StateOfTheWorld] {
+            for xds in [
+                "127.0.0.1:18000",
+                "[::1]:18000",
+                "control-plane.local:18000",
+            ] {
+                let id = ["mesh/m/virtualNode/n", "mesh/m/virtualGateway/g"][index % 2];
+                let node = NodeRef::parse(id).unwrap();
+                let mut options =
+                    BootstrapOptions::new(node, xds.parse().unwrap(), capture.clone());
+                options.protocol = protocol;
+                let bootstrap = bootstrap(&options).unwrap();
+                let output = validate(&envoy, &bootstrap);
+                let said = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "{bootstrap:#}\n{said}");
+                assert!(said.trim().is_empty(), "{bootstrap:#}\n{said}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn envoy_refuses_a_bootstrap_with_an_unknown_member() {
+    let envoy = binary().await;
+    let node = NodeRef::parse("mesh/m/virtualNode/n").unwrap();
+    let xds = "127.0.0.1:18000".parse().unwrap();
+    let options = BootstrapOptions::new(node, xds, Capture::Redirect);
+    let mut bootstrap = bootstrap(&options).unwrap();
+    bootstrap["node"]["unknown"] = Value::from(1);
+    let output = validate(&envoy, &bootstrap);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("unknown"));
+}
