@@ -1,1 +1,3 @@
-//! To be written.
+//! What operators and programs call: the operators' gRPC service, and health and metrics.
+
+pub mod operator;

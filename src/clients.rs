@@ -1,1 +1,210 @@
-//! To be written.
+//! Who is connected: each stream's client, how it stands, and the keys of the views that must be computed.
+//!
+//! **Invariant:** a client is listed exactly as long as its [`Registration`] lives, and its view's key is in
+//! [`Clients::views`] from before [`Clients::register`] returns until the last client with that key is gone.
+//! Nothing here waits, and no guard of the map outlives a statement.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use dashmap::DashMap;
+use imbl::OrdSet;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::model::{NodeRef, ViewKey};
+use crate::xds::StreamStatus;
+
+/// The connected clients. A clone is a handle on the same ones.
+#[derive(Clone, Debug)]
+pub struct Clients(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    clients: DashMap<ClientId, Client>,
+    next: AtomicU64,
+    /// How many clients each view has. Held while the set is published, so that both change as one.
+    counts: Mutex<BTreeMap<ViewKey, usize>>,
+    views: watch::Sender<OrdSet<ViewKey>>,
+}
+
+/// Which client: streams are numbered as they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(u64);
+
+/// What is known of a client from its first request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientInfo {
+    pub node: NodeRef,
+    pub key: ViewKey,
+    /// `None` over a Unix socket.
+    pub peer: Option<SocketAddr>,
+    pub variant: Variant,
+    /// Name and version that the client gives itself; may be empty.
+    pub user_agent: String,
+    pub connected_at: SystemTime,
+}
+
+/// The two variants of the xDS transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Variant {
+    /// State of the world.
+    Sotw,
+    Delta,
+}
+
+impl Variant {
+    pub const ALL: [Self; 2] = [Self::Sotw, Self::Delta];
+
+    /// As tables, logs and metrics print it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sotw => "sotw",
+            Self::Delta => "delta",
+        }
+    }
+}
+
+/// A client as it stands now.
+#[derive(Clone, Debug)]
+pub struct ClientState {
+    pub id: ClientId,
+    pub info: Arc<ClientInfo>,
+    pub status: StreamStatus,
+    /// Since the stream was opened: what the times in `status` are to be subtracted from.
+    pub age: Duration,
+}
+
+#[derive(Debug)]
+struct Client {
+    info: Arc<ClientInfo>,
+    status: StreamStatus,
+    opened: Instant,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self(Arc::new(Inner {
+            clients: DashMap::new(),
+            next: AtomicU64::new(0),
+            counts: Mutex::default(),
+            views: watch::Sender::default(),
+        }))
+    }
+}
+
+impl Clients {
+    /// Lists a client until the registration is dropped.
+    pub fn register(&self, info: ClientInfo) -> Registration {
+        let id = ClientId(self.0.next.fetch_add(1, Ordering::Relaxed));
+        let info = Arc::new(info);
+        self.0.joined(&info.key);
+        let client = Client {
+            info: Arc::clone(&info),
+            status: StreamStatus::default(),
+            opened: Instant::now(),
+        };
+        self.0.clients.insert(id, client);
+        Registration {
+            clients: self.clone(),
+            id,
+            info,
+        }
+    }
+
+    /// All clients, sorted by node, then in the order in which they came.
+    pub fn list(&self) -> Vec<ClientState> {
+        let mut list: Vec<ClientState> = (self.0.clients.iter())
+            .map(|client| ClientState {
+                id: *client.key(),
+                info: Arc::clone(&client.info),
+                status: client.status.clone(),
+                age: client.opened.elapsed(),
+            })
+            .collect();
+        list.sort_by(|a, b| (&a.info.node, a.id).cmp(&(&b.info.node, b.id)));
+        list
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.clients.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.clients.is_empty()
+    }
+
+    /// The keys of exactly those views that a client is connected for. Wakes only when that set changes.
+    pub fn views(&self) -> watch::Receiver<OrdSet<ViewKey>> {
+        self.0.views.subscribe()
+    }
+}
+
+impl Inner {
+    fn joined(&self, key: &ViewKey) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(key.clone()).or_default();
+        *count += 1;
+        if *count == 1 {
+            self.views.send_modify(|views| {
+                views.insert(key.clone());
+            });
+        }
+    }
+
+    fn left(&self, key: &ViewKey) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(count) = counts.get_mut(key) else {
+            return;
+        };
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+            self.views.send_modify(|views| {
+                views.remove(key);
+            });
+        }
+    }
+}
+
+/// A client's place in the list; dropping it takes the client out.
+#[derive(Debug)]
+#[must_use = "dropping it takes the client out again"]
+pub struct Registration {
+    clients: Clients,
+    id: ClientId,
+    info: Arc<ClientInfo>,
+}
+
+impl Registration {
+    pub fn id(&self) -> ClientId {
+        self.id
+    }
+
+    pub fn info(&self) -> &Arc<ClientInfo> {
+        &self.info
+    }
+
+    /// Says how the stream stands at `age`, the time since it was opened.
+    pub fn update(&self, status: StreamStatus, age: Duration) {
+        let now = Instant::now();
+        self.clients.0.clients.alter(&self.id, |_, client| Client {
+            status,
+            opened: now.checked_sub(age).unwrap_or(now),
+            ..client
+        });
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.clients.0.clients.remove(&self.id);
+        self.clients.0.left(&self.info.key);
+    }
+}
+
+#[cfg(test)]
+mod tests;
