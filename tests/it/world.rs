@@ -1,0 +1,241 @@
+//! A small world for tests: a control plane as a process of its own, a DNS server, applications and real Envoy sidecars,
+//! each on a loopback address that no other test uses.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::TokioIo;
+use outrigger::demo::dns::{DnsServer, Zone};
+use outrigger::envoy::bootstrap::{BootstrapOptions, XdsProtocol, bootstrap};
+use outrigger::envoy::child::{Child, ChildCommand};
+use outrigger::envoy::process::{Envoy, EnvoyOptions};
+use outrigger::model::{Capture, NodeRef};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
+
+/// The binary under test, which is also the guard of every child process.
+pub(crate) const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
+/// Longest wait for anything; what should be quick is asserted with a bound of its own.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `look` yields something. The only way that tests here wait.
+pub(crate) async fn eventually<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + within;
+    let mut every = interval(Duration::from_millis(10));
+    loop {
+        every.tick().await;
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+    }
+}
+
+/// Everything that one test runs.
+pub(crate) struct World {
+    subnet: [u8; 3],
+    pub(crate) folder: TempDir,
+    pub(crate) zone: Zone,
+    pub(crate) control: Option<Child>,
+    pub(crate) envoy: PathBuf,
+    stop: CancellationToken,
+}
+
+impl World {
+    /// A DNS server and a control plane that serves `mesh` (YAML documents); the control plane is ready.
+    pub(crate) async fn start(mesh: &str) -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let second = 64 + u8::try_from(std::process::id() % 128).unwrap();
+        let subnet = [127, second, NEXT.fetch_add(1, Ordering::Relaxed)];
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("mesh")).unwrap();
+        let zone = Zone::default();
+        let stop = CancellationToken::new();
+        let envoy = crate::envoy::binary().await;
+        let mut world = Self { subnet, folder, zone, control: None, envoy, stop };
+        let dns = DnsServer::bind(world.at(1, 10053), world.zone.clone()).await.unwrap();
+        tokio::spawn(dns.run(world.stop.clone()));
+        world.write_mesh(mesh);
+        world.start_control_plane().await;
+        world
+    }
+
+    /// Host `host` of the world's own network.
+    pub(crate) fn ip(&self, host: u8) -> IpAddr {
+        let [a, b, c] = self.subnet;
+        Ipv4Addr::new(a, b, c, host).into()
+    }
+
+    pub(crate) fn at(&self, host: u8, port: u16) -> SocketAddr {
+        SocketAddr::new(self.ip(host), port)
+    }
+
+    /// Where a host's application listens.
+    pub(crate) fn application(&self, host: u8) -> SocketAddr {
+        self.at(host, 18080)
+    }
+
+    /// Saves the mesh as an editor does: aside, then renamed into place.
+    pub(crate) fn write_mesh(&self, yaml: &str) {
+        let path = self.folder.path().join("mesh/mesh.yaml");
+        let aside = self.folder.path().join("mesh.yaml.new");
+        std::fs::write(&aside, yaml).unwrap();
+        std::fs::rename(aside, path).unwrap();
+    }
+
+    pub(crate) async fn start_control_plane(&mut self) {
+        let log = self.folder.path().join("control-plane.log");
+        let child = ChildCommand::new(OUTRIGGER, OUTRIGGER)
+            .arg("serve")
+            .arg("--mesh")
+            .arg(self.folder.path().join("mesh"))
+            .args(["--xds-addr", &self.at(1, 18000).to_string()])
+            .args(["--api-addr", &self.at(1, 9080).to_string()])
+            .args(["--admin-addr", &self.at(1, 9081).to_string()])
+            .args(["--dns-server", &self.at(1, 10053).to_string()])
+            .args(["--log", "debug"])
+            .spawn("control plane", &log)
+            .unwrap();
+        self.control = Some(child);
+        eventually("the control plane is ready", PATIENCE, async || {
+            let status = self.get(self.at(1, 9081), "ignored", "/readyz").await.ok()?.0;
+            (status == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// Ends the control plane as a crash would.
+    pub(crate) async fn kill_control_plane(&mut self) {
+        self.control.take().unwrap().kill().await.unwrap();
+    }
+
+    /// The last lines of the control plane's log, for a failing assertion's message.
+    pub(crate) fn control_log(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.path().join("control-plane.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    /// A real Envoy as the sidecar of `node` on a host, whose application is that host's; it is ready.
+    pub(crate) async fn sidecar(&self, node: &str, host: u8, protocol: XdsProtocol) -> Envoy {
+        let mut envoy = self.start_sidecar(node, host, protocol);
+        if let Err(error) = envoy.ready(PATIENCE).await {
+            panic!("{error}\ncontrol plane:\n{}", self.control_log());
+        }
+        envoy
+    }
+
+    /// The same, without waiting.
+    pub(crate) fn start_sidecar(&self, node: &str, host: u8, protocol: XdsProtocol) -> Envoy {
+        let applications = [(8080, self.application(host)), (9000, self.at(host, 19000))].into();
+        let capture = Capture::Explicit { bind: self.ip(host), applications };
+        let node = NodeRef::parse(node).unwrap();
+        let mut options = BootstrapOptions::new(node, self.at(1, 18000).to_string().parse().unwrap(), capture);
+        options.protocol = protocol;
+        let name = format!("envoy-{host}");
+        let start = EnvoyOptions::new(name, OUTRIGGER.as_ref(), &self.envoy, self.folder.path());
+        Envoy::start(&start, &bootstrap(&options).unwrap(), options.admin()).unwrap()
+    }
+
+    /// `GET http://authority/path`, sent to `address`: the status and the body.
+    pub(crate) async fn get(
+        &self,
+        address: SocketAddr,
+        authority: &str,
+        path: &str,
+    ) -> Result<(u16, String), Box<dyn std::error::Error + Send + Sync>> {
+        get(address, authority, path).await
+    }
+
+    /// A request by service name through the egress listener of a host's sidecar.
+    pub(crate) async fn call(&self, host: u8, authority: &str, path: &str) -> (u16, String) {
+        match get(self.at(host, 15001), authority, path).await {
+            Ok(answer) => answer,
+            Err(error) => (0, error.to_string()),
+        }
+    }
+
+    /// The control plane's metrics as text.
+    pub(crate) async fn metrics(&self) -> String {
+        self.get(self.at(1, 9081), "ignored", "/metrics").await.unwrap().1
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if std::thread::panicking() {
+            eprintln!("control plane's last lines:\n{}", self.control_log());
+        }
+    }
+}
+
+/// One request on a connection of its own.
+pub(crate) async fn get(
+    address: SocketAddr,
+    authority: &str,
+    path: &str,
+) -> Result<(u16, String), Box<dyn std::error::Error + Send + Sync>> {
+    let exchange = async {
+        let stream = TcpStream::connect(address).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let request = hyper::Request::get(path).header("host", authority).body(Empty::<Bytes>::new())?;
+        let response = sender.send_request(request).await?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes();
+        connection.abort();
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    };
+    tokio::time::timeout(Duration::from_secs(20), exchange).await?
+}
+
+/// An application: answers every request with its name, and counts them.
+pub(crate) struct Application {
+    address: SocketAddr,
+    name: &'static str,
+    pub(crate) requests: Arc<AtomicU64>,
+    server: JoinHandle<()>,
+}
+
+impl Application {
+    pub(crate) async fn start(address: SocketAddr, name: &'static str) -> Self {
+        let requests = Arc::new(AtomicU64::new(0));
+        let server = serve(address, name, Arc::clone(&requests)).await;
+        Self { address, name, requests, server }
+    }
+
+    /// Ends it with every connection that it has.
+    pub(crate) async fn kill(&mut self) {
+        self.server.abort();
+        // Aborted means that the runtime will drop it; the listener is gone once the task has ended.
+        drop((&mut self.server).await);
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.server = serve(self.address, self.name, Arc::clone(&self.requests)).await;
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+async fn serve(address: SocketAddr, name: &'static str, requests: Arc<AtomicU64>) -> JoinHandle<()> {
+    let listener = TcpListener::bind(address).await.unwrap();
+    let router = Router::new().fallback(move |_: Request| {
+        requests.fetch_add(1, Ordering::Relaxed);
+        async move { name }
+    });
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() })
+}
