@@ -1,1 +1,14 @@
-//! To be written.
+//! Mesh files: YAML or JSON, read with positions, checked, watched.
+//!
+//! A file that does not hold is reported whole: every problem, with its place. What is read is either a model without
+//! errors or nothing; keeping the last good model is the caller's part.
+
+mod load;
+mod parse;
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use load::{Declared, Invalid, LoadError, Loaded, load};
+pub use parse::parse;
+pub use report::{Position, Report};
