@@ -1,3 +1,46 @@
-//! What operators and programs call: the operators' gRPC service, and health and metrics.
+//! What operators and programs call: the operators' gRPC service, and, on an address of its own, health and metrics.
 
+pub mod admin;
 pub mod operator;
+
+use std::io;
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use operator::generated::operator_server::OperatorServer;
+use operator::{Server, State};
+
+/// Everything on `--api-addr`. What is not there is answered in JSON, as App Mesh's API does.
+pub fn router(state: State) -> Router {
+    Routes::new(OperatorServer::new(Server::new(state)))
+        .into_axum_router()
+        .fallback(not_found)
+}
+
+/// Serves HTTP/1 and HTTP/2 without TLS until `stop`, then ends connections as their requests end.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+async fn not_found(method: Method, uri: Uri) -> Response {
+    let message = format!(
+        "nothing answers {method} {}; see the paths in the documentation",
+        uri.path()
+    );
+    let body = axum::Json(serde_json::json!({ "message": message }));
+    (StatusCode::NOT_FOUND, body).into_response()
+}

@@ -1,4 +1,8 @@
 //! The operators' gRPC service: who is connected, how each stands, and the exact resources it gets.
+//!
+//! **Invariant:** the body of a secret never leaves the process this way.
+
+mod convert;
 
 /// The service's messages, client and server, made from `proto/outrigger/operator/v1/operator.proto`.
 #[rustfmt::skip]
@@ -6,9 +10,114 @@
     clippy::all,
     clippy::pedantic,
     clippy::allow_attributes_without_reason,
+    clippy::clone_on_ref_ptr,
     unused_qualifications,
     missing_debug_implementations,
     let_underscore_drop,
     reason = "generated"
 )]
 pub mod generated;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use crate::clients::Clients;
+use crate::model::{NodeRef, ViewKey};
+use crate::snapshot::{Kind, Snapshot};
+use generated::operator_server::Operator;
+use generated::{
+    GetConfigRequest, GetConfigResponse, ListClientsRequest, ListClientsResponse, ViewConfig,
+};
+
+/// Finds the views that are computed for a node, sorted by key.
+pub type ViewLookup = Arc<dyn Fn(&NodeRef) -> Vec<(ViewKey, Arc<Snapshot>)> + Send + Sync>;
+
+/// What the service reads.
+#[derive(Clone)]
+pub struct State {
+    pub clients: Clients,
+    pub views: ViewLookup,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The service.
+#[derive(Debug)]
+pub struct Server {
+    state: State,
+}
+
+impl Server {
+    pub fn new(state: State) -> Self {
+        Self { state }
+    }
+}
+
+#[tonic::async_trait]
+impl Operator for Server {
+    async fn list_clients(
+        &self,
+        request: Request<ListClientsRequest>,
+    ) -> Result<Response<ListClientsResponse>, Status> {
+        let node = request.into_inner().node;
+        let node = (!node.is_empty()).then(|| parse_node(&node)).transpose()?;
+        let clients = (self.state.clients.list().into_iter())
+            .filter(|client| node.as_ref().is_none_or(|node| client.info.node == *node))
+            .map(|client| convert::client(&client))
+            .collect();
+        Ok(Response::new(ListClientsResponse { clients }))
+    }
+
+    async fn get_config(
+        &self,
+        request: Request<GetConfigRequest>,
+    ) -> Result<Response<GetConfigResponse>, Status> {
+        let request = request.into_inner();
+        let node = parse_node(&request.node)?;
+        let kinds = parse_kinds(&request.kinds)?;
+        let views = (self.state.views)(&node);
+        if views.is_empty() {
+            return Err(Status::not_found(format!(
+                "no sidecar of `{node}` is connected, so nothing is computed for it; \
+                 start one, or see who is connected with `outrigger status`"
+            )));
+        }
+        let views = (views.iter())
+            .map(|(key, snapshot)| ViewConfig {
+                view: Some(convert::view(key)),
+                resources: convert::resources(snapshot, &kinds),
+            })
+            .collect();
+        Ok(Response::new(GetConfigResponse {
+            node: node.to_string(),
+            views,
+        }))
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "tonic's own error type")]
+fn parse_node(id: &str) -> Result<NodeRef, Status> {
+    NodeRef::parse(id).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+/// All kinds if none is named; always in the order in which a push sends them.
+#[expect(clippy::result_large_err, reason = "tonic's own error type")]
+fn parse_kinds(names: &[String]) -> Result<Vec<Kind>, Status> {
+    let known = Kind::ALL.map(Kind::as_str);
+    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(Status::invalid_argument(format!(
+            "`{name}` is no kind of resource; the kinds are {}",
+            known.join(", ")
+        )));
+    }
+    let asked = |kind: &Kind| names.is_empty() || names.iter().any(|name| name == kind.as_str());
+    Ok(Kind::ALL.into_iter().filter(asked).collect())
+}

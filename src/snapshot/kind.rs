@@ -78,6 +78,10 @@ impl fmt::Display for Kind {
 pub struct PerKind<T>([T; Kind::ALL.len()]);
 
 impl<T> PerKind<T> {
+    pub fn from_fn(value: impl FnMut(Kind) -> T) -> Self {
+        Self(Kind::ALL.map(value))
+    }
+
     /// Kinds and values, in make-before-break order.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, &T)> {
         Kind::ALL.into_iter().zip(&self.0)

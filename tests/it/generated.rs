@@ -46,19 +46,9 @@ fn operator_service_is_that_of_its_proto() {
     let folder = tempfile::tempdir().unwrap();
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
     let files = protox::compile(["outrigger/operator/v1/operator.proto"], [proto]).unwrap();
-    let envoy_types = "::envoy_types::pb::google::protobuf";
     tonic_prost_build::configure()
         .out_dir(folder.path())
         .btree_map(".")
-        .extern_path(".google.protobuf.Any", format!("{envoy_types}::Any"))
-        .extern_path(
-            ".google.protobuf.Duration",
-            format!("{envoy_types}::Duration"),
-        )
-        .extern_path(
-            ".google.protobuf.Timestamp",
-            format!("{envoy_types}::Timestamp"),
-        )
         .compile_fds(files)
         .unwrap();
     let generated = std::fs::read(folder.path().join("outrigger.operator.v1.rs")).unwrap();

@@ -27,14 +27,10 @@ pub struct Client {
     #[prost(message, optional, tag = "5")]
     pub view: ::core::option::Option<View>,
     #[prost(message, optional, tag = "6")]
-    pub connected_at: ::core::option::Option<
-        ::envoy_types::pb::google::protobuf::Timestamp,
-    >,
+    pub connected_at: ::core::option::Option<::prost_types::Timestamp>,
     /// By the server's clock, so that a reader with another one is not misled.
     #[prost(message, optional, tag = "7")]
-    pub connected_for: ::core::option::Option<
-        ::envoy_types::pb::google::protobuf::Duration,
-    >,
+    pub connected_for: ::core::option::Option<::prost_types::Duration>,
     /// The kinds that the client is subscribed to, in the order in which a push sends them.
     #[prost(message, repeated, tag = "8")]
     pub kinds: ::prost::alloc::vec::Vec<KindStatus>,
@@ -77,9 +73,7 @@ pub struct KindStatus {
     pub acked_version: ::prost::alloc::string::String,
     /// For how long the oldest response without an answer has been waiting.
     #[prost(message, optional, tag = "6")]
-    pub pending_for: ::core::option::Option<
-        ::envoy_types::pb::google::protobuf::Duration,
-    >,
+    pub pending_for: ::core::option::Option<::prost_types::Duration>,
     #[prost(message, repeated, tag = "7")]
     pub rejections: ::prost::alloc::vec::Vec<Rejection>,
 }
@@ -96,9 +90,7 @@ pub struct Rejection {
     pub message: ::prost::alloc::string::String,
     /// How long ago it was rejected.
     #[prost(message, optional, tag = "4")]
-    pub rejected_for: ::core::option::Option<
-        ::envoy_types::pb::google::protobuf::Duration,
-    >,
+    pub rejected_for: ::core::option::Option<::prost_types::Duration>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetConfigRequest {
@@ -137,7 +129,7 @@ pub struct Resource {
     pub version: ::prost::alloc::string::String,
     /// Absent if the resource is withheld, and for secrets, which are never shown.
     #[prost(message, optional, tag = "4")]
-    pub body: ::core::option::Option<::envoy_types::pb::google::protobuf::Any>,
+    pub body: ::core::option::Option<::prost_types::Any>,
 }
 /// The two variants of the xDS transport protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

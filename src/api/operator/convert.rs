@@ -1,0 +1,120 @@
+//! What is known of clients and views, as the operator service's messages.
+
+use std::time::Duration;
+
+use prost_types::Any;
+
+use super::generated::{self, Client, KindStatus, Rejection, Resource, State, View};
+use crate::clients::{ClientState, Variant};
+use crate::model::{Capture, ClientKind, ViewKey};
+use crate::snapshot::{Kind, Snapshot, Version};
+use crate::xds;
+
+pub(super) fn client(client: &ClientState) -> Client {
+    let info = &client.info;
+    let peer = info.peer.map(|peer| peer.to_string());
+    let variant = match info.variant {
+        Variant::Sotw => generated::Variant::Sotw,
+        Variant::Delta => generated::Variant::Delta,
+    };
+    Client {
+        node: info.node.to_string(),
+        peer: peer.unwrap_or_else(|| "unix".to_owned()),
+        user_agent: info.user_agent.clone(),
+        variant: variant.into(),
+        view: Some(view(&info.key)),
+        connected_at: Some(info.connected_at.into()),
+        connected_for: wire(client.age),
+        kinds: (client.status.kinds.iter())
+            .filter(|(_, status)| status.subscribed)
+            .map(|(kind, status)| kind_status(kind, status, client.age))
+            .collect(),
+    }
+}
+
+fn kind_status(kind: Kind, status: &xds::KindStatus, age: Duration) -> KindStatus {
+    let state = if !status.rejections.is_empty() {
+        State::Rejected
+    } else if status.pending_since.is_some() || status.sent.is_none() {
+        State::Pending
+    } else {
+        State::Synced
+    };
+    let rejections = status.rejections.iter().map(|rejection| Rejection {
+        resource: text(rejection.resource.as_deref()),
+        version: version(rejection.version),
+        message: rejection.message.clone(),
+        rejected_for: wire(age.saturating_sub(rejection.since)),
+    });
+    KindStatus {
+        kind: kind.to_string(),
+        resources: status.resources as u64,
+        state: state.into(),
+        sent_version: version(status.sent),
+        acked_version: version(status.acked),
+        pending_for: (status.pending_since).and_then(|since| wire(age.saturating_sub(since))),
+        rejections: rejections.collect(),
+    }
+}
+
+pub(super) fn view(key: &ViewKey) -> View {
+    let mut view = View {
+        client: match key.client {
+            ClientKind::Envoy => "envoy".to_owned(),
+            ClientKind::Grpc => "grpc".to_owned(),
+        },
+        ..View::default()
+    };
+    match &key.capture {
+        Capture::Explicit { bind, applications } => {
+            "explicit".clone_into(&mut view.capture);
+            view.bind = bind.to_string();
+            view.applications = (applications.iter())
+                .map(|(port, application)| (u32::from(*port), application.to_string()))
+                .collect();
+        }
+        Capture::Redirect => "redirect".clone_into(&mut view.capture),
+    }
+    view
+}
+
+pub(super) fn resources(snapshot: &Snapshot, kinds: &[Kind]) -> Vec<Resource> {
+    let mut resources = Vec::new();
+    for &kind in kinds {
+        let start = resources.len();
+        resources.extend(snapshot.resources(kind).map(|resource| Resource {
+            kind: kind.to_string(),
+            name: resource.name().to_string(),
+            version: resource.version().to_string(),
+            body: (kind != Kind::Secret).then(|| Any {
+                type_url: kind.type_url().to_owned(),
+                value: resource.body().to_vec(),
+            }),
+        }));
+        resources.extend(snapshot.withheld(kind).map(|name| Resource {
+            kind: kind.to_string(),
+            name: name.to_string(),
+            version: String::new(),
+            body: None,
+        }));
+        if let Some(added) = resources.get_mut(start..) {
+            added.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+    }
+    resources
+}
+
+fn version(version: Option<Version>) -> String {
+    version
+        .map(|version| version.to_string())
+        .unwrap_or_default()
+}
+
+fn text(value: Option<&str>) -> String {
+    value.unwrap_or_default().to_owned()
+}
+
+/// `None` only for what is longer than protobuf's ten thousand years.
+fn wire(duration: Duration) -> Option<prost_types::Duration> {
+    duration.try_into().ok()
+}
