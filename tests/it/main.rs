@@ -9,4 +9,7 @@
     reason = "a test fails by panicking, and sets up what it needs as it likes"
 )]
 
+mod admin;
 mod generated;
+mod http;
+mod operator;
