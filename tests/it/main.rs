@@ -9,6 +9,9 @@
     reason = "a test fails by panicking, and sets up what it needs as it likes"
 )]
 
+mod admin;
 mod envoy;
 mod generated;
+mod http;
+mod operator;
 mod tidy;
