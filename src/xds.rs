@@ -2,8 +2,26 @@
 //!
 //! A stream's protocol state is pure: requests, the newest snapshot and the time go in, responses come out. The tonic
 //! shell around it reads and writes frames and keeps no protocol state of its own.
+//!
+//! In reading order: [`message`] is what clients send, `subscription` what they ask for, `ledger` what they were sent,
+//! `quarantine` what they rejected, `push` what they are sent next and in which order, `wire` how that is encoded;
+//! `sotw` and `delta` are the two variants on top.
 
+mod delta;
+mod ledger;
+mod limits;
 pub mod message;
+mod push;
+mod quarantine;
+mod sotw;
 mod stream;
+mod subscription;
+mod wire;
 
+#[cfg(test)]
+mod testing;
+
+pub use delta::DeltaStream;
+pub use limits::{Backoff, Limits};
+pub use sotw::SotwStream;
 pub use stream::{Event, KindStatus, Rejection, Response, Step, StreamError, StreamStatus};
