@@ -215,7 +215,10 @@ impl Engine {
             let pending = |name: &str| self.seen.get(kind, name).is_some();
             // A client that comes back asks for clusters first; what its routes name is not yet known to be new.
             let unasked = reconnected && kind == Kind::Listener && !ledger.subscription.is_asked();
-            unasked || ledger.is_in_flight() || ledger.behind.keys().any(|name| pending(name))
+            unasked
+                || ledger.answer
+                || ledger.is_in_flight()
+                || ledger.behind.keys().any(|name| pending(name))
         })
     }
 
