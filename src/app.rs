@@ -43,7 +43,10 @@ pub enum AppError {
     #[error("{task} ended by itself; see the log lines above")]
     Ended { task: &'static str },
     #[error("{task} failed")]
-    Failed { task: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    Failed {
+        task: &'static str,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// Everything bound and nothing started: the addresses are known, also where port 0 was asked for.
@@ -87,7 +90,13 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
 }
 
 async fn listen(addr: SocketAddr, purpose: &'static str) -> Result<TcpListener, AppError> {
-    Ok(TcpListener::bind(addr).await.map_err(|source| xds::BindError { addr, purpose, source })?)
+    Ok(TcpListener::bind(addr)
+        .await
+        .map_err(|source| xds::BindError {
+            addr,
+            purpose,
+            source,
+        })?)
 }
 
 impl Bound {
@@ -113,8 +122,11 @@ impl Bound {
             views: self.clients.views(),
         };
         let wanted = sources.subscribe();
-        let outputs =
-            reconcile::Outputs { views: views.clone(), sources, metrics: self.metrics.clone() };
+        let outputs = reconcile::Outputs {
+            views: views.clone(),
+            sources,
+            metrics: self.metrics.clone(),
+        };
         let ads = AdsContext {
             clients: self.clients.clone(),
             views: views.clone(),
@@ -122,22 +134,42 @@ impl Bound {
             limits: ServerLimits::default(),
             model: store.watch(),
         };
-        let operators = operator::State { clients: self.clients.clone(), views: lookup(views) };
-        let admin_state =
-            AdminState { registry: self.metrics.registry().clone(), ready: ready.clone() };
+        let operators = operator::State {
+            clients: self.clients.clone(),
+            views: lookup(views),
+        };
+        let admin_state = AdminState {
+            registry: self.metrics.registry().clone(),
+            ready: ready.clone(),
+        };
 
         let mut tasks = Tasks::new(stop.clone());
-        let sink = mesh::Sink { store, metrics: self.metrics.clone(), ready: ready.clone() };
+        let sink = mesh::Sink {
+            store,
+            metrics: self.metrics.clone(),
+            ready: ready.clone(),
+        };
         let following = mesh::follow(self.settings.mesh, sink, stop.clone());
         tasks.spawn("mesh files", async move { Ok::<_, Never>(following.await) });
         let discovering = self.discovery.run(wanted, table, stop.clone());
-        tasks.spawn("discovery", async move { Ok::<_, Never>(discovering.await) });
-        let reconciling =
-            reconcile::run(self.settings.translation, inputs, outputs, stop.clone());
-        tasks.spawn("translation", async move { Ok::<_, Never>(reconciling.await) });
+        tasks.spawn(
+            "discovery",
+            async move { Ok::<_, Never>(discovering.await) },
+        );
+        let reconciling = reconcile::run(self.settings.translation, inputs, outputs, stop.clone());
+        tasks.spawn(
+            "translation",
+            async move { Ok::<_, Never>(reconciling.await) },
+        );
         tasks.spawn("xDS", self.xds_server.run(ads, stop.clone()));
-        tasks.spawn("the API", api::serve(self.api_listener, api::router(operators), stop.clone()));
-        tasks.spawn("administration", api::serve(self.admin_listener, admin::router(admin_state), stop));
+        tasks.spawn(
+            "the API",
+            api::serve(self.api_listener, api::router(operators), stop.clone()),
+        );
+        tasks.spawn(
+            "administration",
+            api::serve(self.admin_listener, admin::router(admin_state), stop),
+        );
         tasks.join(&ready).await
     }
 }
@@ -161,13 +193,19 @@ fn lookup(views: Views) -> ViewLookup {
 /// The components, each with its name; the first that ends by itself stops all.
 #[derive(Debug)]
 struct Tasks {
-    running: JoinSet<(&'static str, Result<(), Box<dyn std::error::Error + Send + Sync>>)>,
+    running: JoinSet<(
+        &'static str,
+        Result<(), Box<dyn std::error::Error + Send + Sync>>,
+    )>,
     stop: CancellationToken,
 }
 
 impl Tasks {
     fn new(stop: CancellationToken) -> Self {
-        Self { running: JoinSet::new(), stop }
+        Self {
+            running: JoinSet::new(),
+            stop,
+        }
     }
 
     fn spawn<E: std::error::Error + Send + Sync + 'static>(
@@ -175,7 +213,8 @@ impl Tasks {
         name: &'static str,
         task: impl Future<Output = Result<(), E>> + Send + 'static,
     ) {
-        self.running.spawn(async move { (name, task.await.map_err(Into::into)) });
+        self.running
+            .spawn(async move { (name, task.await.map_err(Into::into)) });
     }
 
     async fn join(mut self, ready: &Ready) -> Result<(), AppError> {
@@ -192,7 +231,10 @@ impl Tasks {
                     Ok((_, Ok(()))) if stopped => continue,
                     Ok((task, Ok(()))) => AppError::Ended { task },
                     Ok((task, Err(source))) => AppError::Failed { task, source },
-                    Err(source) => AppError::Failed { task: "a component", source: source.into() },
+                    Err(source) => AppError::Failed {
+                        task: "a component",
+                        source: source.into(),
+                    },
                 };
                 if outcome.is_ok() {
                     outcome = Err(failure);

@@ -11,11 +11,13 @@ pub mod serve;
 pub mod status;
 pub mod validate;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::envoy;
 use output::CliError;
 
 /// A control plane for Envoy sidecars that speaks AWS App Mesh's model
@@ -33,11 +35,25 @@ enum Command {
     Bootstrap(bootstrap::BootstrapArgs),
     Status(status::StatusArgs),
     Config(config_dump::ConfigArgs),
+    /// Becomes a command that ends when its parent does
+    #[command(name = envoy::child::SUBCOMMAND, hide = true)]
+    RunChild {
+        #[arg(long)]
+        parent: u32,
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
 }
 
 /// Runs the command that was typed, and returns its exit code.
 pub fn main(cli: Cli) -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    if let Command::RunChild { parent, command } = &cli.command {
+        return run_child(*parent, command);
+    }
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime.block_on(run(cli)),
         Err(error) => fail(&CliError::unable_error(error)),
     }
@@ -53,10 +69,22 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Bootstrap(args) => bootstrap::run(args),
         Command::Status(args) => status::run(args).await,
         Command::Config(args) => config_dump::run(args).await,
+        Command::RunChild { .. } => Ok(String::new()),
     };
     match printed {
         Ok(text) => print(&text, ExitCode::SUCCESS),
         Err(error) => fail(&error),
+    }
+}
+
+/// Before any thread is started: the tie to the parent is this thread's.
+fn run_child(parent: u32, command: &[OsString]) -> ExitCode {
+    let Some((program, arguments)) = command.split_first() else {
+        return ExitCode::FAILURE;
+    };
+    match envoy::child::run_child(parent, program.as_ref(), arguments) {
+        Ok(never) => match never {},
+        Err(error) => fail(&CliError::unable_error(error)),
     }
 }
 

@@ -58,7 +58,9 @@ pub async fn run(options: Options, mut inputs: Inputs, outputs: Outputs, stop: C
         let woken_at = Instant::now();
         let stored = inputs.model.borrow_and_update().clone();
         sources.follow(&stored.model);
-        outputs.sources.send_if_modified(|published| replace(published, sources.wanted()));
+        outputs
+            .sources
+            .send_if_modified(|published| replace(published, sources.wanted()));
         let input = Input {
             model: stored.model,
             endpoints: inputs.endpoints.borrow_and_update().clone(),
@@ -68,10 +70,14 @@ pub async fn run(options: Options, mut inputs: Inputs, outputs: Outputs, stop: C
             let changed = translator.apply(input);
             (translator, changed)
         });
-        let Ok((returned, changed)) = translated.await else { return };
+        let Ok((returned, changed)) = translated.await else {
+            return;
+        };
         translator = returned;
         for key in changed {
-            outputs.views.publish(&key, translator.view(&key).cloned(), woken_at);
+            outputs
+                .views
+                .publish(&key, translator.view(&key).cloned(), woken_at);
         }
         report_problems(&translator, &mut known_problems);
         count_resources(&outputs);

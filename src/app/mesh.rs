@@ -21,7 +21,9 @@ const SHOWN: usize = 5;
 pub(super) async fn follow(paths: Vec<std::path::PathBuf>, sink: Sink, stop: CancellationToken) {
     let first = sink.ready.register(WHAT);
     let loaded = tokio::task::spawn_blocking(move || crate::files::load(&paths)).await;
-    if let Ok(loaded) = loaded && sink.take(&loaded, Instant::now()) {
+    if let Ok(loaded) = loaded
+        && sink.take(&loaded, Instant::now())
+    {
         drop(first);
     }
     stop.cancelled().await;
@@ -44,15 +46,22 @@ impl Sink {
             Ok(loaded) => {
                 report(&loaded.reports);
                 let errors = loaded.errors();
-                self.metrics.set_mesh_problems(errors, loaded.reports.len() - errors);
-                loaded.model().map_err(|invalid| summary(&invalid.to_string(), &loaded.reports))
+                self.metrics
+                    .set_mesh_problems(errors, loaded.reports.len() - errors);
+                loaded
+                    .model()
+                    .map_err(|invalid| summary(&invalid.to_string(), &loaded.reports))
             }
             Err(error) => Err(error.to_string()),
         };
         match failure {
             Ok(model) => {
                 for kind in ResourceKind::ALL {
-                    let of_kind = model.resources().iter().filter(|resource| resource.id.kind() == kind).count();
+                    let of_kind = model
+                        .resources()
+                        .iter()
+                        .filter(|resource| resource.id.kind() == kind)
+                        .count();
                     self.metrics.set_model_resources(kind, of_kind);
                 }
                 let revision = self.store.replace_files(model, seen_at);
@@ -64,7 +73,8 @@ impl Sink {
             Err(problem) => {
                 error!("mesh files not taken, the last good model stays: {problem}");
                 self.metrics.mesh_reloaded(Reload::Failed);
-                self.ready.set_degraded(WHAT, Some(format!("the last good model stays: {problem}")));
+                self.ready
+                    .set_degraded(WHAT, Some(format!("the last good model stays: {problem}")));
                 false
             }
         }
@@ -81,7 +91,11 @@ fn report(reports: &[Report]) {
 }
 
 fn summary(headline: &str, reports: &[Report]) -> String {
-    let errors = reports.iter().filter(|report| report.severity() == Severity::Error);
-    let lines = errors.take(SHOWN).map(|report| format!("\n  {}", report.line()));
+    let errors = reports
+        .iter()
+        .filter(|report| report.severity() == Severity::Error);
+    let lines = errors
+        .take(SHOWN)
+        .map(|report| format!("\n  {}", report.line()));
     std::iter::once(headline.to_owned()).chain(lines).collect()
 }

@@ -15,7 +15,12 @@ pub struct BootstrapArgs {
     /// mesh/MESH/virtualNode/NODE, or the whole ARN
     node: String,
     /// Where the sidecar finds the control plane, host:port
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:18000", env = "OUTRIGGER_XDS_ADDR")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:18000",
+        env = "OUTRIGGER_XDS_ADDR"
+    )]
     xds_addr: String,
     /// How traffic enters the sidecar
     #[arg(long, value_enum, default_value_t = CaptureMode::Explicit)]
@@ -51,13 +56,18 @@ pub fn run(args: BootstrapArgs) -> Result<String, CliError> {
     let xds: XdsAddress = args.xds_addr.parse().map_err(CliError::unable_error)?;
     let capture = match args.capture {
         CaptureMode::Redirect => Capture::Redirect,
-        CaptureMode::Explicit => {
-            Capture::Explicit { bind: args.bind, applications: args.app.into_iter().collect::<BTreeMap<_, _>>() }
-        }
+        CaptureMode::Explicit => Capture::Explicit {
+            bind: args.bind,
+            applications: args.app.into_iter().collect::<BTreeMap<_, _>>(),
+        },
     };
     let mut options = BootstrapOptions::new(node, xds, capture);
     options.admin = args.admin_addr;
-    options.protocol = if args.sotw { XdsProtocol::StateOfTheWorld } else { XdsProtocol::Delta };
+    options.protocol = if args.sotw {
+        XdsProtocol::StateOfTheWorld
+    } else {
+        XdsProtocol::Delta
+    };
     let bootstrap = bootstrap::bootstrap(&options).map_err(CliError::unable_error)?;
     Ok(format!("{bootstrap:#}\n"))
 }

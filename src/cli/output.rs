@@ -57,7 +57,10 @@ impl CliError {
 impl CliError {
     /// The command could not do its work, as an error of the library says.
     pub fn unable_error(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { exit: Exit::Unable, report: Report::from_err(error) }
+        Self {
+            exit: Exit::Unable,
+            report: Report::from_err(error),
+        }
     }
 }
 

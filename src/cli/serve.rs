@@ -23,8 +23,17 @@ pub struct ServeArgs {
 
 /// Serves until SIGINT or SIGTERM; a second signal ends the process at once.
 pub async fn run(args: ServeArgs) -> Result<(), CliError> {
-    let file = args.config.as_deref().map(Layer::from_file).transpose().map_err(CliError::unable_error)?;
-    let settings = args.settings.over(file.unwrap_or_default()).into_settings().map_err(CliError::unable_error)?;
+    let file = args
+        .config
+        .as_deref()
+        .map(Layer::from_file)
+        .transpose()
+        .map_err(CliError::unable_error)?;
+    let settings = args
+        .settings
+        .over(file.unwrap_or_default())
+        .into_settings()
+        .map_err(CliError::unable_error)?;
     telemetry::log::init(settings.log_format, &settings.log).map_err(CliError::unable_error)?;
     let grace = settings.shutdown_grace;
     let bound = app::bind(settings).await.map_err(CliError::unable_error)?;
@@ -53,9 +62,10 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
 /// Returns at the next SIGINT or SIGTERM.
 pub async fn told_to_stop() {
     // Without handlers the signals end the process by themselves, which is what waiting for ever leaves them to do.
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {

@@ -54,7 +54,9 @@ pub fn run(args: &ValidateArgs) -> Result<(String, Option<Exit>), CliError> {
         warnings: loaded.reports.len() - errors,
         problems: loaded.reports.iter().map(found).collect(),
     };
-    let text = render(args.output, &verdict, |verdict| for_people(&loaded, verdict))?;
+    let text = render(args.output, &verdict, |verdict| {
+        for_people(&loaded, verdict)
+    })?;
     Ok((text, (errors > 0).then_some(Exit::No)))
 }
 

@@ -31,7 +31,9 @@ impl Views {
     /// The key must be among the connected ones ([`crate::clients`]), or nothing is ever translated for it.
     pub fn subscribe(&self, key: &ViewKey) -> watch::Receiver<Option<Published>> {
         let mut channels = self.lock();
-        let sender = channels.entry(key.clone()).or_insert_with(|| watch::Sender::new(None));
+        let sender = channels
+            .entry(key.clone())
+            .or_insert_with(|| watch::Sender::new(None));
         sender.subscribe()
     }
 
@@ -66,7 +68,9 @@ impl Views {
             }
             return;
         };
-        let sender = channels.entry(key.clone()).or_insert_with(|| watch::Sender::new(None));
+        let sender = channels
+            .entry(key.clone())
+            .or_insert_with(|| watch::Sender::new(None));
         sender.send_replace(Some(Published { view, changed_at }));
     }
 

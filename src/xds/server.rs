@@ -100,8 +100,16 @@ impl Server {
     /// # Errors
     /// [`BindError`] when the address cannot be had.
     pub fn bind(addr: SocketAddr) -> Result<Self, BindError> {
-        let fail = |source| BindError { addr, purpose: "xDS (--xds-addr)", source };
-        let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let fail = |source| BindError {
+            addr,
+            purpose: "xDS (--xds-addr)",
+            source,
+        };
+        let socket = if addr.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        };
         let listen = |socket: TcpSocket| {
             socket.set_reuseaddr(true)?;
             socket.bind(addr)?;
@@ -120,7 +128,11 @@ impl Server {
     ///
     /// # Errors
     /// When the listener fails.
-    pub async fn run(self, context: AdsContext, stop: CancellationToken) -> Result<(), tonic::transport::Error> {
+    pub async fn run(
+        self,
+        context: AdsContext,
+        stop: CancellationToken,
+    ) -> Result<(), tonic::transport::Error> {
         let tasks = TaskTracker::new();
         let ads = Ads {
             permits: Arc::new(Semaphore::new(context.limits.streams)),
@@ -180,7 +192,10 @@ impl Service<http::Request<Body>> for Ads {
 
 impl Ads {
     /// Starts a stream's session and answers with its frames.
-    fn open<P: Protocol>(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
+    fn open<P: Protocol>(
+        &self,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, Status> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
             self.context.metrics.stream_refused(Refusal::Limit);
             Status::resource_exhausted(format!(
@@ -188,9 +203,17 @@ impl Ads {
                 self.context.limits.streams
             ))
         })?;
-        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let peer = request
+            .extensions()
+            .get::<TcpConnectInfo>()
+            .and_then(TcpConnectInfo::remote_addr);
         let limit = Some(self.context.limits.request_bytes);
-        let requests = Streaming::new_request(RequestDecoder(PhantomData), request.into_body(), None, limit);
+        let requests = Streaming::new_request(
+            RequestDecoder(PhantomData),
+            request.into_body(),
+            None,
+            limit,
+        );
         let (frames, outgoing) = mpsc::channel(FRAMES_IN_FLIGHT);
         let session: Session<P> = Session::new(Arc::clone(&self.context), peer, requests, frames);
         let stop = self.stop.clone();
@@ -198,9 +221,12 @@ impl Ads {
             session.run(stop).await;
             drop(permit);
         });
-        let mut response = http::Response::new(Body::new(StreamBody::new(ReceiverStream::new(outgoing))));
+        let mut response =
+            http::Response::new(Body::new(StreamBody::new(ReceiverStream::new(outgoing))));
         let grpc = http::HeaderValue::from_static("application/grpc");
-        response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_TYPE, grpc);
         Ok(response)
     }
 }
@@ -217,7 +243,9 @@ impl<R: Message + Default> Decoder for RequestDecoder<R> {
         let encoded = buffer.copy_to_bytes(buffer.remaining());
         let decoded = R::decode(encoded);
         decoded.map(Some).map_err(|error| {
-            Status::invalid_argument(format!("the request is no discovery request of this variant: {error}"))
+            Status::invalid_argument(format!(
+                "the request is no discovery request of this variant: {error}"
+            ))
         })
     }
 }

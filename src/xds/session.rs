@@ -113,7 +113,13 @@ impl<P: Protocol> Session<P> {
         requests: Streaming<P::Request>,
         frames: mpsc::Sender<Outgoing>,
     ) -> Self {
-        Self { context, peer, requests, frames, opened: Instant::now() }
+        Self {
+            context,
+            peer,
+            requests,
+            frames,
+            opened: Instant::now(),
+        }
     }
 
     /// Serves the stream to its end. A client that leaves is an ordinary end.
@@ -124,7 +130,9 @@ impl<P: Protocol> Session<P> {
                 Err(Status::unavailable("this control plane is stopping; connect again").into())
             }
         };
-        let Err(End::Closed(status)) = served else { return };
+        let Err(End::Closed(status)) = served else {
+            return;
+        };
         let mut trailers = HeaderMap::new();
         if status.add_header(&mut trailers).is_ok() {
             // A client that reads nothing keeps the channel full; it is not waited for when the server stops.
@@ -135,7 +143,8 @@ impl<P: Protocol> Session<P> {
 
     async fn serve(&mut self) -> Result<(), End> {
         let first = self.first_request().await?;
-        let node = Node::read(P::node(&first)).map_err(|error| self.refuse(Refusal::MalformedNode, error.to_string()))?;
+        let node = Node::read(P::node(&first))
+            .map_err(|error| self.refuse(Refusal::MalformedNode, error.to_string()))?;
         if self.context.model.borrow().changed_at.is_none() {
             self.context.metrics.stream_refused(Refusal::NotReady);
             return Err(Status::unavailable("no mesh is loaded yet; connect again").into());
@@ -167,7 +176,9 @@ impl<P: Protocol> Session<P> {
         let limit = self.context.limits.first_request;
         match timeout(limit, self.requests.message()).await {
             Ok(request) => self.received(request),
-            Err(_) => Err(Status::deadline_exceeded(format!("no request came within {limit:?}")).into()),
+            Err(_) => {
+                Err(Status::deadline_exceeded(format!("no request came within {limit:?}")).into())
+            }
         }
     }
 
@@ -188,8 +199,15 @@ impl<P: Protocol> Session<P> {
             let snapshot = self.snapshot(&published, node)?;
             let step = state.step(self.opened.elapsed(), &snapshot, std::mem::take(&mut batch));
             let step = step.map_err(|error| self.refuse(Refusal::Protocol, error.to_string()))?;
-            let is_change = seen.replace(published.changed_at).is_some_and(|seen| seen != published.changed_at);
-            self.observe(&step, is_change.then_some(published.changed_at), &mut pushed, node);
+            let is_change = seen
+                .replace(published.changed_at)
+                .is_some_and(|seen| seen != published.changed_at);
+            self.observe(
+                &step,
+                is_change.then_some(published.changed_at),
+                &mut pushed,
+                node,
+            );
             registration.update(state.status(), self.opened.elapsed());
             for response in step.responses {
                 self.send(response).await?;
@@ -210,7 +228,10 @@ impl<P: Protocol> Session<P> {
             }
             View::Unsupported(reason) => {
                 self.context.metrics.stream_refused(Refusal::Unsupported);
-                Err(Status::failed_precondition(format!("`{node}` cannot be served: {reason}")).into())
+                Err(
+                    Status::failed_precondition(format!("`{node}` cannot be served: {reason}"))
+                        .into(),
+                )
             }
         }
     }
@@ -255,7 +276,9 @@ impl<P: Protocol> Session<P> {
             Ok(Some(request)) => Ok(request),
             Ok(None) => Err(End::ClientGone),
             // What the client broke is told to it; what the connection broke can be told to nobody.
-            Err(status) if is_the_clients(&status) => Err(self.refuse(Refusal::Protocol, status.message().to_owned())),
+            Err(status) if is_the_clients(&status) => {
+                Err(self.refuse(Refusal::Protocol, status.message().to_owned()))
+            }
             Err(status) => {
                 debug!(peer = ?self.peer, error = status.message(), "stream broken");
                 Err(End::ClientGone)
@@ -285,7 +308,11 @@ impl<P: Protocol> Session<P> {
         for event in &step.events {
             metrics.observe(event);
             match event {
-                Event::Sent { kind, resources, removed } => {
+                Event::Sent {
+                    kind,
+                    resources,
+                    removed,
+                } => {
                     debug!(node, r#type = %kind, resources, removed, "sent");
                     pushed[*kind] = changed_at;
                 }
@@ -294,7 +321,12 @@ impl<P: Protocol> Session<P> {
                         metrics.change_acked(changed_at.elapsed());
                     }
                 }
-                Event::Rejected { kind, nonce, message, resources } => {
+                Event::Rejected {
+                    kind,
+                    nonce,
+                    message,
+                    resources,
+                } => {
                     warn!(node, peer = ?self.peer, r#type = %kind, nonce, ?resources, "rejected: {message}");
                 }
             }
@@ -303,7 +335,10 @@ impl<P: Protocol> Session<P> {
 
     async fn send(&self, response: Response) -> Result<(), End> {
         for frame in frames(&response) {
-            self.frames.send(Ok(Frame::data(frame))).await.map_err(|_| End::ClientGone)?;
+            self.frames
+                .send(Ok(Frame::data(frame)))
+                .await
+                .map_err(|_| End::ClientGone)?;
         }
         Ok(())
     }
@@ -320,12 +355,19 @@ async fn current(view: &mut watch::Receiver<Option<Published>>) -> Result<Publis
 }
 
 fn stopped_if(stopped: bool) -> Result<(), End> {
-    if stopped { Err(Status::unavailable("this control plane is stopping; connect again").into()) } else { Ok(()) }
+    if stopped {
+        Err(Status::unavailable("this control plane is stopping; connect again").into())
+    } else {
+        Ok(())
+    }
 }
 
 fn is_the_clients(status: &Status) -> bool {
     use tonic::Code;
-    matches!(status.code(), Code::InvalidArgument | Code::OutOfRange | Code::Internal | Code::Unimplemented)
+    matches!(
+        status.code(),
+        Code::InvalidArgument | Code::OutOfRange | Code::Internal | Code::Unimplemented
+    )
 }
 
 /// A response as frames of HTTP/2 data: gRPC's prefix, then the pieces, small ones joined and large ones shared.
@@ -356,13 +398,29 @@ mod tests {
 
     #[test]
     fn frames_are_the_message_behind_its_prefix() {
-        for sizes in [vec![], vec![3], vec![10, 2000, 5, 5], vec![700; 100], vec![5000, 5000]] {
-            let pieces: Vec<Bytes> = sizes.iter().enumerate().map(|(n, size)| vec![n as u8; *size].into()).collect();
-            let response = Response { kind: None, pieces: pieces.clone() };
+        for sizes in [
+            vec![],
+            vec![3],
+            vec![10, 2000, 5, 5],
+            vec![700; 100],
+            vec![5000, 5000],
+        ] {
+            let pieces: Vec<Bytes> = sizes
+                .iter()
+                .enumerate()
+                .map(|(n, size)| vec![n as u8; *size].into())
+                .collect();
+            let response = Response {
+                kind: None,
+                pieces: pieces.clone(),
+            };
             let sent = frames(&response).concat();
             let (prefix, message) = sent.split_at(5);
             assert_eq!(prefix[0], 0);
-            assert_eq!(u32::from_be_bytes(prefix[1..].try_into().unwrap()) as usize, message.len());
+            assert_eq!(
+                u32::from_be_bytes(prefix[1..].try_into().unwrap()) as usize,
+                message.len()
+            );
             assert_eq!(message, pieces.concat());
         }
     }
@@ -370,8 +428,13 @@ mod tests {
     #[test]
     fn large_entries_are_shared_not_copied() {
         let large = Bytes::from(vec![7; 4096]);
-        let response = Response { kind: None, pieces: vec![Bytes::from_static(b"head"), large.clone()] };
-        let shared = frames(&response).into_iter().any(|frame| frame.as_ptr() == large.as_ptr());
+        let response = Response {
+            kind: None,
+            pieces: vec![Bytes::from_static(b"head"), large.clone()],
+        };
+        let shared = frames(&response)
+            .into_iter()
+            .any(|frame| frame.as_ptr() == large.as_ptr());
         assert!(shared);
     }
 }

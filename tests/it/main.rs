@@ -13,5 +13,7 @@ mod admin;
 mod envoy;
 mod generated;
 mod http;
+mod minimal;
 mod operator;
 mod tidy;
+mod world;

@@ -29,7 +29,11 @@ pub(crate) const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until `look` yields something. The only way that tests here wait.
-pub(crate) async fn eventually<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(
+    what: &str,
+    within: Duration,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let deadline = Instant::now() + within;
     let mut every = interval(Duration::from_millis(10));
     loop {
@@ -62,8 +66,17 @@ impl World {
         let zone = Zone::default();
         let stop = CancellationToken::new();
         let envoy = crate::envoy::binary().await;
-        let mut world = Self { subnet, folder, zone, control: None, envoy, stop };
-        let dns = DnsServer::bind(world.at(1, 10053), world.zone.clone()).await.unwrap();
+        let mut world = Self {
+            subnet,
+            folder,
+            zone,
+            control: None,
+            envoy,
+            stop,
+        };
+        let dns = DnsServer::bind(world.at(1, 10053), world.zone.clone())
+            .await
+            .unwrap();
         tokio::spawn(dns.run(world.stop.clone()));
         world.write_mesh(mesh);
         world.start_control_plane().await;
@@ -103,12 +116,16 @@ impl World {
             .args(["--api-addr", &self.at(1, 9080).to_string()])
             .args(["--admin-addr", &self.at(1, 9081).to_string()])
             .args(["--dns-server", &self.at(1, 10053).to_string()])
-            .args(["--log", "debug"])
+            .args(["--log", "info,outrigger=debug"])
             .spawn("control plane", &log)
             .unwrap();
         self.control = Some(child);
         eventually("the control plane is ready", PATIENCE, async || {
-            let status = self.get(self.at(1, 9081), "ignored", "/readyz").await.ok()?.0;
+            let status = self
+                .get(self.at(1, 9081), "ignored", "/readyz")
+                .await
+                .ok()?
+                .0;
             (status == 200).then_some(())
         })
         .await;
@@ -121,7 +138,8 @@ impl World {
 
     /// The last lines of the control plane's log, for a failing assertion's message.
     pub(crate) fn control_log(&self) -> String {
-        let log = std::fs::read_to_string(self.folder.path().join("control-plane.log")).unwrap_or_default();
+        let log = std::fs::read_to_string(self.folder.path().join("control-plane.log"))
+            .unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
@@ -138,9 +156,16 @@ impl World {
     /// The same, without waiting.
     pub(crate) fn start_sidecar(&self, node: &str, host: u8, protocol: XdsProtocol) -> Envoy {
         let applications = [(8080, self.application(host)), (9000, self.at(host, 19000))].into();
-        let capture = Capture::Explicit { bind: self.ip(host), applications };
+        let capture = Capture::Explicit {
+            bind: self.ip(host),
+            applications,
+        };
         let node = NodeRef::parse(node).unwrap();
-        let mut options = BootstrapOptions::new(node, self.at(1, 18000).to_string().parse().unwrap(), capture);
+        let mut options = BootstrapOptions::new(
+            node,
+            self.at(1, 18000).to_string().parse().unwrap(),
+            capture,
+        );
         options.protocol = protocol;
         let name = format!("envoy-{host}");
         let start = EnvoyOptions::new(name, OUTRIGGER.as_ref(), &self.envoy, self.folder.path());
@@ -167,7 +192,10 @@ impl World {
 
     /// The control plane's metrics as text.
     pub(crate) async fn metrics(&self) -> String {
-        self.get(self.at(1, 9081), "ignored", "/metrics").await.unwrap().1
+        self.get(self.at(1, 9081), "ignored", "/metrics")
+            .await
+            .unwrap()
+            .1
     }
 }
 
@@ -188,9 +216,12 @@ pub(crate) async fn get(
 ) -> Result<(u16, String), Box<dyn std::error::Error + Send + Sync>> {
     let exchange = async {
         let stream = TcpStream::connect(address).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
-        let request = hyper::Request::get(path).header("host", authority).body(Empty::<Bytes>::new())?;
+        let request = hyper::Request::get(path)
+            .header("host", authority)
+            .body(Empty::<Bytes>::new())?;
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await?.to_bytes();
@@ -212,7 +243,12 @@ impl Application {
     pub(crate) async fn start(address: SocketAddr, name: &'static str) -> Self {
         let requests = Arc::new(AtomicU64::new(0));
         let server = serve(address, name, Arc::clone(&requests)).await;
-        Self { address, name, requests, server }
+        Self {
+            address,
+            name,
+            requests,
+            server,
+        }
     }
 
     /// Ends it with every connection that it has.
@@ -231,7 +267,11 @@ impl Application {
     }
 }
 
-async fn serve(address: SocketAddr, name: &'static str, requests: Arc<AtomicU64>) -> JoinHandle<()> {
+async fn serve(
+    address: SocketAddr,
+    name: &'static str,
+    requests: Arc<AtomicU64>,
+) -> JoinHandle<()> {
     let listener = TcpListener::bind(address).await.unwrap();
     let router = Router::new().fallback(move |_: Request| {
         requests.fetch_add(1, Ordering::Relaxed);
