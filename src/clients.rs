@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::model::{NodeRef, ViewKey};
-use crate::xds::StreamStatus;
+pub use crate::xds::{KindStatus, StreamStatus};
 
 /// The connected clients. A clone is a handle on the same ones.
 #[derive(Clone, Debug)]

@@ -5,10 +5,9 @@ use std::time::Duration;
 use prost_types::Any;
 
 use super::generated::{self, Client, KindStatus, Rejection, Resource, State, View};
-use crate::clients::{ClientState, Variant};
+use crate::clients::{self, ClientState, Variant};
 use crate::model::{Capture, ClientKind, ViewKey};
 use crate::snapshot::{Kind, Snapshot, Version};
-use crate::xds;
 
 pub(super) fn client(client: &ClientState) -> Client {
     let info = &client.info;
@@ -32,7 +31,7 @@ pub(super) fn client(client: &ClientState) -> Client {
     }
 }
 
-fn kind_status(kind: Kind, status: &xds::KindStatus, age: Duration) -> KindStatus {
+fn kind_status(kind: Kind, status: &clients::KindStatus, age: Duration) -> KindStatus {
     let state = if !status.rejections.is_empty() {
         State::Rejected
     } else if status.pending_since.is_some() || status.sent.is_none() {
