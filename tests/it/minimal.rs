@@ -8,13 +8,14 @@ use crate::world::{Application, World};
 #[tokio::test(flavor = "multi_thread")]
 async fn the_five_resources_carry_a_request_in_both_variants() {
     let mesh = include_str!("../../config/minimal/mesh.yaml");
-    let world = World::start(mesh).await;
+    let mut world = World::new().await;
     world
         .zone
         .set("service-a.local", Duration::from_secs(1), vec![world.ip(2)]);
     world
         .zone
         .set("service-b.local", Duration::from_secs(1), vec![world.ip(3)]);
+    world.serve(mesh).await;
     let _b = Application::start(world.application(3), "b").await;
     let mut a = world
         .sidecar(

@@ -56,8 +56,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A DNS server and a control plane that serves `mesh` (YAML documents); the control plane is ready.
-    pub(crate) async fn start(mesh: &str) -> Self {
+    /// A DNS server with an empty zone, and nothing else yet.
+    pub(crate) async fn new() -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let second = 64 + u8::try_from(std::process::id() % 128).unwrap();
         let subnet = [127, second, NEXT.fetch_add(1, Ordering::Relaxed)];
@@ -66,7 +66,7 @@ impl World {
         let zone = Zone::default();
         let stop = CancellationToken::new();
         let envoy = crate::envoy::binary().await;
-        let mut world = Self {
+        let world = Self {
             subnet,
             folder,
             zone,
@@ -78,9 +78,14 @@ impl World {
             .await
             .unwrap();
         tokio::spawn(dns.run(world.stop.clone()));
-        world.write_mesh(mesh);
-        world.start_control_plane().await;
         world
+    }
+
+    /// Starts a control plane that serves `mesh` (YAML documents) and waits until it is ready. Names that the zone has by
+    /// now resolve at once.
+    pub(crate) async fn serve(&mut self, mesh: &str) {
+        self.write_mesh(mesh);
+        self.start_control_plane().await;
     }
 
     /// Host `host` of the world's own network.
