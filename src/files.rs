@@ -8,7 +8,9 @@ mod parse;
 mod report;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use load::{Declared, Invalid, LoadError, Loaded, load};
 pub use parse::parse;
 pub use report::{Position, Report};
+pub use watch::{MeshFiles, Outcome};

@@ -46,6 +46,8 @@ pub struct Loaded {
     pub reports: Vec<Report>,
     /// Which files were read.
     pub files: Vec<PathBuf>,
+    /// Those of them without a byte: a file is often emptied just before it is written.
+    pub(super) blank: BTreeSet<PathBuf>,
     /// Equal for equal files with equal content.
     pub fingerprint: u64,
 }
@@ -212,6 +214,9 @@ impl Loading {
         self.fingerprint.update(&(bytes.len() as u64).to_le_bytes());
         self.fingerprint.update(&bytes);
         self.loaded.files.push(file.clone());
+        if bytes.is_empty() {
+            self.loaded.blank.insert(file.clone());
+        }
         let text: Arc<str> = match String::from_utf8(bytes) {
             Ok(text) => text.into(),
             Err(error) => {

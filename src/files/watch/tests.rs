@@ -1,0 +1,259 @@
+//! Real folders, real events. Every wait is for the result itself, with a limit that only a failure reaches.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{GONE, Known, MeshFiles, Outcome, load, reload};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A folder under watch.
+struct Watched {
+    folder: TempDir,
+    latest: watch::Receiver<Arc<Outcome>>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Watched {
+    fn start(paths: impl FnOnce(&TempDir) -> Vec<PathBuf>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("mesh")).unwrap();
+        write(&folder.path().join("mesh/a.yaml"), "a");
+        let files = MeshFiles::new(paths(&folder));
+        let (sender, latest) = watch::channel(Arc::new(files.load_once()));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(files.run(sender, stop.clone()));
+        Self {
+            folder,
+            latest,
+            stop,
+            tasks,
+        }
+    }
+
+    fn folder() -> Self {
+        Self::start(|folder| vec![folder.path().join("mesh")])
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The meshes of the next result, or its error.
+    async fn next(&mut self) -> String {
+        timeout(LIMIT, self.latest.changed())
+            .await
+            .expect("a result in time")
+            .unwrap();
+        shown(&self.latest.borrow_and_update())
+    }
+
+    /// Waits for a result; every other on the way must be one of those allowed.
+    async fn until(&mut self, wanted: &str, allowed: &[&str]) {
+        loop {
+            let shown = self.next().await;
+            if shown == wanted {
+                return;
+            }
+            assert!(allowed.contains(&shown.as_str()), "{shown}");
+        }
+    }
+
+    async fn stop(mut self) {
+        self.stop.cancel();
+        timeout(LIMIT, self.tasks.join_next())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        assert!(self.latest.has_changed().is_err() || !self.latest.has_changed().unwrap());
+    }
+}
+
+fn shown(outcome: &Outcome) -> String {
+    match outcome {
+        Ok(loaded) => match loaded.model() {
+            Ok(model) => model
+                .meshes()
+                .map(|(name, _)| name.as_str())
+                .collect::<Vec<_>>()
+                .join(" "),
+            Err(invalid) => invalid.to_string(),
+        },
+        Err(error) => error.to_string(),
+    }
+}
+
+fn write(path: &Path, mesh: &str) {
+    fs::write(path, format!("kind: Mesh\nmeshName: {mesh}\n")).unwrap();
+}
+
+#[tokio::test]
+async fn changes_arrive_and_the_same_again_does_not() {
+    let mut watched = Watched::folder();
+    // Nothing changes, so nothing may come of it; the next result is the one of `b`.
+    write(&watched.path("mesh/a.yaml"), "a");
+    write(&watched.path("mesh/b.yaml"), "b");
+    watched.until("a b", &[]).await;
+    fs::create_dir(watched.path("mesh/deep")).unwrap();
+    write(&watched.path("mesh/deep/c.yaml"), "c");
+    watched.until("a b c", &[]).await;
+    watched.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_is_replaced_by_renaming() {
+    let mut watched = Watched::folder();
+    write(&watched.path("mesh/.a.yaml.new"), "z");
+    fs::rename(
+        watched.path("mesh/.a.yaml.new"),
+        watched.path("mesh/a.yaml"),
+    )
+    .unwrap();
+    watched.until("z", &[]).await;
+    watched.stop().await;
+}
+
+#[tokio::test]
+async fn a_single_file_is_replaced_by_renaming() {
+    let mut watched = Watched::start(|folder| vec![folder.path().join("mesh/a.yaml")]);
+    write(&watched.path("mesh/beside.yaml"), "beside");
+    write(&watched.path("mesh/new"), "z");
+    fs::rename(watched.path("mesh/new"), watched.path("mesh/a.yaml")).unwrap();
+    watched.until("z", &[]).await;
+    watched.stop().await;
+}
+
+/// A reload half a second after `gone` was done to a known file. The clock is paused: it moves on only once the reload has
+/// looked and waits, and stands still while files are read.
+async fn reload_after(gone: impl FnOnce(&Path)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b) = (folder.path().join("a.yaml"), folder.path().join("b.yaml"));
+    write(&a, "a");
+    write(&b, "b");
+    let paths: Arc<[PathBuf]> = Arc::from([folder.path().to_owned()]);
+    let known = Known::of(&load(&paths).unwrap());
+    gone(&a);
+    let changed = Notify::new();
+    let mut reloading = std::pin::pin!(reload(&paths, &known, &changed));
+    let early = timeout(GONE / 2, &mut reloading).await;
+    assert!(early.is_err(), "{:?}", early.map(|outcome| shown(&outcome)));
+    write(&a, "a2");
+    changed.notify_one();
+    shown(&reloading.await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_back_within_a_second_was_never_gone() {
+    let removed = reload_after(|file| fs::remove_file(file).unwrap()).await;
+    assert_eq!(removed, "a2 b");
+    let emptied = reload_after(|file| fs::write(file, "").unwrap()).await;
+    assert_eq!(emptied, "a2 b");
+    let folder = reload_after(|file| {
+        fs::remove_dir_all(file.parent().unwrap())
+            .and_then(|()| fs::create_dir(file.parent().unwrap()))
+            .unwrap();
+    });
+    assert_eq!(folder.await, "a2");
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_and_written_at_once_is_just_changed() {
+    let mut watched = Watched::folder();
+    write(&watched.path("mesh/b.yaml"), "b");
+    watched.until("a b", &[]).await;
+    fs::remove_file(watched.path("mesh/b.yaml")).unwrap();
+    write(&watched.path("mesh/b.yaml"), "b2");
+    watched.until("a b2", &[]).await;
+    watched.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_stays_away_is_gone_after_a_second() {
+    let mut watched = Watched::folder();
+    write(&watched.path("mesh/b.yaml"), "b");
+    watched.until("a b", &[]).await;
+    let removed = Instant::now();
+    fs::remove_file(watched.path("mesh/b.yaml")).unwrap();
+    watched.until("a", &[]).await;
+    assert!(removed.elapsed() >= GONE, "{:?}", removed.elapsed());
+    watched.stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_gone_is_an_error_and_comes_back() {
+    let mut watched = Watched::folder();
+    let folder = watched.path("mesh").display().to_string();
+    fs::rename(watched.path("mesh"), watched.path("elsewhere")).unwrap();
+    let missing = format!("`{folder}` does not exist; name a mesh file or a folder of them");
+    watched.until(&missing, &[]).await;
+    fs::rename(watched.path("elsewhere"), watched.path("mesh")).unwrap();
+    watched.until("a", &[]).await;
+    // The new folder is watched as the old one was.
+    write(&watched.path("mesh/b.yaml"), "b");
+    watched.until("a b", &[]).await;
+    watched.stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_without_files_is_an_error() {
+    let mut watched = Watched::folder();
+    fs::remove_file(watched.path("mesh/a.yaml")).unwrap();
+    assert!(watched.next().await.contains("has no mesh files"));
+    watched.stop().await;
+}
+
+#[tokio::test]
+async fn files_with_errors_are_handed_on_with_their_reports() {
+    let mut watched = Watched::folder();
+    write(&watched.path("mesh/b.yaml"), "[]");
+    assert!(
+        watched
+            .next()
+            .await
+            .starts_with("the mesh files have 1 error")
+    );
+    watched.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_swapped_link_is_noticed() {
+    // As Kubernetes updates a mounted ConfigMap: files link into a hidden folder, which is a link that is replaced.
+    let mut watched = Watched::folder();
+    let mount = watched.path("mesh");
+    for (version, mesh) in [("..1", "one"), ("..2", "two")] {
+        fs::create_dir(mount.join(version)).unwrap();
+        write(&mount.join(version).join("linked.yaml"), mesh);
+    }
+    std::os::unix::fs::symlink("..1", mount.join("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/linked.yaml", mount.join("linked.yaml")).unwrap();
+    watched.until("a one", &[]).await;
+    std::os::unix::fs::symlink("..2", mount.join("..new")).unwrap();
+    fs::rename(mount.join("..new"), mount.join("..data")).unwrap();
+    watched.until("a two", &[]).await;
+    watched.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_lies_behind_a_link_is_looked_at_though_no_event_tells() {
+    let mut watched = Watched::folder();
+    let outside = watched.path("outside.yaml");
+    write(&outside, "one");
+    std::os::unix::fs::symlink(&outside, watched.path("mesh/linked.yaml")).unwrap();
+    watched.until("a one", &[]).await;
+    write(&outside, "other");
+    watched.until("a other", &[]).await;
+    watched.stop().await;
+}
