@@ -7,14 +7,18 @@
 //! "At the client" means sent; whether it was accepted is told by `in_flight`, which remembers what each unanswered
 //! response replaced.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::quarantine::{Quarantine, blamed};
+use super::quarantine::Quarantine;
 use super::subscription::{Change, Subscription};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot, Version};
-use crate::xds::{Backoff, Event, KindStatus};
+use crate::xds::{Event, KindStatus};
+
+mod rejection;
+
+pub(super) use rejection::Nack;
 
 /// Envoy withholds the ACKs of clusters while one warms, so responses pile up; of older ones only the count is known.
 const IN_FLIGHT: usize = 32;
@@ -53,7 +57,9 @@ impl Has {
     }
 
     fn of(resource: Option<&Arc<Resource>>) -> Self {
-        resource.map_or(Self::Nothing, |resource| Self::Resource(resource.clone()))
+        resource.map_or(Self::Nothing, |resource| {
+            Self::Resource(Arc::clone(resource))
+        })
     }
 }
 
@@ -115,12 +121,15 @@ impl Ledger {
     }
 
     fn owe_with(&mut self, name: &ResourceName, has: impl FnOnce() -> Has, now: Duration) {
-        let behind = self.behind.entry(name.clone()).or_insert_with(|| Behind {
-            has: has(),
-            owed: false,
-            since: now,
-            deferred: false,
-        });
+        let behind = self
+            .behind
+            .entry(Arc::clone(name))
+            .or_insert_with(|| Behind {
+                has: has(),
+                owed: false,
+                since: now,
+                deferred: false,
+            });
         if !behind.owed {
             (behind.owed, behind.since) = (true, now);
         }
@@ -157,7 +166,7 @@ impl Ledger {
             let all: Vec<_> = seen
                 .resources(kind)
                 .filter(|resource| !had(resource.name()))
-                .map(|resource| resource.name().clone())
+                .map(|resource| Arc::clone(resource.name()))
                 .collect();
             if self.behind.is_empty() {
                 self.behind = all
@@ -165,18 +174,17 @@ impl Ledger {
                     .map(|name| (name, Behind::owed(now)))
                     .collect();
             } else {
-                all.iter()
-                    .for_each(|name| self.owe_with(name, Has::default, now));
+                for name in &all {
+                    self.owe_with(name, Has::default, now);
+                }
             }
         }
-        change
-            .added
-            .iter()
-            .for_each(|name| self.owe_with(name, Has::default, now));
-        change
-            .repeated
-            .iter()
-            .for_each(|name| self.owe(kind, name, seen, now));
+        for name in &change.added {
+            self.owe_with(name, Has::default, now);
+        }
+        for name in &change.repeated {
+            self.owe(kind, name, seen, now);
+        }
     }
 
     /// Marks everything that is subscribed as to be sent again.
@@ -184,11 +192,14 @@ impl Ledger {
         self.answer = true;
         let mut names: Vec<_> = self.subscription.names().iter().cloned().collect();
         if self.subscription.is_wildcard() {
-            names.extend(seen.resources(kind).map(|resource| resource.name().clone()));
+            names.extend(
+                seen.resources(kind)
+                    .map(|resource| Arc::clone(resource.name())),
+            );
         }
-        names
-            .iter()
-            .for_each(|name| self.owe(kind, name, seen, now));
+        for name in &names {
+            self.owe(kind, name, seen, now);
+        }
     }
 
     /// Notes a response that is about to be sent.
@@ -257,116 +268,6 @@ impl Ledger {
         }
     }
 
-    /// Takes a NACK. The client has of the response's resources what it had before.
-    pub(super) fn reject(&mut self, nack: &Nack<'_>, seen: &Snapshot, now: Duration) -> Event {
-        let responses = self.settle(nack.nonce.unwrap_or_default(), nack.cumulative);
-        let sent = merged(responses);
-        let names: Vec<_> = sent
-            .iter()
-            .map(|sent| sent.resource.name().clone())
-            .collect();
-        let bad = match names.as_slice() {
-            [only] => vec![only.clone()],
-            _ => blamed(nack.message, &names),
-        };
-        if bad.is_empty() {
-            self.quarantine.reject_unnamed(nack.message, now);
-        }
-        let mut suspects = Vec::new();
-        for sent in &sent {
-            let (name, version) = (sent.resource.name(), sent.resource.version());
-            if !self.subscription.matches(name) {
-                continue;
-            }
-            if bad.contains(name) {
-                self.quarantine
-                    .reject(name, version, nack.message, now, nack.backoff);
-            }
-            if !self.take_back(nack.kind, sent, seen, now) {
-                continue;
-            }
-            if bad.is_empty() {
-                suspects.push(name.clone());
-            } else if !bad.contains(name) {
-                // Envoy applies them, but lists them as not accepted until they are (measured on Envoy 1.40).
-                self.owe(nack.kind, name, seen, now);
-            }
-        }
-        self.defer_half(suspects, now);
-        Event::Rejected {
-            kind: nack.kind,
-            nonce: nack
-                .nonce
-                .map(|nonce| nonce.to_string())
-                .unwrap_or_default(),
-            message: nack.message.to_owned(),
-            resources: bad,
-        }
-    }
-
-    /// Whether the client has, for all that is known, what it had before a resource that it rejected.
-    fn take_back(&mut self, kind: Kind, sent: &Sent, seen: &Snapshot, now: Duration) -> bool {
-        let (name, version) = (sent.resource.name(), sent.resource.version());
-        for later in self.in_flight.iter_mut().flat_map(|later| &mut later.sent) {
-            if later.resource.name() == name && later.prior.is(version) {
-                later.prior = sent.prior.clone();
-            }
-        }
-        if let Some(behind) = self.behind.get_mut(name) {
-            let is_newest = behind.has.is(version);
-            if is_newest {
-                behind.has = sent.prior.clone();
-            }
-            return is_newest;
-        }
-        let is_newest = seen
-            .get(kind, name)
-            .is_some_and(|current| current.version() == version);
-        if is_newest {
-            let behind = Behind {
-                has: sent.prior.clone(),
-                owed: false,
-                since: now,
-                deferred: false,
-            };
-            self.behind.insert(name.clone(), behind);
-        }
-        is_newest
-    }
-
-    /// A rejection that blames nothing is narrowed down by halves: one is sent by itself, the other waits.
-    fn defer_half(&mut self, mut suspects: Vec<ResourceName>, now: Duration) {
-        if suspects.is_empty() {
-            return;
-        }
-        let later = suspects.split_off(suspects.len().div_ceil(2));
-        for name in &later {
-            if let Some(behind) = self.behind.get_mut(name) {
-                behind.deferred = true;
-            }
-        }
-        if !later.is_empty() {
-            self.suspects.push_front(later);
-        }
-        for name in &suspects {
-            self.owe_with(name, Has::default, now);
-        }
-    }
-
-    /// Lets the next group of suspects be tried once nothing else is under trial.
-    pub(super) fn release_suspects(&mut self) {
-        while self.in_flight.is_empty() && !self.behind.values().any(Behind::is_trial) {
-            let Some(group) = self.suspects.pop_front() else {
-                return;
-            };
-            for name in group {
-                if let Some(behind) = self.behind.get_mut(&name).filter(|behind| behind.deferred) {
-                    (behind.deferred, behind.owed) = (false, true);
-                }
-            }
-        }
-    }
-
     /// How the stream stands with the type. Costs a look at each subscribed name.
     pub(super) fn status(&self, kind: Kind, seen: &Snapshot) -> KindStatus {
         let has = |name: &str| match self.behind.get(name) {
@@ -409,37 +310,4 @@ impl Behind {
     fn is_trial(&self) -> bool {
         self.owed && !self.deferred
     }
-}
-
-/// What is said in a NACK.
-#[derive(Debug)]
-pub(super) struct Nack<'a> {
-    pub(super) kind: Kind,
-    /// `None` for a nonce that this stream never sent.
-    pub(super) nonce: Option<u64>,
-    pub(super) message: &'a str,
-    /// Whether the response held all that the ones before it did.
-    pub(super) cumulative: bool,
-    pub(super) backoff: Backoff,
-}
-
-/// The newest of each resource, with what the client had before the oldest.
-fn merged(responses: Vec<InFlight>) -> Vec<Sent> {
-    let mut places: HashMap<ResourceName, usize> = HashMap::new();
-    let mut all: Vec<Sent> = Vec::new();
-    let several = responses.len() > 1;
-    for sent in responses.into_iter().flat_map(|response| response.sent) {
-        if !several {
-            all.push(sent);
-            continue;
-        }
-        let place = *places
-            .entry(sent.resource.name().clone())
-            .or_insert(all.len());
-        match all.get_mut(place) {
-            Some(known) => known.resource = sent.resource,
-            None => all.push(sent),
-        }
-    }
-    all
 }

@@ -58,7 +58,7 @@ impl Engine {
         if Arc::ptr_eq(&self.seen, snapshot) {
             return;
         }
-        let old = mem::replace(&mut self.seen, snapshot.clone());
+        let old = mem::replace(&mut self.seen, Arc::clone(snapshot));
         for kind in Kind::ALL {
             self.kinds[kind].observe(kind, &old, snapshot, now);
         }
@@ -132,7 +132,7 @@ impl Engine {
                 Decision::Absent => batch.absent.push(name),
                 Decision::AbsentForNow => {
                     (behind.owed, behind.has) = (false, Has::Nothing);
-                    batch.absent.push(name.clone());
+                    batch.absent.push(Arc::clone(&name));
                     kept.push((name, behind));
                 }
             }
@@ -171,7 +171,7 @@ impl Engine {
     fn uncover(&mut self, name: &ResourceName, now: Duration) {
         let (kind, seen) = (Kind::Endpoint, &self.seen);
         if seen.get(kind, name).is_some() || seen.is_withheld(kind, name) {
-            self.uncovered.insert(name.clone(), now);
+            self.uncovered.insert(Arc::clone(name), now);
         }
         let endpoints = &mut self.kinds[kind];
         if endpoints.subscription.matches(name) {
@@ -303,16 +303,16 @@ impl Rules {
         }
         if let Some(until) = ledger.quarantine.until(resource.name(), version) {
             return match &behind.has {
-                _ if until <= self.now && behind.owed => Decision::Send(resource.clone()),
-                _ if until <= self.now => Decision::Retry(resource.clone()),
-                Has::Resource(good) if behind.owed => Decision::SendOld(good.clone()),
+                _ if until <= self.now && behind.owed => Decision::Send(Arc::clone(resource)),
+                _ if until <= self.now => Decision::Retry(Arc::clone(resource)),
+                Has::Resource(good) if behind.owed => Decision::SendOld(Arc::clone(good)),
                 _ if behind.owed => Decision::AbsentForNow,
                 _ => Decision::Wait(Some(until)),
             };
         }
         match self.held_until {
             Some(until) if !behind.owed => Decision::Wait(Some(until)),
-            _ => Decision::Send(resource.clone()),
+            _ => Decision::Send(Arc::clone(resource)),
         }
     }
 }

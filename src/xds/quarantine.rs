@@ -4,6 +4,7 @@
 //! starts a loop. Other content under the same name is free at once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::limits::Backoff;
@@ -57,7 +58,7 @@ impl Quarantine {
             attempts,
             retry_at: now.saturating_add(backoff.delay(attempts)),
         };
-        self.rejected.insert(name.clone(), rejected);
+        self.rejected.insert(Arc::clone(name), rejected);
     }
 
     pub(super) fn reject_unnamed(&mut self, message: &str, now: Duration) {
@@ -89,7 +90,7 @@ impl Quarantine {
 
     pub(super) fn rejections(&self) -> Vec<Rejection> {
         let named = self.rejected.iter().map(|(name, rejected)| Rejection {
-            resource: Some(name.clone()),
+            resource: Some(Arc::clone(name)),
             version: Some(rejected.version),
             message: rejected.message.clone(),
             since: rejected.since,

@@ -164,7 +164,7 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
         }
         full_set(kind, ledger, seen)
     } else {
-        let sent = batch.sent.iter().map(|sent| sent.resource.clone());
+        let sent = batch.sent.iter().map(|sent| Arc::clone(&sent.resource));
         let named = batch.absent.iter().filter(|name| !name.is_empty());
         let empty = named
             .filter(|_| kind == Kind::Endpoint)
@@ -205,7 +205,7 @@ fn full_set(kind: Kind, ledger: &Ledger, seen: &Snapshot) -> Vec<Arc<Resource>> 
         .behind
         .values()
         .filter_map(|behind| match &behind.has {
-            Has::Resource(resource) => Some(resource.clone()),
+            Has::Resource(resource) => Some(Arc::clone(resource)),
             Has::Nothing | Has::Unknown => None,
         });
     current.into_iter().chain(kept).collect()
@@ -216,7 +216,12 @@ fn without_endpoints(name: &ResourceName) -> Arc<Resource> {
         cluster_name: String::from(&**name),
         ..ClusterLoadAssignment::default()
     };
-    Arc::new(Resource::new(Kind::Endpoint, name.clone(), &message, None))
+    Arc::new(Resource::new(
+        Kind::Endpoint,
+        Arc::clone(name),
+        &message,
+        None,
+    ))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! only for listeners and clusters (xDS protocol, "How the client specifies what resources to return").
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -86,7 +87,7 @@ impl Subscription {
                 names.insert(known);
             } else if !names.contains(name.as_str()) {
                 let name = shared_name(kind, name, snapshot);
-                names.insert(name.clone());
+                names.insert(Arc::clone(&name));
                 let news = if had_all {
                     &mut change.repeated
                 } else {
@@ -139,7 +140,7 @@ impl Subscription {
             let shared = known
                 .cloned()
                 .unwrap_or_else(|| shared_name(kind, name, snapshot));
-            if self.names.insert(shared.clone()) && known.is_none() && !had_all {
+            if self.names.insert(Arc::clone(&shared)) && known.is_none() && !had_all {
                 change.added.push(shared);
             } else {
                 change.repeated.push(shared);
@@ -153,7 +154,7 @@ impl Subscription {
 /// The snapshot's own copy of a name, so that streams share it.
 fn shared_name(kind: Kind, name: &str, snapshot: &Snapshot) -> ResourceName {
     match snapshot.get(kind, name) {
-        Some(resource) => resource.name().clone(),
+        Some(resource) => Arc::clone(resource.name()),
         None => name.into(),
     }
 }

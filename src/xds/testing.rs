@@ -3,7 +3,7 @@
 //! A snapshot reads `cds a=1 b=2; eds a=1 b=?`: resources with their content, `?` for one that is withheld. What a
 //! client is sent reads the same, a response a part, `-a` for a name that is removed: `cds a=1; eds a=1 -b`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
 
 use super::message::{DeltaRequest, ErrorDetail, SotwRequest};
-use super::{DeltaStream, Event, Limits, Response, SotwStream, Step, StreamError, StreamStatus};
+use super::{DeltaStream, Event, Limits, Response, SotwStream, Step, StreamError};
 use crate::snapshot::{Kind, PerKind, Resource, Snapshot};
 
 /// Stands in for a resource of any kind: all of Envoy's have their name in field 1.
@@ -72,10 +72,10 @@ impl Received {
     fn print(&self) -> String {
         let mut text = self.kind().map_or("unknown", Kind::as_str).to_owned();
         for (name, label, _) in &self.resources {
-            text += &format!(" {name}={label}");
+            text.extend([" ", name, "=", label]);
         }
         for name in &self.removed {
-            text += &format!(" -{name}");
+            text.extend([" -", name]);
         }
         text
     }
@@ -91,7 +91,6 @@ pub(super) trait Variant {
         snapshot: &Arc<Snapshot>,
         requests: Vec<Self::Request>,
     ) -> Result<Step, StreamError>;
-    fn status(&self) -> StreamStatus;
     fn decode(message: &[u8]) -> Received;
 }
 
@@ -115,10 +114,6 @@ impl Variant for SotwStream {
         requests: Vec<SotwRequest>,
     ) -> Result<Step, StreamError> {
         self.step(now, snapshot, requests)
-    }
-
-    fn status(&self) -> StreamStatus {
-        self.status()
     }
 
     fn decode(message: &[u8]) -> Received {
@@ -156,10 +151,6 @@ impl Variant for DeltaStream {
         requests: Vec<DeltaRequest>,
     ) -> Result<Step, StreamError> {
         self.step(now, snapshot, requests)
-    }
-
-    fn status(&self) -> StreamStatus {
-        self.status()
     }
 
     fn decode(message: &[u8]) -> Received {
@@ -291,11 +282,11 @@ impl<V: Variant> Client<V> {
     }
 }
 
-pub(super) fn error(message: &str) -> Option<ErrorDetail> {
-    Some(ErrorDetail {
+pub(super) fn error(message: &str) -> ErrorDetail {
+    ErrorDetail {
         code: 13,
         message: message.to_owned(),
-    })
+    }
 }
 
 impl Client<SotwStream> {
@@ -330,7 +321,7 @@ impl Client<SotwStream> {
 
     pub(super) fn nack(&mut self, of: &str, message: &str) -> String {
         let request = SotwRequest {
-            error_detail: error(message),
+            error_detail: Some(error(message)),
             ..self.request(of)
         };
         self.send(vec![request])
@@ -378,12 +369,9 @@ impl Client<DeltaStream> {
     pub(super) fn nack(&mut self, of: &str, message: &str) -> String {
         let request = DeltaRequest {
             response_nonce: self.newest[kind(of)].nonce.clone(),
-            error_detail: error(message),
+            error_detail: Some(error(message)),
             ..Self::request(of, "")
         };
         self.send(vec![request])
     }
 }
-
-/// Name to content: what a client holds of one type.
-pub(super) type Held = BTreeMap<String, String>;

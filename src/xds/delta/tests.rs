@@ -77,7 +77,7 @@ fn an_ack_and_a_nack_may_carry_names() {
     assert_eq!(client.send(vec![ack]), "eds b=1");
     let mut nack = Delta::request("eds", "+c -a");
     nack.response_nonce = client.newest[Kind::Endpoint].nonce.clone();
-    nack.error_detail = error("b: no");
+    nack.error_detail = Some(error("b: no"));
     assert_eq!(client.send(vec![nack]), "eds -c");
     assert_eq!(client.publish("eds a=2 b=1 c=1"), "eds c=1");
 }

@@ -131,7 +131,7 @@ fn a_nack_of_an_older_response_leaves_the_newer_one() {
     client.publish("cds a=1 b=1; eds a=3 b=1; lds l=1; rds r=1");
     let mut nack = Delta::request("eds", "");
     nack.response_nonce = older;
-    nack.error_detail = error("a: no");
+    nack.error_detail = Some(error("a: no"));
     assert_eq!(client.send(vec![nack]), "");
     // Were a=2 taken for the last good one, it would be sent here.
     assert_eq!(client.nack("eds", "a: no"), "");

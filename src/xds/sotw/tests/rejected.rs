@@ -112,7 +112,7 @@ fn an_older_nack_of_a_part_counts_and_changes_no_names() {
     let mut client = settled(MESH);
     client.publish("cds a=1 b=1; eds a=2 b=1; lds l=1; rds r=1");
     let mut nack = client.request("eds");
-    nack.error_detail = error("a: no");
+    nack.error_detail = Some(error("a: no"));
     nack.resource_names = Vec::new();
     client.publish("cds a=1 b=1; eds a=2 b=2; lds l=1; rds r=1");
     assert_eq!(client.send(vec![nack]), "");

@@ -1,0 +1,163 @@
+//! What a NACK does to a ledger: the blamed resources are quarantined, the others sent again.
+//!
+//! Where the client blames nothing (Envoy, of a message that fails validation), the blame is found by halves: one half
+//! is sent by itself, the other waits for the verdict. A single resource needs no blame.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Behind, Has, InFlight, Ledger, Sent};
+use crate::snapshot::{Kind, ResourceName, Snapshot};
+use crate::xds::quarantine::blamed;
+use crate::xds::{Backoff, Event};
+
+/// What is said in a NACK.
+#[derive(Debug)]
+pub(in crate::xds) struct Nack<'a> {
+    pub(in crate::xds) kind: Kind,
+    /// `None` for a nonce that this stream never sent.
+    pub(in crate::xds) nonce: Option<u64>,
+    pub(in crate::xds) message: &'a str,
+    /// Whether the response held all that the ones before it did.
+    pub(in crate::xds) cumulative: bool,
+    pub(in crate::xds) backoff: Backoff,
+}
+
+impl Ledger {
+    /// Takes a NACK. The client has of the response's resources what it had before.
+    pub(in crate::xds) fn reject(
+        &mut self,
+        nack: &Nack<'_>,
+        seen: &Snapshot,
+        now: Duration,
+    ) -> Event {
+        let responses = self.settle(nack.nonce.unwrap_or_default(), nack.cumulative);
+        let sent = merged(responses);
+        let names: Vec<_> = sent
+            .iter()
+            .map(|sent| Arc::clone(sent.resource.name()))
+            .collect();
+        let bad = match names.as_slice() {
+            [only] => vec![Arc::clone(only)],
+            _ => blamed(nack.message, &names),
+        };
+        if bad.is_empty() {
+            self.quarantine.reject_unnamed(nack.message, now);
+        }
+        let mut suspects = Vec::new();
+        for sent in &sent {
+            let (name, version) = (sent.resource.name(), sent.resource.version());
+            if !self.subscription.matches(name) {
+                continue;
+            }
+            if bad.contains(name) {
+                self.quarantine
+                    .reject(name, version, nack.message, now, nack.backoff);
+            }
+            if !self.take_back(nack.kind, sent, seen, now) {
+                continue;
+            }
+            if bad.is_empty() {
+                suspects.push(Arc::clone(name));
+            } else if !bad.contains(name) {
+                // Envoy applies them, but lists them as not accepted until they are (measured on Envoy 1.40).
+                self.owe(nack.kind, name, seen, now);
+            }
+        }
+        self.defer_half(suspects, now);
+        Event::Rejected {
+            kind: nack.kind,
+            nonce: nack
+                .nonce
+                .map(|nonce| nonce.to_string())
+                .unwrap_or_default(),
+            message: nack.message.to_owned(),
+            resources: bad,
+        }
+    }
+
+    /// Whether the client has, for all that is known, what it had before a resource that it rejected.
+    fn take_back(&mut self, kind: Kind, sent: &Sent, seen: &Snapshot, now: Duration) -> bool {
+        let (name, version) = (sent.resource.name(), sent.resource.version());
+        for later in self.in_flight.iter_mut().flat_map(|later| &mut later.sent) {
+            if later.resource.name() == name && later.prior.is(version) {
+                later.prior = sent.prior.clone();
+            }
+        }
+        if let Some(behind) = self.behind.get_mut(name) {
+            let is_newest = behind.has.is(version);
+            if is_newest {
+                behind.has = sent.prior.clone();
+            }
+            return is_newest;
+        }
+        let is_newest = seen
+            .get(kind, name)
+            .is_some_and(|current| current.version() == version);
+        if is_newest {
+            let behind = Behind {
+                has: sent.prior.clone(),
+                owed: false,
+                since: now,
+                deferred: false,
+            };
+            self.behind.insert(Arc::clone(name), behind);
+        }
+        is_newest
+    }
+
+    /// A rejection that blames nothing is narrowed down by halves: one is sent by itself, the other waits.
+    fn defer_half(&mut self, mut suspects: Vec<ResourceName>, now: Duration) {
+        if suspects.is_empty() {
+            return;
+        }
+        let later = suspects.split_off(suspects.len().div_ceil(2));
+        for name in &later {
+            if let Some(behind) = self.behind.get_mut(name) {
+                behind.deferred = true;
+            }
+        }
+        if !later.is_empty() {
+            self.suspects.push_front(later);
+        }
+        for name in &suspects {
+            self.owe_with(name, Has::default, now);
+        }
+    }
+
+    /// Lets the next group of suspects be tried once nothing else is under trial.
+    pub(in crate::xds) fn release_suspects(&mut self) {
+        while self.in_flight.is_empty() && !self.behind.values().any(Behind::is_trial) {
+            let Some(group) = self.suspects.pop_front() else {
+                return;
+            };
+            for name in group {
+                if let Some(behind) = self.behind.get_mut(&name).filter(|behind| behind.deferred) {
+                    (behind.deferred, behind.owed) = (false, true);
+                }
+            }
+        }
+    }
+}
+
+/// The newest of each resource, with what the client had before the oldest.
+fn merged(responses: Vec<InFlight>) -> Vec<Sent> {
+    let mut places: HashMap<ResourceName, usize> = HashMap::new();
+    let mut all: Vec<Sent> = Vec::new();
+    let several = responses.len() > 1;
+    for sent in responses.into_iter().flat_map(|response| response.sent) {
+        if !several {
+            all.push(sent);
+            continue;
+        }
+        let place = *places
+            .entry(Arc::clone(sent.resource.name()))
+            .or_insert(all.len());
+        match all.get_mut(place) {
+            Some(known) => known.resource = sent.resource,
+            None => all.push(sent),
+        }
+    }
+    all
+}
