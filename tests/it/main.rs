@@ -10,3 +10,5 @@
 )]
 
 mod generated;
+mod static_bootstrap;
+mod translate;
