@@ -100,4 +100,6 @@ impl fmt::Display for Problem {
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ pub const ROOTS: &[&str] = &[
     "envoy.config.listener.v3.Listener",
     "envoy.config.route.v3.RouteConfiguration",
     "envoy.extensions.access_loggers.file.v3.FileAccessLog",
+    "envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
     "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
     "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
     "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",

@@ -80,6 +80,8 @@ pub(crate) struct TcpPort {
     pub(crate) port: u16,
     /// The name of its ECDS resource.
     pub(crate) extension: ResourceName,
+    /// The clusters that its connections go to.
+    pub(crate) clusters: Vec<ResourceName>,
 }
 
 /// What sidecars with equal [`EgressKey`]s share.
@@ -350,13 +352,17 @@ fn tcp_ports<'a>(
     service: &'a ServiceName,
     unit: &'a ServiceUnit,
 ) -> impl Iterator<Item = TcpPort> + 'a {
-    let tcp = unit
-        .ports
-        .iter()
-        .filter(|port| matches!(port.traffic, Traffic::Tcp(_)));
-    tcp.map(|port| TcpPort {
-        service: service.clone(),
-        port: port.port,
-        extension: names::tcp_egress(mesh, service, port.port).into(),
+    unit.ports.iter().filter_map(|port| match &port.traffic {
+        Traffic::Http(_) => None,
+        Traffic::Tcp(traffic) => Some(TcpPort {
+            service: service.clone(),
+            port: port.port,
+            extension: names::tcp_egress(mesh, service, port.port).into(),
+            clusters: traffic
+                .targets
+                .iter()
+                .map(|target| Arc::clone(&target.cluster))
+                .collect(),
+        }),
     })
 }

@@ -13,7 +13,7 @@ use crate::model::{
     Capture, ClientKind, MeshName, Model, NodeName, NodeRef, Resource, ResourceId, RouteName,
     RouterName, ServiceName, Spec, ViewKey,
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Kind, Snapshot, descriptors};
 
 pub(crate) const MESH: &str = "m";
 
@@ -53,7 +53,7 @@ fn members(json: &Value) -> impl Iterator<Item = (&str, &Value)> {
     members.map(|(name, value)| (name.as_str(), value))
 }
 
-fn spec<T: DeserializeOwned>(json: &Value) -> Arc<T> {
+pub(crate) fn spec<T: DeserializeOwned>(json: &Value) -> Arc<T> {
     Arc::new(serde_json::from_value(json.clone()).unwrap_or_else(|error| panic!("{json}: {error}")))
 }
 
@@ -108,5 +108,52 @@ pub(crate) fn translate(json: &Value, node: &str) -> (Arc<Snapshot>, Vec<String>
     match translator.view(&key(node)) {
         Some(View::Serving(snapshot)) => (Arc::clone(snapshot), problems),
         other => panic!("{node} is not served: {other:?}"),
+    }
+}
+
+/// What the snapshot's resources name and the snapshot does not have.
+pub(crate) fn dangling(snapshot: &Snapshot) -> Vec<String> {
+    let mut missing = Vec::new();
+    for kind in Kind::ALL {
+        for resource in snapshot.resources(kind) {
+            let json = descriptors::to_json(kind.type_url(), resource.body()).unwrap();
+            let mut named = Vec::new();
+            references(&json, &mut named);
+            if kind == Kind::Cluster && json["type"] == "EDS" {
+                named.push((Kind::Endpoint, resource.name().to_string()));
+            }
+            for (wanted, name) in named {
+                let there = snapshot.get(wanted, &name).is_some();
+                if !there && !(wanted == Kind::Endpoint && snapshot.is_withheld(wanted, &name)) {
+                    missing.push(format!("{kind} {} names {wanted} {name}", resource.name()));
+                }
+            }
+        }
+    }
+    missing
+}
+
+fn references(json: &Value, named: &mut Vec<(Kind, String)>) {
+    let mut name =
+        |kind, value: &Value| named.extend(value.as_str().map(|name| (kind, name.to_owned())));
+    name(Kind::Cluster, &json["cluster"]);
+    name(Kind::Route, &json["routeConfigName"]);
+    if json["configDiscovery"].is_object() {
+        name(Kind::Extension, &json["name"]);
+    }
+    for weighted in json["weightedClusters"]["clusters"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        name(Kind::Cluster, &weighted["name"]);
+    }
+    let nested = json.as_array().into_iter().flatten();
+    for value in nested.chain(
+        json.as_object()
+            .into_iter()
+            .flat_map(|members| members.values()),
+    ) {
+        references(value, named);
     }
 }

@@ -15,6 +15,11 @@ impl<K, V> Default for Index<K, V> {
 }
 
 impl<K: Ord, V: Ord> Index<K, V> {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn insert(&mut self, key: K, value: V) {
         self.0.entry(key).or_default().insert(value);
     }

@@ -114,6 +114,26 @@ impl Translator {
         self.problems.iter()
     }
 
+    /// Whether nothing is kept.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let sets = &self.sets;
+        self.meshes.is_empty()
+            && self.views.is_empty()
+            && sets.by_id.is_empty()
+            && sets.ids.is_empty()
+            && self.released.is_empty()
+            && [
+                self.sources.is_empty(),
+                self.views_of_node.is_empty(),
+                sets.views.is_empty(),
+                sets.of_service.is_empty(),
+                sets.of_mesh.is_empty(),
+            ]
+            .iter()
+            .all(|empty| *empty)
+    }
+
     /// What differs from the older input, by mesh.
     fn dirt(&self, older: &Input, touched: &mut Touched) -> BTreeMap<MeshName, Dirt> {
         let mut meshes: BTreeMap<MeshName, Dirt> = BTreeMap::new();

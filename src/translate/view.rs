@@ -158,8 +158,14 @@ impl Builder<'_> {
             service,
             port,
             extension,
+            clusters,
         } = port;
         if !self.taken.insert(*port) {
+            let own = |known: &NodePort| clusters.contains(&known.cluster);
+            if self.input.ports.iter().any(own) {
+                // In a mesh where every service is a backend, the node's own is one too, and nobody misses it.
+                return;
+            }
             return self.report(format!(
                 "cannot dial its TCP backend `{service}` directly, since port {port} of its sidecar is taken by a \
                  listener of its own, by another TCP backend or by 15001; give the backend another port, or dial it with \

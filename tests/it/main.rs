@@ -12,8 +12,13 @@
 mod admin;
 mod envoy;
 mod generated;
+<<<<<<< HEAD
 mod http;
 mod minimal;
 mod operator;
 mod tidy;
 mod world;
+=======
+mod static_bootstrap;
+mod translate;
+>>>>>>> translate
