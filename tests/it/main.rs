@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and sets up what it needs as it likes"
 )]
 
+mod child;
 mod envoy;
 mod generated;
 mod tidy;
