@@ -38,7 +38,7 @@ pub async fn serve(
 
 async fn not_found(method: Method, uri: Uri) -> Response {
     let message = format!(
-        "nothing answers {method} {}; see the paths in the documentation",
+        "nothing answers {method} {} here; health and metrics are on `--admin-addr`",
         uri.path()
     );
     let body = axum::Json(serde_json::json!({ "message": message }));

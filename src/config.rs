@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::telemetry::log::Format;
 use crate::{discovery, translate};
 
 /// What was typed, or written in the file: every setting may be left out.
@@ -78,16 +78,7 @@ pub struct Layer {
     pub log: Option<String>,
     /// How log lines look [default: text]
     #[arg(long, env = "OUTRIGGER_LOG_FORMAT")]
-    pub log_format: Option<LogFormat>,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    #[default]
-    Text,
-    Json,
+    pub log_format: Option<Format>,
 }
 
 /// The settings of `serve`, complete and checked.
@@ -101,7 +92,7 @@ pub struct Settings {
     pub translation: translate::Options,
     pub shutdown_grace: Duration,
     pub log: String,
-    pub log_format: LogFormat,
+    pub log_format: Format,
 }
 
 /// Why the settings cannot be used.
@@ -248,7 +239,7 @@ impl Default for Settings {
             translation: translate::Options::default(),
             shutdown_grace: Duration::from_secs(10),
             log: "info".to_owned(),
-            log_format: LogFormat::Text,
+            log_format: Format::Text,
         }
     }
 }
@@ -312,7 +303,7 @@ mod tests {
         assert_eq!(settings.api_addr.port(), 3);
         assert_eq!(settings.admin_addr, Settings::default().admin_addr);
         assert_eq!(settings.dns.min_ttl, Duration::from_secs(2));
-        assert_eq!(settings.log_format, LogFormat::Json);
+        assert_eq!(settings.log_format, Format::Json);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod problem;
 mod registry;
 pub mod schema;
 pub mod spec;
+pub mod validate;
 mod view;
 
 pub use names::{

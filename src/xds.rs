@@ -2,9 +2,31 @@
 //!
 //! A stream's protocol state is pure: requests, the newest snapshot and the time go in, responses come out. The tonic
 //! shell around it reads and writes frames and keeps no protocol state of its own.
+//!
+//! In reading order: [`message`] is what clients send, `subscription` what they ask for, `ledger` what they were sent,
+//! `quarantine` what they rejected, `push` what they are sent next and in which order, `wire` how that is encoded;
+//! `sotw` and `delta` are the two variants on top. `node` reads who a client is, `session` is the loop of one stream, and
+//! `server` the service that opens them.
 
+mod delta;
+mod ledger;
+mod limits;
 pub mod message;
 pub mod node;
+mod push;
+mod quarantine;
+mod server;
+mod session;
+mod sotw;
 mod stream;
+mod subscription;
+mod wire;
 
+#[cfg(test)]
+mod testing;
+
+pub use delta::DeltaStream;
+pub use limits::{Backoff, Limits};
+pub use server::{AdsContext, BindError, Server, ServerLimits};
+pub use sotw::SotwStream;
 pub use stream::{Event, KindStatus, Rejection, Response, Step, StreamError, StreamStatus};

@@ -103,13 +103,11 @@ impl Operator for Server {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "tonic's own error type")]
 fn parse_node(id: &str) -> Result<NodeRef, Status> {
     NodeRef::parse(id).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 /// All kinds if none is named; always in the order in which a push sends them.
-#[expect(clippy::result_large_err, reason = "tonic's own error type")]
 fn parse_kinds(names: &[String]) -> Result<Vec<Kind>, Status> {
     let known = Kind::ALL.map(Kind::as_str);
     if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {

@@ -3,6 +3,8 @@
 //! It answers for every name of its [`Zone`], which may change while it runs, and denies all others. It does not
 //! recurse, transfer or sign.
 
+#[cfg(test)]
+mod tests;
 mod zone;
 
 use std::future::Future;

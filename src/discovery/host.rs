@@ -103,8 +103,7 @@ impl Host {
 
     /// The family in use: the preferred one if it has addresses, else the other.
     ///
-    /// No preference is IPv4 first: what Envoy itself would have connected to in most App Mesh meshes, whose tasks had
-    /// no IPv6 route.
+    /// No preference is IPv4 first: where IPv6 was never set up, a name with both still leads somewhere.
     pub(super) fn addresses(&self, preference: Option<IpPreference>) -> &Kept<IpAddr> {
         let (first, second) = if prefers_v6(preference) {
             (&self.v6, &self.v4)

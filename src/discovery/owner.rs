@@ -297,7 +297,7 @@ fn log(source: &EndpointSource, state: &Source, event: Event) {
         ),
         Event::Failing => warn!(
             hostname,
-            error, "look-ups fail; the last good answer stays in use"
+            error, "look-ups fail; what was known before stays in use"
         ),
         Event::Denied => warn!(
             hostname,

@@ -3,6 +3,9 @@
 //! Names are absolute: no search domain is appended, no hosts file read, and nothing is cached here, so that an answer
 //! is as old as it says. A truncated UDP answer is asked for again over TCP by the library.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -13,6 +13,7 @@ use super::parse::parse;
 use super::report::{Position, Report, Source};
 use crate::model::document::{Located, Span};
 use crate::model::problem::{Problem, Severity};
+use crate::model::validate::{Unread, not_served, validate};
 use crate::model::{Model, Resource, ResourceId, schema};
 
 /// Why files could not be read at all.
@@ -192,6 +193,8 @@ struct Loading {
     fingerprint: Xxh3,
     /// Where each resource was declared first.
     first: BTreeMap<ResourceId, Place>,
+    /// Whether something could not even be identified.
+    unidentified: bool,
 }
 
 /// Where a document stands, and its text for reports.
@@ -213,11 +216,13 @@ impl Loading {
             Ok(text) => text.into(),
             Err(error) => {
                 self.loaded.reports.push(not_utf8(file, &error));
+                self.unidentified = true;
                 return Ok(());
             }
         };
         let source = Source::new(file, Arc::clone(&text));
         let (documents, problems) = parse(&text);
+        self.unidentified |= !problems.is_empty();
         self.report(&source, problems);
         for document in documents {
             self.document(&source, &text, document);
@@ -233,6 +238,7 @@ impl Loading {
         } = schema::read(&document);
         self.report(source, problems);
         let Some(id) = id else {
+            self.unidentified = true;
             return;
         };
         let pointer = document.pointer();
@@ -264,7 +270,40 @@ impl Loading {
         self.loaded.reports.extend(reports);
     }
 
+    /// Checks the resources against each other.
+    fn cross_check(&mut self) {
+        let model = Model::from_resources(
+            self.loaded
+                .resources
+                .iter()
+                .map(|declared| declared.resource.clone()),
+        );
+        let unread = Unread {
+            ids: self
+                .first
+                .keys()
+                .filter(|id| !model.contains(id))
+                .cloned()
+                .collect(),
+            unidentified: self.unidentified,
+        };
+        let mut reports = Vec::new();
+        for finding in validate(&model, &unread) {
+            if let Some(place) = self.first.get(&finding.id) {
+                let span = place.document.locate(&finding.problem.path);
+                reports.push(place.source.report(finding.problem.at(span)));
+            }
+        }
+        for (id, place) in &self.first {
+            for problem in not_served(id.kind(), &place.document) {
+                reports.push(place.source.report(problem));
+            }
+        }
+        self.loaded.reports.extend(reports);
+    }
+
     fn finish(mut self) -> Loaded {
+        self.cross_check();
         self.loaded.fingerprint = self.fingerprint.digest();
         let Loaded { reports, files, .. } = &mut self.loaded;
         let order = |file: &Path| files.iter().position(|read| read == file);

@@ -1,6 +1,7 @@
 //! Texts, and files on disk in real folders.
 
 use super::parse::parse;
+use super::{LoadError, load};
 use crate::model::document::{Located, Value};
 
 /// Every key and scalar of a text's documents, as the spans cut them out of the text.
@@ -115,4 +116,178 @@ fn a_syntax_error_hides_no_other_document() {
             ":"
         )
     );
+}
+
+/// Writes files into a new folder.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+/// The one-line reports of a folder, its path left out.
+fn lines(folder: &tempfile::TempDir) -> String {
+    let loaded = load(&[folder.path().to_owned()]).unwrap();
+    let prefix = format!("{}/", folder.path().display());
+    let lines: Vec<String> = loaded
+        .reports
+        .iter()
+        .map(|report| report.line().replace(&prefix, ""))
+        .collect();
+    lines.join("\n")
+}
+
+const FIVE_MISTAKES: &str = "\
+kind: Mesh
+meshName: größe
+---
+kind: VirtualNode
+meshName: shop
+virtualNodeName: cart
+spec:
+  serviceDiscovery: { dns: { hostname: cart.local } }
+  listeners:
+    - portMapping: { port: \"8080\", protocol: htp }
+      healthChek: {}
+---
+kind: VirtualService
+meshName: shop
+virtualServiceName: cart.local
+spec:
+  provider: { virtualNode: { virtualNodeName: cart }, virtualRouter: { virtualRouterName: carts } }
+";
+
+#[test]
+fn five_mistakes_are_five_reports() {
+    let folder = folder(&[("mesh.yaml", FIVE_MISTAKES)]);
+    insta::assert_snapshot!(lines(&folder));
+}
+
+#[test]
+fn reports_show_the_text_with_a_mark() {
+    let folder = folder(&[("mesh.yaml", FIVE_MISTAKES)]);
+    let loaded = load(&[folder.path().to_owned()]).unwrap();
+    let handler =
+        miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor());
+    let mut text = String::new();
+    for report in &loaded.reports {
+        handler.render_report(&mut text, report).unwrap();
+    }
+    insta::assert_snapshot!(text.replace(&format!("{}/", folder.path().display()), ""));
+}
+
+#[test]
+fn a_folder_is_one_model() {
+    let folder = folder(&[
+        ("mesh.yaml", "kind: Mesh\nmeshName: m\n"),
+        (
+            "deep/er/node.yml",
+            "kind: VirtualNode\nmeshName: m\nvirtualNodeName: n\nspec: {}\n",
+        ),
+        (
+            "service.JSON",
+            "{ \"kind\": \"VirtualService\", \"meshName\": \"m\", \"virtualServiceName\": \"s\",\n\t\"spec\": { \"provider\": { \"virtualNode\": { \"virtualNodeName\": \"n\" } } } }\n",
+        ),
+        (".hidden.yaml", "a: ["),
+        (".git/x.yaml", "a: ["),
+        ("mesh.yaml~", "a: ["),
+        ("notes.txt", "a: ["),
+        ("empty.yaml", "# nothing yet\n---\n"),
+    ]);
+    let loaded = load(&[folder.path().to_owned(), folder.path().join("mesh.yaml")]).unwrap();
+    assert_eq!(lines(&folder), "");
+    assert_eq!(loaded.files.len(), 4);
+    let ids: Vec<String> = loaded
+        .model()
+        .unwrap()
+        .resources()
+        .iter()
+        .map(|resource| resource.id.to_string())
+        .collect();
+    assert_eq!(
+        ids,
+        ["mesh/m", "mesh/m/virtualNode/n", "mesh/m/virtualService/s"]
+    );
+}
+
+#[test]
+fn references_and_duplicates_across_files_say_both_places() {
+    let node = "kind: VirtualNode\nmeshName: m\nvirtualNodeName: n\nspec: {}\n";
+    let folder = folder(&[
+        (
+            "a.yaml",
+            &format!("kind: Mesh\nmeshName: m\n---\n# ä\n{node}"),
+        ),
+        ("b.yaml", node),
+        (
+            "c.yaml",
+            "kind: VirtualService\nmeshName: m\nvirtualServiceName: s\nspec:\n  provider: { virtualNode: { virtualNodeName: nn } }\n",
+        ),
+    ]);
+    let shown = lines(&folder);
+    let prefix = format!("{}/", folder.path().display());
+    assert_eq!(
+        shown.replace(&prefix, ""),
+        "\
+        b.yaml:1:1: `mesh/m/virtualNode/n` is declared twice; first at a.yaml:5:1; keep one of the two, or rename one\n\
+        c.yaml:5:47: spec.provider.virtualNode.virtualNodeName: provider `nn` names no virtual node; did you mean `n`? known virtual nodes: n"
+    );
+    let errors = load(&[folder.path().to_owned()])
+        .unwrap()
+        .model()
+        .unwrap_err();
+    assert_eq!(errors.errors, 2);
+}
+
+#[test]
+fn columns_count_characters() {
+    let folder = folder(&[(
+        "mesh.yaml",
+        "kind: Mesh\nmeshName: m\nspec: {\"egressFilter\": {\"type\": \"äöü\" , tüp: 1}}\n",
+    )]);
+    let loaded = load(&[folder.path().to_owned()]).unwrap();
+    let at: Vec<_> = loaded
+        .reports
+        .iter()
+        .map(|report| report.position().unwrap().to_string())
+        .collect();
+    assert_eq!(at, ["3:33", "3:41"]);
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error_of_its_own() {
+    let folder = folder(&[("notes.txt", "")]);
+    let missing = folder.path().join("missing.yaml");
+    assert!(
+        matches!(load(std::slice::from_ref(&missing)), Err(LoadError::Missing { path }) if path == missing)
+    );
+    let error = load(&[folder.path().to_owned()]).unwrap_err();
+    assert!(matches!(error, LoadError::Empty { .. }));
+    assert!(error.to_string().contains("has no mesh files"), "{error}");
+}
+
+#[test]
+fn a_file_in_another_encoding_is_reported_beside_the_rest() {
+    let folder = folder(&[("a.yaml", "kind: Mesh\nmeshName: 1\n")]);
+    std::fs::write(folder.path().join("b.yaml"), b"kind: M\xe4sh\n").unwrap();
+    assert_eq!(
+        lines(&folder),
+        "\
+        a.yaml:2:11: meshName: `meshName` must be text, not 1; put it in quotes\n\
+        b.yaml: the file is no UTF-8 text: byte 7 is part of no character; save it as UTF-8"
+    );
+}
+
+#[test]
+fn equal_content_has_an_equal_fingerprint() {
+    let folder = folder(&[("a.yaml", "kind: Mesh\nmeshName: m\n")]);
+    let fingerprint = || load(&[folder.path().to_owned()]).unwrap().fingerprint;
+    let before = fingerprint();
+    assert_eq!(fingerprint(), before);
+    std::fs::write(folder.path().join("a.yaml"), "kind: Mesh\nmeshName: n\n").unwrap();
+    assert_ne!(fingerprint(), before);
 }

@@ -104,7 +104,7 @@ pub(super) fn known_names<'a>(
     const SHOWN: usize = 20;
     let known: Vec<&str> = known.into_iter().collect();
     let list = match known.len() {
-        0 => format!("no {noun} is known"),
+        0 => format!("no {noun} are known"),
         1..=SHOWN => format!("known {noun}: {}", known.join(", ")),
         count => format!(
             "known {noun}: {} and {} more",

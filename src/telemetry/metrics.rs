@@ -55,6 +55,8 @@ pub enum Refusal {
     MalformedNode,
     /// The node does not exist, or was deleted.
     UnknownNode,
+    /// The node exists, but this kind of node, of client or of capture is not served yet.
+    Unsupported,
     /// The client broke the protocol.
     Protocol,
     /// A limit on streams or names was reached.
@@ -62,10 +64,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::NotReady,
         Self::MalformedNode,
         Self::UnknownNode,
+        Self::Unsupported,
         Self::Protocol,
         Self::Limit,
     ];
@@ -75,6 +78,7 @@ impl Refusal {
             Self::NotReady => "not_ready",
             Self::MalformedNode => "malformed_node",
             Self::UnknownNode => "unknown_node",
+            Self::Unsupported => "unsupported",
             Self::Protocol => "protocol",
             Self::Limit => "limit",
         }

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use outrigger::snapshot::descriptors;
 use prost::Message;
-use prost_reflect::prost_types::{FileDescriptorProto, FileDescriptorSet};
 use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
 /// Compares a generated file with the committed one; `UPDATE_GENERATED=1` writes it instead.
 fn check_file(path: &str, generated: &[u8]) {
@@ -122,7 +122,7 @@ fn prune(mut file: FileDescriptorProto, kept: &BTreeSet<String>) -> Option<FileD
 }
 
 fn prune_message(
-    message: &mut prost_reflect::prost_types::DescriptorProto,
+    message: &mut prost_types::DescriptorProto,
     parent: &str,
     kept: &BTreeSet<String>,
 ) -> bool {
@@ -138,7 +138,7 @@ fn prune_message(
     if !message
         .options
         .as_ref()
-        .is_some_and(|options| options.map_entry())
+        .is_some_and(prost_types::MessageOptions::map_entry)
     {
         message.options = None;
     }
@@ -152,7 +152,7 @@ fn prune_message(
     kept.contains(&name)
 }
 
-fn strip_enum(item: &mut prost_reflect::prost_types::EnumDescriptorProto) {
+fn strip_enum(item: &mut prost_types::EnumDescriptorProto) {
     item.options = None;
     for value in &mut item.value {
         value.options = None;

@@ -9,7 +9,10 @@
     reason = "a test fails by panicking, and sets up what it needs as it likes"
 )]
 
+mod admin;
 mod child;
 mod envoy;
 mod generated;
+mod http;
+mod operator;
 mod tidy;

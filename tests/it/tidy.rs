@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("demo", &["app", "config", "envoy", "model"]),
-    ("config", &["discovery", "translate"]),
+    ("config", &["discovery", "telemetry", "translate"]),
     ("model", &[]),
     ("files", &["model", "store", "telemetry"]),
     ("snapshot", &[]),

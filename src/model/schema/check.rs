@@ -2,7 +2,7 @@
 
 use super::{Field, Object, Rule, Type};
 use crate::model::document::{Key, Located, Member, Path, Span, Value, member};
-use crate::model::problem::{Problem, closest, known_names};
+use crate::model::problem::{Problem, known_names};
 
 /// Where the walk stands, and what it has found.
 #[derive(Debug, Default)]
@@ -202,7 +202,7 @@ impl Walk {
                 Some((key, value)) => {
                     let at = key.span.or(span);
                     self.in_field(field.name, |walk| {
-                        walk.value(&field.r#type, field.name, value, at)
+                        walk.value(&field.r#type, field.name, value, at);
                     });
                 }
                 None if field.required => self.missing(field, name, span),
@@ -232,19 +232,11 @@ impl Walk {
                 });
             }
             if !names().any(|name| name == key.name) && value.value != Value::Null {
-                let meant = if names().next().is_none() {
-                    None
-                } else {
-                    closest(&key.name, names())
-                };
                 self.in_field(&key.name, |walk| {
                     walk.error(
                         key.span,
                         format!("unknown field `{}`", key.name),
-                        meant.map_or_else(
-                            || format!("not a field of {}", object.name),
-                            |name| format!("did you mean `{name}`?"),
-                        ),
+                        format!("not a field of {}", object.name),
                         known_names(&key.name, "fields", names()),
                     );
                 });

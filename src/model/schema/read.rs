@@ -140,7 +140,7 @@ pub fn read(document: &Located) -> Read {
         Ok(kind) => kind,
         Err(problem) => {
             return Read {
-                problems: vec![problem],
+                problems: vec![*problem],
                 ..Read::default()
             };
         }
@@ -182,32 +182,32 @@ pub fn check_spec(kind: ResourceKind, spec: &Located) -> Vec<Problem> {
     walk.problems
 }
 
-fn kind_of(document: &Located) -> Result<ResourceKind, Problem> {
+fn kind_of(document: &Located) -> Result<ResourceKind, Box<Problem>> {
     const KINDS_HELP: &str = "start it with `kind:` and one of Mesh, VirtualNode, VirtualService, VirtualRouter, Route, \
                               VirtualGateway, GatewayRoute";
     let at = document.pointer();
     if document.members().is_none() {
-        return Err(Problem::error(
+        let problem = Problem::error(
             Path::default(),
             "the document is no map of fields",
             "not a resource",
             KINDS_HELP,
-        )
-        .at(at));
+        );
+        return Err(Box::new(problem.at(at)));
     }
     let Some(kind) = document.get("kind") else {
-        return Err(Problem::error(
+        let problem = Problem::error(
             Path::default(),
             "the document does not say its `kind`",
             "of which kind?",
             probable_kind(document)
                 .map_or_else(|| KINDS_HELP.into(), |kind| format!("add `kind: {kind}`")),
-        )
-        .at(at));
+        );
+        return Err(Box::new(problem.at(at)));
     };
     let written = kind.as_str().unwrap_or_default();
     ResourceKind::from_name(written).ok_or_else(|| {
-        Problem::error(
+        let problem = Problem::error(
             Path::default().field("kind"),
             match kind.as_str() {
                 Some(text) => format!("`kind` cannot be `{text}`"),
@@ -219,8 +219,8 @@ fn kind_of(document: &Located) -> Result<ResourceKind, Problem> {
                 "kinds",
                 ResourceKind::ALL.map(ResourceKind::as_str),
             ),
-        )
-        .at(kind.pointer())
+        );
+        Box::new(problem.at(kind.pointer()))
     })
 }
 

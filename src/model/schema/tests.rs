@@ -200,14 +200,14 @@ fn problems_of(kind: ResourceKind, spec: Json) -> Vec<String> {
         .collect()
 }
 
-fn node(listener: Json) -> Vec<String> {
+fn node(listener: &Json) -> Vec<String> {
     problems_of(
         ResourceKind::VirtualNode,
         json!({ "listeners": [listener], "serviceDiscovery": { "dns": { "hostname": "a.local" } } }),
     )
 }
 
-fn http_route(matches: Json) -> Vec<String> {
+fn http_route(matches: &Json) -> Vec<String> {
     let action = json!({ "weightedTargets": [{ "virtualNode": "n", "weight": 1 }] });
     problems_of(
         ResourceKind::Route,
@@ -225,9 +225,9 @@ fn what_terraform_leaves_out_is_accepted() {
             "baseEjectionDuration": { "unit": "s", "value": 10 },
         },
     });
-    assert_eq!(node(listener), [""; 0]);
+    assert_eq!(node(&listener), [""; 0]);
     let range = json!({ "prefix": "/", "headers": [{ "name": "x", "invert": false, "match": { "range": { "end": 3 } } }] });
-    assert_eq!(http_route(range), [""; 0]);
+    assert_eq!(http_route(&range), [""; 0]);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn discovery_without_listeners_is_accepted_but_not_the_reverse() {
 
 #[test]
 fn values_are_held_to_their_types_and_bounds() {
-    insta::assert_snapshot!(node(json!({
+    insta::assert_snapshot!(node(&json!({
         "portMapping": { "port": "8080", "protocol": "htp" },
         "healthCheck": {
             "healthyThreshold": 1, "intervalMillis": 5000.5, "protocol": "http", "timeoutMillis": 70_000,
@@ -269,7 +269,7 @@ fn values_are_held_to_their_types_and_bounds() {
 
 #[test]
 fn members_follow_the_listener() {
-    insta::assert_snapshot!(node(json!({
+    insta::assert_snapshot!(node(&json!({
         "portMapping": { "port": 8080, "protocol": "grpc" },
         "connectionPool": { "http": { "maxConnections": 1 } },
         "timeout": { "http": {}, "grpc": {} },
@@ -293,12 +293,12 @@ fn two_listeners_never_share_a_port() {
 #[test]
 fn matches_of_http_routes() {
     insta::assert_snapshot!([
-        http_route(json!({})),
-        http_route(json!({ "prefix": "api" })),
-        http_route(json!({ "prefix": "/", "path": { "exact": "/a", "regex": "/b" } })),
-        http_route(json!({ "prefix": "/", "headers": [{ "name": ":path" }, { "name": "x", "match": {} }] })),
-        http_route(json!({ "prefix": "/", "headers": [{ "name": "x", "match": { "range": { "start": 5, "end": 5 } } }] })),
-        http_route(json!({ "prefix": "/", "headers": [], "method": "get" })),
+        http_route(&json!({})),
+        http_route(&json!({ "prefix": "api" })),
+        http_route(&json!({ "prefix": "/", "path": { "exact": "/a", "regex": "/b" } })),
+        http_route(&json!({ "prefix": "/", "headers": [{ "name": ":path" }, { "name": "x", "match": {} }] })),
+        http_route(&json!({ "prefix": "/", "headers": [{ "name": "x", "match": { "range": { "start": 5, "end": 5 } } }] })),
+        http_route(&json!({ "prefix": "/", "headers": [], "method": "get" })),
     ].concat().join("\n"));
 }
 

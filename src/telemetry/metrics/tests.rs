@@ -123,7 +123,7 @@ fn a_failed_reload_shows_until_one_succeeds() {
 fn times_and_counts_reach_their_series() {
     let metrics = Metrics::new().unwrap();
     metrics.change_sent(Duration::from_millis(1500));
-    metrics.change_acked(Duration::from_secs(60));
+    metrics.change_acked(Duration::from_mins(1));
     metrics.set_resources(Kind::Endpoint, 12);
     metrics.set_model_resources(ResourceKind::Route, 5);
     check(

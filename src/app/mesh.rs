@@ -1,0 +1,87 @@
+//! Brings what the mesh files declare into the store, and says what is wrong with them.
+
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::files::{LoadError, Loaded, Report};
+use crate::model::ResourceKind;
+use crate::model::problem::Severity;
+use crate::store::Store;
+use crate::telemetry::metrics::Reload;
+use crate::telemetry::{Metrics, Ready};
+
+/// What readiness calls the mesh files.
+const WHAT: &str = "mesh files";
+/// Problems that readiness repeats; the log has all.
+const SHOWN: usize = 5;
+
+/// Loads the files and follows their changes until stopped.
+pub(super) async fn follow(paths: Vec<std::path::PathBuf>, sink: Sink, stop: CancellationToken) {
+    let first = sink.ready.register(WHAT);
+    let loaded = tokio::task::spawn_blocking(move || crate::files::load(&paths)).await;
+    if let Ok(loaded) = loaded && sink.take(&loaded, Instant::now()) {
+        drop(first);
+    }
+    stop.cancelled().await;
+}
+
+/// Where the outcome of a load goes.
+#[derive(Debug)]
+pub(super) struct Sink {
+    pub(super) store: Store,
+    pub(super) metrics: Metrics,
+    pub(super) ready: Ready,
+}
+
+impl Sink {
+    /// Takes a load that went well into the store; keeps the last good model otherwise.
+    ///
+    /// Returns whether the files were taken.
+    pub(super) fn take(&self, loaded: &Result<Loaded, LoadError>, seen_at: Instant) -> bool {
+        let failure = match loaded {
+            Ok(loaded) => {
+                report(&loaded.reports);
+                let errors = loaded.errors();
+                self.metrics.set_mesh_problems(errors, loaded.reports.len() - errors);
+                loaded.model().map_err(|invalid| summary(&invalid.to_string(), &loaded.reports))
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        match failure {
+            Ok(model) => {
+                for kind in ResourceKind::ALL {
+                    let of_kind = model.resources().iter().filter(|resource| resource.id.kind() == kind).count();
+                    self.metrics.set_model_resources(kind, of_kind);
+                }
+                let revision = self.store.replace_files(model, seen_at);
+                info!(?revision, "mesh files loaded");
+                self.metrics.mesh_reloaded(Reload::Applied);
+                self.ready.set_degraded(WHAT, None);
+                true
+            }
+            Err(problem) => {
+                error!("mesh files not taken, the last good model stays: {problem}");
+                self.metrics.mesh_reloaded(Reload::Failed);
+                self.ready.set_degraded(WHAT, Some(format!("the last good model stays: {problem}")));
+                false
+            }
+        }
+    }
+}
+
+fn report(reports: &[Report]) {
+    for report in reports {
+        match report.severity() {
+            Severity::Error => error!("{}", report.line()),
+            Severity::Warning => warn!("{}", report.line()),
+        }
+    }
+}
+
+fn summary(headline: &str, reports: &[Report]) -> String {
+    let errors = reports.iter().filter(|report| report.severity() == Severity::Error);
+    let lines = errors.take(SHOWN).map(|report| format!("\n  {}", report.line()));
+    std::iter::once(headline.to_owned()).chain(lines).collect()
+}

@@ -1,0 +1,104 @@
+//! The connection of client commands to a running `outrigger serve`.
+
+use std::time::Duration;
+
+use miette::Diagnostic;
+use thiserror::Error;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use super::output::{CliError, Exit};
+use crate::api::operator::generated::operator_client::OperatorClient;
+
+/// Largest answer that is read: a sidecar with thousands of backends gets tens of megabytes.
+const MAX_ANSWER: usize = 512 << 20;
+
+/// Which control plane to ask.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ApiArgs {
+    /// URL of the API of `outrigger serve`
+    #[arg(
+        long,
+        env = "OUTRIGGER_API_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9080"
+    )]
+    pub api_url: String,
+}
+
+/// Why the API gave no answer that can be printed.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ApiError {
+    #[error("`{url}` is no URL of Outrigger's API")]
+    #[diagnostic(help("pass --api-url http://HOST:PORT, or set OUTRIGGER_API_URL"))]
+    Url {
+        url: String,
+        source: tonic::transport::Error,
+    },
+    #[error("cannot reach Outrigger's API at {url}")]
+    #[diagnostic(help(
+        "is `outrigger serve` running? pass --api-url or OUTRIGGER_API_URL if it is somewhere else"
+    ))]
+    Unreachable {
+        url: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{message}")]
+    Refused { message: String },
+    #[error("{url} answered {code:?}: {message}")]
+    #[diagnostic(help("is that the --api-addr of an `outrigger serve` of this version?"))]
+    Failed {
+        url: String,
+        code: Code,
+        message: String,
+    },
+}
+
+impl From<ApiError> for CliError {
+    fn from(error: ApiError) -> Self {
+        let exit = match error {
+            ApiError::Refused { .. } => Exit::No,
+            ApiError::Url { .. } | ApiError::Unreachable { .. } | ApiError::Failed { .. } => {
+                Exit::Unable
+            }
+        };
+        Self {
+            exit,
+            report: error.into(),
+        }
+    }
+}
+
+impl ApiArgs {
+    /// Opens a connection for the operator service.
+    ///
+    /// # Errors
+    /// When the URL is none, or nobody answers there within five seconds.
+    pub async fn connect(&self) -> Result<OperatorClient<Channel>, ApiError> {
+        let url = || self.api_url.clone();
+        let endpoint = Endpoint::from_shared(url())
+            .map_err(|source| ApiError::Url { url: url(), source })?
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(30));
+        let channel = endpoint.connect().await;
+        let channel = channel.map_err(|source| ApiError::Unreachable {
+            url: url(),
+            source: source.into(),
+        })?;
+        Ok(OperatorClient::new(channel).max_decoding_message_size(MAX_ANSWER))
+    }
+
+    /// What a status of the service means for the command.
+    pub fn error(&self, status: Status) -> ApiError {
+        let url = self.api_url.clone();
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::InvalidArgument | Code::NotFound => ApiError::Refused { message },
+            Code::Unavailable => ApiError::Unreachable {
+                url,
+                source: status.into(),
+            },
+            code => ApiError::Failed { url, code, message },
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `outrigger validate`.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::output::{CliError, Exit, Output, render};
+use crate::files::{self, Loaded, Report};
+use crate::model::problem::Severity;
+
+/// Check mesh files: every problem at once, each with file, line and a way to fix it
+#[derive(Debug, clap::Args)]
+pub struct ValidateArgs {
+    /// Mesh files and folders, taken together
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// How to print what is found
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// What `--output json` and `yaml` print.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Verdict<'a> {
+    files: usize,
+    resources: usize,
+    errors: usize,
+    warnings: usize,
+    problems: Vec<Found<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Found<'a> {
+    severity: &'static str,
+    file: String,
+    line: Option<usize>,
+    column: Option<usize>,
+    /// The member that is wrong, such as `spec.listeners[0].portMapping.port`.
+    path: String,
+    what: &'a str,
+    help: &'a str,
+}
+
+/// The problems and the verdict, and whether there was an error among them.
+pub fn run(args: &ValidateArgs) -> Result<(String, Option<Exit>), CliError> {
+    let loaded = files::load(&args.paths).map_err(CliError::unable_error)?;
+    let errors = loaded.errors();
+    let verdict = Verdict {
+        files: loaded.files.len(),
+        resources: loaded.resources.len(),
+        errors,
+        warnings: loaded.reports.len() - errors,
+        problems: loaded.reports.iter().map(found).collect(),
+    };
+    let text = render(args.output, &verdict, |verdict| for_people(&loaded, verdict))?;
+    Ok((text, (errors > 0).then_some(Exit::No)))
+}
+
+fn found(report: &Report) -> Found<'_> {
+    let position = report.position();
+    Found {
+        severity: severity(report.severity()),
+        file: report.file.display().to_string(),
+        line: position.map(|position| position.line),
+        column: position.map(|position| position.column),
+        path: report.problem.path.to_string(),
+        what: &report.problem.what,
+        help: &report.problem.help,
+    }
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
+}
+
+fn for_people(loaded: &Loaded, verdict: &Verdict<'_>) -> String {
+    let mut text = String::new();
+    for report in &loaded.reports {
+        text += &format!("{:?}\n", miette::Report::new(report.clone()));
+    }
+    let count = |count: usize, one: &str, many: &str| match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    };
+    text += &format!(
+        "{} in {}: {}, {}\n",
+        count(verdict.resources, "valid resource", "valid resources"),
+        count(verdict.files, "file", "files"),
+        count(verdict.errors, "error", "errors"),
+        count(verdict.warnings, "warning", "warnings"),
+    );
+    text
+}

@@ -1,0 +1,242 @@
+//! Checks between resources: what one names must be there, and must fit.
+//!
+//! Each resource has passed [`super::schema`] by itself. What App Mesh would refuse is an error; what it takes though it
+//! cannot work, and what this release does not serve, is a warning.
+
+mod routes;
+mod served;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use super::document::Path;
+use super::names::{MeshName, ResourceId};
+use super::problem::{Problem, known_names};
+use super::registry::{Mesh, Model};
+use super::spec::{VirtualNodeSpec, VirtualServiceProvider, VirtualServiceSpec};
+
+pub use served::not_served;
+
+/// A problem of one resource; its path leads through that resource's document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub id: ResourceId,
+    pub problem: Problem,
+}
+
+/// What is declared but has errors of its own: a reference to it does not dangle.
+#[derive(Clone, Debug, Default)]
+pub struct Unread {
+    pub ids: BTreeSet<ResourceId>,
+    /// Whether something could not even be identified, so that anything might be declared.
+    pub unidentified: bool,
+}
+
+/// Checks a model as a whole.
+pub fn validate(model: &Model, unread: &Unread) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, mesh) in model.meshes() {
+        let mut scope = Scope {
+            name,
+            mesh,
+            unread,
+            findings: &mut findings,
+        };
+        scope.mesh_is_declared(model);
+        scope.nodes();
+        scope.services();
+        scope.routers();
+        scope.routes();
+        scope.gateway_routes();
+    }
+    findings
+}
+
+/// One mesh under examination.
+struct Scope<'a> {
+    name: &'a MeshName,
+    mesh: &'a Mesh,
+    unread: &'a Unread,
+    findings: &'a mut Vec<Finding>,
+}
+
+impl<'a> Scope<'a> {
+    fn report(&mut self, id: ResourceId, problem: Problem) {
+        self.findings.push(Finding { id, problem });
+    }
+
+    /// Whether a resource that is not in the model may still be declared.
+    fn may_be_unread(&self, id: &ResourceId) -> bool {
+        self.unread.unidentified || self.unread.ids.contains(id)
+    }
+
+    fn mesh_is_declared(&mut self, model: &Model) {
+        if self.mesh.spec.is_some() || self.may_be_unread(&ResourceId::Mesh(self.name.clone())) {
+            return;
+        }
+        let declared = model
+            .meshes()
+            .filter(|(_, mesh)| mesh.spec.is_some())
+            .map(|(name, _)| name.as_str());
+        let problem = Problem::error(
+            Path::of("meshName"),
+            format!("mesh `{}` is not declared", self.name),
+            "not declared",
+            format!(
+                "add a document with `kind: Mesh` and `meshName: {}`; {}",
+                self.name,
+                known_names(self.name.as_str(), "meshes", declared),
+            ),
+        );
+        for id in self.ids() {
+            self.report(id, problem.clone());
+        }
+    }
+
+    /// The resources of the mesh.
+    fn ids(&self) -> Vec<ResourceId> {
+        let (mesh, of) = (self.mesh, || self.name.clone());
+        let nodes = mesh
+            .nodes
+            .keys()
+            .map(|name| ResourceId::VirtualNode(of(), name.clone()));
+        let services = mesh
+            .services
+            .keys()
+            .map(|name| ResourceId::VirtualService(of(), name.clone()));
+        let routers = mesh
+            .routers
+            .keys()
+            .map(|name| ResourceId::VirtualRouter(of(), name.clone()));
+        let routes = mesh
+            .routes
+            .keys()
+            .map(|(router, name)| ResourceId::Route(of(), router.clone(), name.clone()));
+        let gateways = mesh
+            .gateways
+            .keys()
+            .map(|name| ResourceId::VirtualGateway(of(), name.clone()));
+        let gateway_routes = mesh
+            .gateway_routes
+            .keys()
+            .map(|(gateway, name)| ResourceId::GatewayRoute(of(), gateway.clone(), name.clone()));
+        nodes
+            .chain(services)
+            .chain(routers)
+            .chain(routes)
+            .chain(gateways)
+            .chain(gateway_routes)
+            .collect()
+    }
+
+    /// Backends may name what comes later: two nodes may be each other's backends.
+    fn nodes(&mut self) {
+        for (name, node) in &self.mesh.nodes {
+            for (index, super::spec::Backend::VirtualService(backend)) in
+                node.backends().iter().enumerate()
+            {
+                let service = &backend.virtual_service_name;
+                let target = ResourceId::VirtualService(self.name.clone(), service.clone());
+                if self.mesh.services.contains_key(service) || self.may_be_unread(&target) {
+                    continue;
+                }
+                let known = self.mesh.services.keys().map(super::ServiceName::as_str);
+                let problem = Problem::warning(
+                    Path::of("spec.backends")
+                        .index(index)
+                        .field("virtualService")
+                        .field("virtualServiceName"),
+                    format!("backend `{service}` names no virtual service"),
+                    "not declared",
+                    known_names(service.as_str(), "virtual services", known),
+                );
+                self.report(
+                    ResourceId::VirtualNode(self.name.clone(), name.clone()),
+                    problem,
+                );
+            }
+        }
+    }
+
+    fn services(&mut self) {
+        for (name, service) in &self.mesh.services {
+            if let Some(problem) = self.provider_problem(service) {
+                self.report(
+                    ResourceId::VirtualService(self.name.clone(), name.clone()),
+                    problem,
+                );
+            }
+        }
+    }
+
+    fn provider_problem(&self, service: &VirtualServiceSpec) -> Option<Problem> {
+        let mesh = || self.name.clone();
+        match service.provider.as_ref()? {
+            VirtualServiceProvider::VirtualNode(provider) => {
+                let node = &provider.virtual_node_name;
+                let missing = !self.mesh.nodes.contains_key(node)
+                    && !self.may_be_unread(&ResourceId::VirtualNode(mesh(), node.clone()));
+                missing.then(|| {
+                    let known = self.mesh.nodes.keys().map(super::NodeName::as_str);
+                    Problem::error(
+                        Path::of("spec.provider.virtualNode.virtualNodeName"),
+                        format!("provider `{node}` names no virtual node"),
+                        "not declared",
+                        known_names(node.as_str(), "virtual nodes", known),
+                    )
+                })
+            }
+            VirtualServiceProvider::VirtualRouter(provider) => {
+                let router = &provider.virtual_router_name;
+                let missing = !self.mesh.routers.contains_key(router)
+                    && !self.may_be_unread(&ResourceId::VirtualRouter(mesh(), router.clone()));
+                missing.then(|| {
+                    let known = self.mesh.routers.keys().map(super::RouterName::as_str);
+                    Problem::error(
+                        Path::of("spec.provider.virtualRouter.virtualRouterName"),
+                        format!("provider `{router}` names no virtual router"),
+                        "not declared",
+                        known_names(router.as_str(), "virtual routers", known),
+                    )
+                })
+            }
+        }
+    }
+
+    /// A router that a service is provided by, and that has no route, answers nothing.
+    fn routers(&mut self) {
+        for (name, service) in &self.mesh.services {
+            let Some(VirtualServiceProvider::VirtualRouter(provider)) = &service.provider else {
+                continue;
+            };
+            let router = &provider.virtual_router_name;
+            let has_routes = self.mesh.routes_of(router).next().is_some()
+                || self.unread.unidentified
+                || self.unread.ids.iter().any(
+                    |id| matches!(id, ResourceId::Route(mesh, of, _) if mesh == self.name && of == router),
+                );
+            if has_routes || !self.mesh.routers.contains_key(router) {
+                continue;
+            }
+            let problem = Problem::warning(
+                Path::of("virtualRouterName"),
+                format!("virtual router `{router}` has no route: calls to `{name}` find no target"),
+                "no route",
+                format!("add a document with `kind: Route` and `virtualRouterName: {router}`"),
+            );
+            let id = ResourceId::VirtualRouter(self.name.clone(), router.clone());
+            if !self
+                .findings
+                .iter()
+                .any(|finding| finding.id == id && finding.problem.label == "no route")
+            {
+                self.report(id, problem);
+            }
+        }
+    }
+
+    fn node(&self, name: &super::NodeName) -> Option<&'a VirtualNodeSpec> {
+        self.mesh.nodes.get(name).map(|node| &**node)
+    }
+}

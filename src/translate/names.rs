@@ -1,0 +1,83 @@
+//! The names of Envoy's resources: App Mesh's own, so that dashboards, alarms and log queries keep working.
+//!
+//! **Invariant:** a name tells what it names from every other thing of its kind in one mesh; no other file spells one.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::model::spec::Protocol;
+use crate::model::{MeshName, NodeName, ServiceName};
+
+/// The port at which a sidecar takes the application's calls.
+pub(crate) const EGRESS_PORT: u16 = 15001;
+/// The route configuration behind [`EGRESS_PORT`] in explicit mode.
+pub(crate) const EGRESS_ROUTES: &str = "rds_egress_http_15001";
+pub(crate) const EGRESS_CHAIN: &str = "egress_http_15001";
+pub(crate) const EGRESS_STATS: &str = "egress.http.15001";
+/// Stops requests for the sidecar's own address from being forwarded to itself without end.
+pub(crate) const NO_LOOP_HOST: &str = "no_loop";
+pub(crate) const ALLOW_ALL_HOST: &str = "allow_all";
+/// The cache that the dynamic forward proxy's filter and cluster share.
+pub(crate) const DNS_CACHE: &str = "egress_allow_all";
+/// The only zone there is so far. gRPC clients need a locality.
+pub(crate) const ZONE: &str = "default";
+
+pub(crate) fn egress_cluster(
+    mesh: &MeshName,
+    node: &NodeName,
+    protocol: Protocol,
+    port: u16,
+) -> String {
+    format!("cds_egress_{mesh}_{node}_{}_{port}", protocol.as_str())
+}
+
+pub(crate) fn ingress_cluster(
+    mesh: &MeshName,
+    node: &NodeName,
+    protocol: Protocol,
+    port: u16,
+) -> String {
+    format!("cds_ingress_{mesh}_{node}_{}_{port}", protocol.as_str())
+}
+
+/// Where calls go that name no backend, in a mesh that allows them.
+pub(crate) fn allow_all_cluster(mesh: &MeshName) -> String {
+    format!("cds_egress_{mesh}_mesh-allow-all")
+}
+
+/// A cluster without endpoints, for connections that have no target.
+pub(crate) fn empty_cluster(mesh: &MeshName) -> String {
+    format!("cds_egress_{mesh}_mesh-no-endpoints")
+}
+
+pub(crate) fn ingress_listener(at: SocketAddr) -> String {
+    format!("lds_ingress_{}_{}", at.ip(), at.port())
+}
+
+pub(crate) fn egress_listener(bind: IpAddr, port: u16) -> String {
+    format!("lds_egress_{bind}_{port}")
+}
+
+pub(crate) fn ingress_routes(protocol: Protocol, port: u16) -> String {
+    format!("rds_ingress_{}_{port}", protocol.as_str())
+}
+
+pub(crate) fn ingress_chain(protocol: Protocol, port: u16) -> String {
+    format!("ingress_{}_{port}", protocol.as_str())
+}
+
+pub(crate) fn ingress_stats(protocol: Protocol, port: u16) -> String {
+    format!("ingress.{}.{port}", protocol.as_str())
+}
+
+pub(crate) fn tcp_egress_chain(port: u16) -> String {
+    format!("egress_tcp_{port}")
+}
+
+pub(crate) fn tcp_egress_stats(port: u16) -> String {
+    format!("egress.tcp.{port}")
+}
+
+/// The `tcp_proxy` configuration of a TCP backend, which changes without its listener.
+pub(crate) fn tcp_egress(mesh: &MeshName, service: &ServiceName, port: u16) -> String {
+    format!("tcp_egress_{mesh}_{service}_{port}")
+}

@@ -1,0 +1,236 @@
+//! Virtual nodes, compiled: the ports at which a node is reached, and for each a cluster and its load assignment.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::endpoint::{EndpointSet, EndpointSource, EndpointTable};
+use crate::model::spec::{
+    DnsResponseType, Listener, MeshSpec, Protocol, ServiceDiscovery, VirtualNodeSpec,
+};
+use crate::model::{MeshName, NodeName, ResourceId};
+use crate::snapshot::{Interner, Kind, Resource, ResourceName};
+
+use super::cluster::{self, Hosts};
+use super::{Options, Problem, endpoint, names};
+
+/// A listener as other nodes see it. Routes depend on nothing else of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NodePort {
+    pub(crate) port: u16,
+    pub(crate) protocol: Protocol,
+    /// The cluster's name.
+    pub(crate) cluster: ResourceName,
+}
+
+/// The ports of a node, in the order of its listeners, each number once.
+///
+/// With discovery and without listeners a node counts as one HTTP listener on the default port.
+pub(crate) fn ports(
+    mesh: &MeshName,
+    node: &NodeName,
+    spec: &VirtualNodeSpec,
+    options: &Options,
+) -> Vec<NodePort> {
+    let port = |port: u16, protocol: Protocol| NodePort {
+        port,
+        protocol,
+        cluster: names::egress_cluster(mesh, node, protocol, port).into(),
+    };
+    if spec.listeners().is_empty() {
+        let default = options.default_listener_port;
+        let default = default.filter(|_| spec.service_discovery.is_some());
+        return default
+            .map(|number| port(number, Protocol::Http))
+            .into_iter()
+            .collect();
+    }
+    let mut ports: Vec<NodePort> = Vec::new();
+    for listener in spec.listeners() {
+        let mapping = &listener.port_mapping;
+        if ports.iter().all(|known| known.port != mapping.port) {
+            ports.push(port(mapping.port, mapping.protocol));
+        }
+    }
+    ports
+}
+
+/// A node's listener on a port, if the spec has one.
+pub(crate) fn listener_on(spec: &VirtualNodeSpec, port: u16) -> Option<&Listener> {
+    spec.listeners()
+        .iter()
+        .find(|listener| listener.port_mapping.port == port)
+}
+
+/// A cluster as it is served, with its load assignment.
+#[derive(Clone, Debug)]
+pub(crate) struct CompiledCluster {
+    pub(crate) cluster: Arc<Resource>,
+    pub(crate) assignment: Assignment,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Assignment {
+    /// The cluster carries its own.
+    Inline,
+    /// Its addresses are being looked up.
+    Withheld,
+    Known(Arc<Resource>),
+}
+
+impl PartialEq for CompiledCluster {
+    fn eq(&self, other: &Self) -> bool {
+        self.cluster.version() == other.cluster.version() && self.assignment == other.assignment
+    }
+}
+
+impl PartialEq for Assignment {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Inline, Self::Inline) | (Self::Withheld, Self::Withheld) => true,
+            (Self::Known(one), Self::Known(other)) => one.version() == other.version(),
+            _ => false,
+        }
+    }
+}
+
+/// A virtual node, compiled.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NodeUnit {
+    pub(crate) ports: Vec<NodePort>,
+    /// Where the endpoints come from; `None` if from nowhere, or if Envoy resolves the name itself.
+    pub(crate) source: Option<EndpointSource>,
+    /// By port and protocol.
+    pub(crate) clusters: BTreeMap<(u16, Protocol), CompiledCluster>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// What a node is compiled from.
+#[derive(Clone, Copy)]
+pub(crate) struct NodeInput<'a> {
+    pub(crate) mesh: &'a MeshName,
+    pub(crate) mesh_spec: &'a MeshSpec,
+    pub(crate) node: &'a NodeName,
+    pub(crate) spec: &'a VirtualNodeSpec,
+    pub(crate) endpoints: &'a EndpointTable,
+    pub(crate) options: &'a Options,
+}
+
+impl NodeUnit {
+    pub(crate) fn compile(input: NodeInput<'_>, interner: &mut Interner) -> Self {
+        let ports = ports(input.mesh, input.node, input.spec, input.options);
+        let hosts = input.hosts();
+        let source = match hosts {
+            Hosts::Eds => input.spec.endpoint_source(input.mesh_spec),
+            Hosts::LoadBalancer { .. } => None,
+        };
+        let mut unit = Self {
+            clusters: BTreeMap::new(),
+            problems: input.problems(),
+            source,
+            ports,
+        };
+        for port in &unit.ports {
+            let listener = listener_on(input.spec, port.port);
+            let message =
+                cluster::egress(&port.cluster, port.port, port.protocol, &hosts, listener);
+            let resource = Resource::new(Kind::Cluster, Arc::clone(&port.cluster), &message, None);
+            let assignment = match hosts {
+                Hosts::LoadBalancer { .. } => Assignment::Inline,
+                Hosts::Eds => Assignment::Withheld,
+            };
+            let compiled = CompiledCluster {
+                cluster: interner.intern(resource),
+                assignment,
+            };
+            unit.clusters.insert((port.port, port.protocol), compiled);
+        }
+        unit.assign(input.endpoints, interner);
+        unit
+    }
+
+    /// Takes over what is known of the endpoints. A node without a source has none.
+    pub(crate) fn assign(&mut self, table: &EndpointTable, interner: &mut Interner) {
+        let known = match &self.source {
+            None => Some(Arc::default()),
+            Some(source) => match table.get(source) {
+                Some(EndpointSet::Known(endpoints)) => Some(Arc::clone(endpoints)),
+                Some(EndpointSet::Unresolved) | None => None,
+            },
+        };
+        for ((port, _), compiled) in &mut self.clusters {
+            if let Assignment::Inline = compiled.assignment {
+                continue;
+            }
+            let cluster = &compiled.cluster;
+            compiled.assignment = match &known {
+                None => Assignment::Withheld,
+                Some(endpoints) => {
+                    let message = endpoint::load_assignment(cluster.name(), endpoints, *port);
+                    // A cluster that changes must bring its load assignment after it.
+                    let context = Some(cluster.version());
+                    let name = Arc::clone(cluster.name());
+                    let resource = Resource::new(Kind::Endpoint, name, &message, context);
+                    Assignment::Known(interner.intern(resource))
+                }
+            };
+        }
+    }
+}
+
+impl<'a> NodeInput<'a> {
+    fn hosts(&self) -> Hosts<'a> {
+        match &self.spec.service_discovery {
+            Some(ServiceDiscovery::Dns(dns))
+                if dns.response_type == Some(DnsResponseType::Loadbalancer)
+                    && !dns.hostname.is_empty() =>
+            {
+                Hosts::LoadBalancer {
+                    hostname: &dns.hostname,
+                    preference: dns.ip_preference.or(self.mesh_spec.ip_preference()),
+                }
+            }
+            _ => Hosts::Eds,
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let id = ResourceId::VirtualNode(self.mesh.clone(), self.node.clone());
+        let mut problems = Vec::new();
+        let mut report = |text: String| problems.push(Problem::new(id.clone(), text));
+        match &self.spec.service_discovery {
+            None if !self.spec.listeners().is_empty() => report(
+                "has listeners but no `serviceDiscovery`, so calls to it find no endpoint; \
+                 add `serviceDiscovery: { dns: { hostname: … } }`"
+                    .to_owned(),
+            ),
+            Some(ServiceDiscovery::AwsCloudMap(_)) => report(
+                "is discovered through AWS Cloud Map, which is not served yet, so calls to it find no endpoint; \
+                 use `serviceDiscovery: { dns: { hostname: … } }`"
+                    .to_owned(),
+            ),
+            Some(ServiceDiscovery::Dns(dns)) if dns.hostname.is_empty() => report(
+                "has an empty `serviceDiscovery.dns.hostname`, so calls to it find no endpoint; name a host"
+                    .to_owned(),
+            ),
+            _ => {}
+        }
+        let listeners = self.spec.listeners();
+        for (index, listener) in listeners.iter().enumerate() {
+            let port = listener.port_mapping.port;
+            let earlier = listeners.iter().take(index);
+            if earlier.clone().any(|other| other.port_mapping.port == port) {
+                report(format!(
+                    "has several listeners on port {port}, of which the first counts; give each its own port"
+                ));
+            }
+            let checked = listener.health_check.as_ref().and_then(|check| check.port);
+            if let Some(checked) = checked.filter(|checked| *checked != port) {
+                report(format!(
+                    "checks port {checked} for the health of its listener on port {port}, which App Mesh cannot; \
+                     port {port} is checked: set `healthCheck.port` to {port} or leave it out"
+                ));
+            }
+        }
+        problems
+    }
+}

@@ -1,0 +1,169 @@
+//! The egress route configuration of explicit mode: a virtual host for each service, told apart by the Host header.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration, VirtualHost};
+
+use crate::model::{MeshName, ResourceId, ServiceName};
+
+use super::service::{ServicePort, ServiceUnit, TcpTraffic, Traffic};
+use super::{Problem, names, route};
+
+/// The route configuration behind the sidecar's 15001, with what could not be served.
+///
+/// Services are sorted by name. Envoy refuses two virtual hosts whose domains differ only in case: the first service
+/// keeps such a domain.
+pub(crate) fn egress_routes(
+    mesh: &MeshName,
+    services: &BTreeMap<ServiceName, Arc<ServiceUnit>>,
+    allow_all: bool,
+) -> (RouteConfiguration, Vec<Problem>) {
+    let mut hosts = Hosts {
+        mesh,
+        taken: HashMap::new(),
+        list: Vec::new(),
+        problems: Vec::new(),
+    };
+    for (name, unit) in services {
+        hosts.add_service(name, unit);
+    }
+    if allow_all {
+        hosts.add_outside();
+    }
+    let configuration = RouteConfiguration {
+        name: names::EGRESS_ROUTES.to_owned(),
+        virtual_hosts: hosts.list,
+        ..Default::default()
+    };
+    (configuration, hosts.problems)
+}
+
+struct Hosts<'a> {
+    mesh: &'a MeshName,
+    /// Domains in lower case, and whose they are.
+    taken: HashMap<String, &'a ServiceName>,
+    list: Vec<VirtualHost>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Hosts<'a> {
+    fn add_service(&mut self, name: &'a ServiceName, unit: &ServiceUnit) {
+        let host = name.as_str();
+        if host.is_empty()
+            || !host.bytes().all(|byte| matches!(byte, 0x21..=0x7e))
+            || host.contains('*')
+        {
+            self.report(
+                name,
+                "cannot be called, since its name is no host name; rename it".to_owned(),
+            );
+            return;
+        }
+        let http = unit.ports.iter().filter_map(|port| match &port.traffic {
+            Traffic::Http(routes) => Some((port.port, routes.as_slice())),
+            Traffic::Tcp(_) => None,
+        });
+        let http: Vec<(u16, &[Route])> = http.collect();
+        match http.split_first() {
+            None if unit.ports.is_empty() => self.add_bare(name, None, &[]),
+            None => {}
+            Some(((port, routes), rest)) => {
+                self.add_bare(name, Some(*port), routes);
+                for (port, routes) in rest {
+                    let domain = format!("{host}:{port}");
+                    self.add(name, domain.clone(), vec![domain], routes.to_vec());
+                }
+            }
+        }
+        for port in &unit.ports {
+            if let Traffic::Tcp(traffic) = &port.traffic {
+                self.add_tunnel(name, port, traffic);
+            }
+        }
+    }
+
+    /// The host that has the service's bare name.
+    fn add_bare(&mut self, name: &'a ServiceName, port: Option<u16>, routes: &[Route]) {
+        let mut domains = vec![name.to_string()];
+        domains.extend(port.map(|port| format!("{name}:{port}")));
+        if port != Some(names::EGRESS_PORT) {
+            domains.push(format!("{name}:{}", names::EGRESS_PORT));
+        }
+        self.add(name, name.to_string(), domains, routes.to_vec());
+    }
+
+    /// For clients that can dial a TCP backend through CONNECT.
+    fn add_tunnel(&mut self, name: &'a ServiceName, port: &ServicePort, traffic: &TcpTraffic) {
+        let Some(clusters) = route::split(&traffic.targets) else {
+            return;
+        };
+        let domain = format!("{name}:{}", port.port);
+        let route = route::tunnel(name.as_str(), clusters);
+        self.add(name, domain.clone(), vec![domain], vec![route]);
+    }
+
+    fn add(
+        &mut self,
+        service: &'a ServiceName,
+        name: String,
+        mut domains: Vec<String>,
+        routes: Vec<Route>,
+    ) {
+        let mut refused = Vec::new();
+        domains.retain(|domain| {
+            let taken = self.taken.get(&domain.to_ascii_lowercase()).copied();
+            if let Some(other) = taken {
+                refused.push((domain.clone(), other));
+            }
+            taken.is_none()
+        });
+        for (domain, other) in refused {
+            self.report(
+                service,
+                format!(
+                    "is not called by `{domain}`, which virtual service `{other}` already has, as case makes no difference; \
+                     rename one of them"
+                ),
+            );
+        }
+        for domain in &domains {
+            self.taken.insert(domain.to_ascii_lowercase(), service);
+        }
+        if !domains.is_empty() {
+            self.list.push(VirtualHost {
+                name,
+                domains,
+                routes,
+                ..Default::default()
+            });
+        }
+    }
+
+    fn add_outside(&mut self) {
+        let cluster = || names::allow_all_cluster(self.mesh);
+        self.list.push(VirtualHost {
+            name: names::NO_LOOP_HOST.to_owned(),
+            domains: vec![format!("*:{}", names::EGRESS_PORT)],
+            ..Default::default()
+        });
+        let tunnel =
+            envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier::Cluster(
+                cluster(),
+            );
+        self.list.push(VirtualHost {
+            name: names::ALLOW_ALL_HOST.to_owned(),
+            domains: vec!["*".to_owned()],
+            routes: vec![
+                route::tunnel("tunnel", tunnel),
+                route::pass("forward", cluster()),
+            ],
+            ..Default::default()
+        });
+    }
+
+    fn report(&mut self, service: &ServiceName, text: String) {
+        let id = ResourceId::VirtualService(self.mesh.clone(), service.clone());
+        self.problems.push(Problem::new(id, text));
+    }
+}

@@ -1,0 +1,190 @@
+//! Delta: requests say what the client wants more or less of, answers what changed and what is gone.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ledger::{Behind, Has, Nack};
+use super::limits::Limits;
+use super::message::DeltaRequest;
+use super::push::{Batch, Engine};
+use super::subscription::WILDCARD;
+use super::{Event, Step, StreamError, StreamStatus, wire};
+use crate::snapshot::{Kind, ResourceName, Snapshot};
+
+/// How many types that are not served a stream remembers having been asked for.
+const UNKNOWN_TYPES: usize = 32;
+
+/// The protocol state of one delta stream.
+#[derive(Debug)]
+pub struct DeltaStream {
+    engine: Engine,
+    unknown: BTreeSet<String>,
+}
+
+impl DeltaStream {
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            engine: Engine::new(limits),
+            unknown: BTreeSet::new(),
+        }
+    }
+
+    /// Takes all requests that have come in, the newest snapshot and the time since the stream was opened.
+    pub fn step(
+        &mut self,
+        now: Duration,
+        snapshot: &Arc<Snapshot>,
+        requests: Vec<DeltaRequest>,
+    ) -> Result<Step, StreamError> {
+        let mut step = Step::default();
+        self.engine.observe(now, snapshot);
+        for request in requests {
+            if request.type_url.is_empty() {
+                return Err(StreamError::NoTypeUrl);
+            }
+            match Kind::from_type_url(&request.type_url) {
+                Some(kind) => self.take(kind, &request, now, &mut step)?,
+                None => self.take_unknown(&request, &mut step),
+            }
+        }
+        self.engine
+            .push(now, &mut step, |engine, kind, batch, step| {
+                respond(engine, kind, batch, now, step);
+            });
+        Ok(step)
+    }
+
+    /// How the stream stands. Costs a look at each subscribed name.
+    pub fn status(&self) -> StreamStatus {
+        self.engine.status()
+    }
+
+    fn take(
+        &mut self,
+        kind: Kind,
+        request: &DeltaRequest,
+        now: Duration,
+        step: &mut Step,
+    ) -> Result<(), StreamError> {
+        let engine = &mut self.engine;
+        let ledger = &mut engine.kinds[kind];
+        // The nonce says which response is meant; what is (un)subscribed counts whichever it is.
+        let nonce = request.response_nonce.parse().ok();
+        if let Some(error) = &request.error_detail {
+            let nack = Nack {
+                kind,
+                nonce,
+                message: &error.message,
+                cumulative: false,
+                backoff: engine.limits.retry_rejected,
+            };
+            step.events.push(ledger.reject(&nack, &engine.seen, now));
+        } else if let Some(nonce) = nonce {
+            step.events
+                .extend(ledger.acknowledge(kind, nonce, false, now));
+        }
+        let change = ledger.subscription.update(
+            kind,
+            &request.resource_names_subscribe,
+            &request.resource_names_unsubscribe,
+            &engine.seen,
+        );
+        let names = ledger.subscription.names().len();
+        if names > engine.limits.names {
+            return Err(StreamError::TooManyNames {
+                type_url: request.type_url.clone(),
+                names,
+                limit: engine.limits.names,
+            });
+        }
+        ledger.resubscribe(kind, &change, &engine.seen, now);
+        if change.first && !request.initial_resource_versions.is_empty() {
+            reconnect(engine, kind, &request.initial_resource_versions, now);
+        }
+        Ok(())
+    }
+
+    fn take_unknown(&mut self, request: &DeltaRequest, step: &mut Step) {
+        let first =
+            self.unknown.len() < UNKNOWN_TYPES && self.unknown.insert(request.type_url.clone());
+        let names = request.resource_names_subscribe.iter();
+        let names: BTreeSet<ResourceName> = names
+            .filter(|name| *name != WILDCARD)
+            .map(|name| name.as_str().into())
+            .collect();
+        // "There is none" lets a client that waits for it go on at once.
+        if first || !names.is_empty() {
+            let header = wire::Header {
+                type_url: &request.type_url,
+                version: String::new(),
+                nonce: self.engine.next_nonce(),
+            };
+            let removed: Vec<_> = names.into_iter().collect();
+            step.responses
+                .push(wire::delta(header, std::iter::empty(), &removed));
+        }
+    }
+}
+
+/// Takes what a client still has from an earlier stream, perhaps to another server.
+fn reconnect(engine: &mut Engine, kind: Kind, versions: &HashMap<String, String>, now: Duration) {
+    let mut even: Vec<&str> = Vec::new();
+    let mut has: Vec<&str> = Vec::new();
+    for (name, version) in versions {
+        let current = engine.seen.get(kind, name);
+        let is_current = current.is_some_and(|current| current.version().to_string() == *version);
+        // A cluster sent on this stream warms until its load assignment follows, however well the client knows it.
+        let must_follow = kind == Kind::Endpoint && engine.is_uncovered(name);
+        if is_current && !must_follow {
+            even.push(name);
+        } else {
+            has.push(name);
+        }
+    }
+    let ledger = &mut engine.kinds[kind];
+    ledger.reconnected = true;
+    for name in even {
+        ledger.behind.remove(name);
+    }
+    for name in has {
+        if !ledger.subscription.matches(name) {
+            continue;
+        }
+        let named = ledger.subscription.names().get(name);
+        let behind = Behind {
+            has: Has::Unknown,
+            owed: named.is_some() || is_expected(kind, name, &engine.seen),
+            since: now,
+            deferred: false,
+        };
+        let name = named.cloned().unwrap_or_else(|| name.into());
+        ledger.behind.insert(name, behind);
+    }
+}
+
+fn is_expected(kind: Kind, name: &str, seen: &Snapshot) -> bool {
+    seen.get(kind, name).is_some() || seen.is_withheld(kind, name)
+}
+
+fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &mut Step) {
+    let nonce = engine.next_nonce();
+    let version = engine.seen.version(kind);
+    let header = wire::Header {
+        type_url: kind.type_url(),
+        version: version.to_string(),
+        nonce,
+    };
+    let entries = batch.sent.iter().map(|sent| &*sent.resource);
+    step.responses
+        .push(wire::delta(header, entries, &batch.absent));
+    step.events.push(Event::Sent {
+        kind,
+        resources: batch.sent.len(),
+        removed: batch.absent.len(),
+    });
+    engine.kinds[kind].sending(nonce, version, batch.sent, now);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! What one stream may ask for, and how long it may be made to wait.
+
+use std::time::Duration;
+
+/// The limits of one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many names one stream may subscribe to, per type.
+    pub names: usize,
+    /// How long the removal of a cluster waits for the ACK of the listeners and routes that stop naming it.
+    pub removal_hold: Duration,
+    /// How long an answer waits for a resource that is withheld, and listeners and routes for the endpoints of the
+    /// clusters sent before them.
+    pub withheld_hold: Duration,
+    /// When a rejected resource is tried again unchanged.
+    pub retry_rejected: Backoff,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            names: 100_000,
+            removal_hold: Duration::from_secs(5),
+            withheld_hold: Duration::from_secs(3),
+            retry_rejected: Backoff {
+                first: Duration::from_secs(30),
+                cap: Duration::from_mins(10),
+            },
+        }
+    }
+}
+
+/// A delay that doubles from `first` to `cap`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    pub first: Duration,
+    pub cap: Duration,
+}
+
+impl Backoff {
+    /// The delay before the retry of this number, from 0.
+    pub(super) fn delay(self, attempt: u32) -> Duration {
+        self.first
+            .saturating_mul(2_u32.saturating_pow(attempt))
+            .min(self.cap)
+    }
+}

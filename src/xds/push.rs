@@ -1,0 +1,318 @@
+//! What a stream sends next, and in which order.
+//!
+//! A push goes from what is named to what names it: clusters, endpoints, secrets, listeners, routes, extensions, then
+//! the removal of clusters (xDS protocol, "Eventual consistency considerations").
+//!
+//! **Invariant:** nothing waits for the ACK of its own type or of the type before it. Envoy withholds the ACK of
+//! clusters while one of them warms, which it does until it is sent endpoints: newer clusters and their endpoints are
+//! sent meanwhile, and Envoy applies them (measured on Envoy 1.40). Only the removal of clusters waits for ACKs, of
+//! listeners and routes, and not for long.
+//!
+//! **Invariant:** the load assignment of a cluster has the cluster's name, and follows the cluster on the wire.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ledger::{Behind, Has, Ledger, Sent};
+use super::limits::Limits;
+use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot};
+use crate::xds::{Step, StreamStatus};
+
+/// The part of a stream that both variants share.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) limits: Limits,
+    pub(super) seen: Arc<Snapshot>,
+    pub(super) kinds: PerKind<Ledger>,
+    /// Clusters whose load assignment has not been sent after them, and since when.
+    uncovered: BTreeMap<ResourceName, Duration>,
+    nonce: u64,
+}
+
+/// What one response of a type is to say.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) sent: Vec<Sent>,
+    /// Names that the client has and is to lose, or asked for in vain.
+    pub(super) absent: Vec<ResourceName>,
+}
+
+/// The resources that are named by none but may name a cluster.
+const NAMING: [Kind; 3] = [Kind::Listener, Kind::Route, Kind::Extension];
+
+impl Engine {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            seen: Arc::default(),
+            kinds: PerKind::default(),
+            uncovered: BTreeMap::new(),
+            nonce: 0,
+        }
+    }
+
+    /// Takes the newest snapshot.
+    pub(super) fn observe(&mut self, now: Duration, snapshot: &Arc<Snapshot>) {
+        if Arc::ptr_eq(&self.seen, snapshot) {
+            return;
+        }
+        let old = mem::replace(&mut self.seen, snapshot.clone());
+        for kind in Kind::ALL {
+            self.kinds[kind].observe(kind, &old, snapshot, now);
+        }
+    }
+
+    pub(super) fn next_nonce(&mut self) -> u64 {
+        self.nonce += 1;
+        self.nonce
+    }
+
+    /// Sends what can be sent now. `respond` encodes a batch as responses of its variant.
+    pub(super) fn push(
+        &mut self,
+        now: Duration,
+        step: &mut Step,
+        respond: impl Fn(&mut Self, Kind, Batch, &mut Step),
+    ) {
+        for kind in Kind::ALL {
+            self.kinds[kind].release_suspects();
+            if let Some(batch) = self.plan(kind, now, step) {
+                self.follow(kind, &batch, now);
+                respond(self, kind, batch, step);
+            }
+        }
+        // Listeners and routes may have turned out to have nothing to say.
+        if let Some(batch) = self.plan(Kind::Cluster, now, step) {
+            self.follow(Kind::Cluster, &batch, now);
+            respond(self, Kind::Cluster, batch, step);
+        }
+        debug_assert!(step.wake_at.is_none_or(|wake| wake > now), "time goes on");
+    }
+
+    /// What a type has to say now. What it will have to say later stays behind, and sets when to look again.
+    fn plan(&mut self, kind: Kind, now: Duration, step: &mut Step) -> Option<Batch> {
+        let ledger = &self.kinds[kind];
+        if ledger.behind.is_empty() {
+            return ledger.answer.then(Batch::default);
+        }
+        let rules = self.rules(kind, now);
+        let ledger = &mut self.kinds[kind];
+        let mut answer = ledger.answer;
+        let mut batch = Batch::default();
+        let mut kept = Vec::new();
+        let mut retry = None;
+        for (name, mut behind) in mem::take(&mut ledger.behind) {
+            match rules.decide(&name, &behind, ledger, &self.seen) {
+                Decision::Even => {}
+                Decision::Wait(until) => {
+                    if let Some(until) = until {
+                        wake(step, until);
+                    }
+                    kept.push((name, behind));
+                }
+                Decision::Retry(resource) => {
+                    retry = retry.or(Some((resource, behind.has.clone())));
+                    kept.push((name, behind));
+                }
+                Decision::Send(resource) => batch.sent.push(Sent {
+                    resource,
+                    prior: behind.has,
+                }),
+                Decision::SendOld(resource) => {
+                    behind.owed = false;
+                    batch.sent.push(Sent {
+                        resource,
+                        prior: behind.has.clone(),
+                    });
+                    kept.push((name, behind));
+                    answer = true;
+                }
+                Decision::Absent => batch.absent.push(name),
+                Decision::AbsentForNow => {
+                    (behind.owed, behind.has) = (false, Has::Nothing);
+                    batch.absent.push(name.clone());
+                    kept.push((name, behind));
+                }
+            }
+        }
+        ledger.behind = kept.into_iter().collect();
+        if batch.sent.is_empty() && batch.absent.is_empty() && !answer {
+            // A rejected resource is tried again by itself, so that it takes no other down with it.
+            let (resource, prior) = retry.filter(|_| !ledger.is_in_flight())?;
+            ledger.behind.remove(resource.name());
+            batch.sent.push(Sent { resource, prior });
+        }
+        Some(batch)
+    }
+
+    /// What follows from a batch for other types: a cluster that is sent is followed by its load assignment.
+    fn follow(&mut self, kind: Kind, batch: &Batch, now: Duration) {
+        match kind {
+            Kind::Cluster => {
+                for sent in &batch.sent {
+                    self.uncover(sent.resource.name(), now);
+                }
+                for name in &batch.absent {
+                    self.uncovered.remove(name);
+                }
+            }
+            Kind::Endpoint if !self.uncovered.is_empty() => {
+                let sent = batch.sent.iter().map(|sent| sent.resource.name());
+                for name in sent.chain(&batch.absent) {
+                    self.uncovered.remove(name);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn uncover(&mut self, name: &ResourceName, now: Duration) {
+        let (kind, seen) = (Kind::Endpoint, &self.seen);
+        if seen.get(kind, name).is_some() || seen.is_withheld(kind, name) {
+            self.uncovered.insert(name.clone(), now);
+        }
+        let endpoints = &mut self.kinds[kind];
+        if endpoints.subscription.matches(name) {
+            endpoints.owe(kind, name, seen, now);
+        }
+    }
+
+    /// Whether a cluster was sent on this stream and its load assignment not after it.
+    pub(super) fn is_uncovered(&self, name: &str) -> bool {
+        self.uncovered.contains_key(name)
+    }
+
+    fn rules(&self, kind: Kind, now: Duration) -> Rules {
+        let removals_from = match kind {
+            Kind::Cluster if self.is_naming_unsettled() => self.limits.removal_hold,
+            _ => Duration::ZERO,
+        };
+        let names_clusters = NAMING.contains(&kind);
+        let asked = self.kinds[Kind::Endpoint].subscription.is_asked();
+        let held_until = self
+            .uncovered
+            .values()
+            .filter(|_| names_clusters && asked)
+            .map(|since| since.saturating_add(self.limits.withheld_hold))
+            .max()
+            .filter(|until| *until > now);
+        Rules {
+            kind,
+            now,
+            removal_hold: removals_from,
+            withheld_hold: self.limits.withheld_hold,
+            held_until,
+        }
+    }
+
+    /// Whether listeners or routes that name a removed cluster may still be in use.
+    fn is_naming_unsettled(&self) -> bool {
+        let reconnected = self.kinds[Kind::Cluster].reconnected;
+        NAMING.into_iter().any(|kind| {
+            let ledger = &self.kinds[kind];
+            let pending = |name: &str| self.seen.get(kind, name).is_some();
+            // A client that comes back asks for clusters first; what its routes name is not yet known to be new.
+            let unasked = reconnected && kind == Kind::Listener && !ledger.subscription.is_asked();
+            unasked
+                || ledger.answer
+                || ledger.is_in_flight()
+                || ledger.behind.keys().any(|name| pending(name))
+        })
+    }
+
+    pub(super) fn status(&self) -> StreamStatus {
+        let mut status = StreamStatus::default();
+        for (kind, ledger) in self.kinds.iter() {
+            status.kinds[kind] = ledger.status(kind, &self.seen);
+        }
+        status
+    }
+}
+
+fn wake(step: &mut Step, at: Duration) {
+    step.wake_at = Some(step.wake_at.map_or(at, |known| known.min(at)));
+}
+
+/// What decides about one type in one step.
+struct Rules {
+    kind: Kind,
+    now: Duration,
+    /// How long a removal waits.
+    removal_hold: Duration,
+    withheld_hold: Duration,
+    /// Until when nothing that may name a cluster is sent unasked.
+    held_until: Option<Duration>,
+}
+
+/// What happens to a name that is behind.
+enum Decision {
+    /// It no longer is.
+    Even,
+    /// Not now; look again then, or when something comes in.
+    Wait(Option<Duration>),
+    Send(Arc<Resource>),
+    /// The last good one, in place of one that was rejected.
+    SendOld(Arc<Resource>),
+    /// A rejected one whose back-off is over.
+    Retry(Arc<Resource>),
+    Absent,
+    /// There will be one, but the client has waited long enough.
+    AbsentForNow,
+}
+
+impl Rules {
+    fn decide(&self, name: &str, behind: &Behind, ledger: &Ledger, seen: &Snapshot) -> Decision {
+        if behind.deferred {
+            return Decision::Wait(None);
+        }
+        if let Some(resource) = seen.get(self.kind, name) {
+            return self.decide_present(resource, behind, ledger);
+        }
+        if seen.is_withheld(self.kind, name) {
+            return match behind.since.saturating_add(self.withheld_hold) {
+                _ if !behind.owed => Decision::Wait(None),
+                until if until > self.now => Decision::Wait(Some(until)),
+                _ => Decision::AbsentForNow,
+            };
+        }
+        if behind.owed {
+            return Decision::Absent;
+        }
+        let released = behind.since.saturating_add(self.removal_hold);
+        match (&behind.has, self.held_until) {
+            (Has::Nothing, _) => Decision::Even,
+            // Clients keep what they have of other types until its parent goes (xDS protocol, "Deleting resources").
+            _ if !self.kind.is_wildcard() => Decision::Wait(None),
+            (_, Some(until)) => Decision::Wait(Some(until)),
+            _ if released > self.now => Decision::Wait(Some(released)),
+            _ => Decision::Absent,
+        }
+    }
+
+    fn decide_present(
+        &self,
+        resource: &Arc<Resource>,
+        behind: &Behind,
+        ledger: &Ledger,
+    ) -> Decision {
+        let version = resource.version();
+        if behind.has.is(version) && !behind.owed {
+            return Decision::Even;
+        }
+        if let Some(until) = ledger.quarantine.until(resource.name(), version) {
+            return match &behind.has {
+                _ if until <= self.now && behind.owed => Decision::Send(resource.clone()),
+                _ if until <= self.now => Decision::Retry(resource.clone()),
+                Has::Resource(good) if behind.owed => Decision::SendOld(good.clone()),
+                _ if behind.owed => Decision::AbsentForNow,
+                _ => Decision::Wait(Some(until)),
+            };
+        }
+        match self.held_until {
+            Some(until) if !behind.owed => Decision::Wait(Some(until)),
+            _ => Decision::Send(resource.clone()),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What a client rejected, and which resource its words blame.
+//!
+//! **Invariant:** a rejected version of a resource is not sent again before its back-off is over, so a NACK never
+//! starts a loop. Other content under the same name is free at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::limits::Backoff;
+use super::stream::Rejection;
+use crate::snapshot::{ResourceName, Version};
+
+/// Clients send their whole trouble; the beginning of it is kept.
+const MESSAGE_LEN: usize = 4096;
+
+#[derive(Debug, Default)]
+pub(super) struct Quarantine {
+    rejected: BTreeMap<ResourceName, Rejected>,
+    /// The newest rejection that blames nothing in particular.
+    unnamed: Option<Rejection>,
+}
+
+#[derive(Debug)]
+struct Rejected {
+    version: Version,
+    message: String,
+    since: Duration,
+    attempts: u32,
+    retry_at: Duration,
+}
+
+impl Quarantine {
+    /// Until when this version of a resource is not to be sent.
+    pub(super) fn until(&self, name: &str, version: Version) -> Option<Duration> {
+        let rejected = self.rejected.get(name)?;
+        (rejected.version == version).then_some(rejected.retry_at)
+    }
+
+    pub(super) fn reject(
+        &mut self,
+        name: &ResourceName,
+        version: Version,
+        message: &str,
+        now: Duration,
+        backoff: Backoff,
+    ) {
+        let (since, attempts) = match self.rejected.get(name) {
+            Some(known) if known.version == version => {
+                (known.since, known.attempts.saturating_add(1))
+            }
+            _ => (now, 0),
+        };
+        let rejected = Rejected {
+            version,
+            message: shortened(message),
+            since,
+            attempts,
+            retry_at: now.saturating_add(backoff.delay(attempts)),
+        };
+        self.rejected.insert(name.clone(), rejected);
+    }
+
+    pub(super) fn reject_unnamed(&mut self, message: &str, now: Duration) {
+        self.unnamed = Some(Rejection {
+            resource: None,
+            version: None,
+            message: shortened(message),
+            since: now,
+        });
+    }
+
+    /// Its content changed, or nobody asks for it any more.
+    pub(super) fn release(&mut self, name: &str) {
+        if !self.rejected.is_empty() {
+            self.rejected.remove(name);
+        }
+    }
+
+    pub(super) fn accept(&mut self, name: &str, version: Version) {
+        if self.until(name, version).is_some() {
+            self.rejected.remove(name);
+        }
+    }
+
+    /// The client accepted a response and owes no verdict on another.
+    pub(super) fn all_settled(&mut self) {
+        self.unnamed = None;
+    }
+
+    pub(super) fn rejections(&self) -> Vec<Rejection> {
+        let named = self.rejected.iter().map(|(name, rejected)| Rejection {
+            resource: Some(name.clone()),
+            version: Some(rejected.version),
+            message: rejected.message.clone(),
+            since: rejected.since,
+        });
+        named.chain(self.unnamed.clone()).collect()
+    }
+}
+
+fn shortened(message: &str) -> String {
+    let mut end = message.len().min(MESSAGE_LEN);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.get(..end).unwrap_or_default().to_owned()
+}
+
+/// Which of a response's resources a NACK's message blames.
+///
+/// Envoy and gRPC write `NAME: what is wrong`. Where no name is followed by a colon, one that stands by itself counts.
+/// A name inside a longer one is not that resource's.
+pub(super) fn blamed(message: &str, names: &[ResourceName]) -> Vec<ResourceName> {
+    let mut found = Vec::new();
+    for (index, name) in names
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| !name.is_empty())
+    {
+        for (start, _) in message.match_indices(&**name) {
+            found.push((start, start + name.len(), index));
+        }
+    }
+    // The longest at a place hides what it covers.
+    found.sort_by_key(|(start, end, _)| (*start, std::cmp::Reverse(*end)));
+    let mut covered = 0;
+    found.retain(|(start, end, _)| {
+        let stands_alone = is_delimited(message, *start, *end) && *end > covered;
+        covered = if stands_alone { *end } else { covered };
+        stands_alone
+    });
+    let colon = |end: usize| message.get(end..).is_some_and(|rest| rest.starts_with(':'));
+    if found.iter().any(|(_, end, _)| colon(*end)) {
+        found.retain(|(_, end, _)| colon(*end));
+    }
+    let mut blamed: Vec<_> = found.iter().map(|(_, _, index)| *index).collect();
+    blamed.sort_unstable();
+    blamed.dedup();
+    blamed
+        .iter()
+        .filter_map(|index| names.get(*index).cloned())
+        .collect()
+}
+
+fn is_delimited(message: &str, start: usize, end: usize) -> bool {
+    let before = message
+        .get(..start)
+        .and_then(|text| text.chars().next_back());
+    let mut after = message.get(end..).unwrap_or_default().chars();
+    let ends = match after.next() {
+        // Punctuation, unless a name goes on after it.
+        Some('.' | ':') => after.next().is_none_or(|next| !is_of_name(next)),
+        Some(next) => !is_of_name(next),
+        None => true,
+    };
+    ends && before.is_none_or(|before| !is_of_name(before) && before != '.')
+}
+
+fn is_of_name(char: char) -> bool {
+    char.is_alphanumeric() || matches!(char, '_' | '-' | '/' | '*' | '@' | '~')
+}
+
+#[cfg(test)]
+mod tests;

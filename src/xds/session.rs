@@ -1,0 +1,377 @@
+//! One stream: waits for requests, changes and timers, lets the protocol state answer, and sends what it says.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http_body::Frame;
+use prost::Message;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::codegen::http::HeaderMap;
+use tonic::{Status, Streaming};
+use tracing::{debug, info, warn};
+
+use super::message::{DeltaRequest, SotwRequest};
+use super::node::Node;
+use super::server::AdsContext;
+use super::{DeltaStream, Event, Limits, Response, SotwStream, Step, StreamError, StreamStatus};
+use crate::clients::{ClientInfo, Registration, Variant};
+use crate::reconcile::Published;
+use crate::snapshot::{PerKind, Snapshot};
+use crate::telemetry::metrics::Refusal;
+use crate::translate::View;
+
+/// Requests that one step takes together.
+const BATCH: usize = 64;
+/// Entries below this many bytes are copied into the frame before them: a DATA frame of their own would cost more.
+const SHARED_ENTRY: usize = 1024;
+/// A frame is sent off once it holds this much.
+const FRAME_BYTES: usize = 16 << 10;
+
+/// The protocol state of one variant.
+pub(super) trait Protocol: Send + 'static {
+    type Request: Message + Default + 'static;
+    const VARIANT: Variant;
+
+    fn open(limits: Limits) -> Self;
+    fn node(request: &Self::Request) -> Option<&Bytes>;
+    fn step(
+        &mut self,
+        now: Duration,
+        snapshot: &Arc<Snapshot>,
+        requests: Vec<Self::Request>,
+    ) -> Result<Step, StreamError>;
+    fn status(&self) -> StreamStatus;
+}
+
+macro_rules! protocol {
+    ($stream:ident, $request:ident, $variant:ident) => {
+        impl Protocol for $stream {
+            type Request = $request;
+            const VARIANT: Variant = Variant::$variant;
+
+            fn open(limits: Limits) -> Self {
+                Self::new(limits)
+            }
+
+            fn node(request: &$request) -> Option<&Bytes> {
+                request.node.as_ref()
+            }
+
+            fn step(
+                &mut self,
+                now: Duration,
+                snapshot: &Arc<Snapshot>,
+                requests: Vec<$request>,
+            ) -> Result<Step, StreamError> {
+                $stream::step(self, now, snapshot, requests)
+            }
+
+            fn status(&self) -> StreamStatus {
+                $stream::status(self)
+            }
+        }
+    };
+}
+
+protocol!(SotwStream, SotwRequest, Sotw);
+protocol!(DeltaStream, DeltaRequest, Delta);
+
+/// One frame of the response's body; the last may be the trailers.
+pub(super) type Outgoing = Result<Frame<Bytes>, Status>;
+
+/// How a stream came to its end.
+enum End {
+    /// The client left, or never finished coming.
+    ClientGone,
+    /// The server ends it, and says why.
+    Closed(Status),
+}
+
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
+        Self::Closed(status)
+    }
+}
+
+/// One stream with its two directions.
+pub(super) struct Session<P: Protocol> {
+    context: Arc<AdsContext>,
+    peer: Option<SocketAddr>,
+    requests: Streaming<P::Request>,
+    frames: mpsc::Sender<Outgoing>,
+    opened: Instant,
+}
+
+impl<P: Protocol> Session<P> {
+    pub(super) fn new(
+        context: Arc<AdsContext>,
+        peer: Option<SocketAddr>,
+        requests: Streaming<P::Request>,
+        frames: mpsc::Sender<Outgoing>,
+    ) -> Self {
+        Self { context, peer, requests, frames, opened: Instant::now() }
+    }
+
+    /// Serves the stream to its end. A client that leaves is an ordinary end.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let served = tokio::select! {
+            served = self.serve() => served,
+            () = stop.cancelled() => {
+                Err(Status::unavailable("this control plane is stopping; connect again").into())
+            }
+        };
+        let Err(End::Closed(status)) = served else { return };
+        let mut trailers = HeaderMap::new();
+        if status.add_header(&mut trailers).is_ok() {
+            // A client that reads nothing keeps the channel full; it is not waited for when the server stops.
+            let sent = self.frames.send(Ok(Frame::trailers(trailers)));
+            drop(timeout(Duration::from_secs(1), sent).await);
+        }
+    }
+
+    async fn serve(&mut self) -> Result<(), End> {
+        let first = self.first_request().await?;
+        let node = Node::read(P::node(&first)).map_err(|error| self.refuse(Refusal::MalformedNode, error.to_string()))?;
+        if self.context.model.borrow().changed_at.is_none() {
+            self.context.metrics.stream_refused(Refusal::NotReady);
+            return Err(Status::unavailable("no mesh is loaded yet; connect again").into());
+        }
+        let name = node.key.node.to_string();
+        let mut view = self.context.views.subscribe(&node.key);
+        let registration = self.context.clients.register(ClientInfo {
+            node: node.key.node.clone(),
+            key: node.key,
+            peer: self.peer,
+            variant: P::VARIANT,
+            user_agent: node.user_agent,
+            connected_at: std::time::SystemTime::now(),
+        });
+        info!(node = name, peer = ?self.peer, variant = P::VARIANT.as_str(), "sidecar connected");
+        let open = self.context.metrics.stream_opened(P::VARIANT);
+        let served = self.stream(first, &mut view, &registration, &name).await;
+        drop(open);
+        match &served {
+            Err(End::Closed(status)) => {
+                info!(node = name, peer = ?self.peer, reason = status.message(), "stream closed");
+            }
+            Ok(()) | Err(End::ClientGone) => info!(node = name, peer = ?self.peer, "sidecar left"),
+        }
+        served
+    }
+
+    async fn first_request(&mut self) -> Result<P::Request, End> {
+        let limit = self.context.limits.first_request;
+        match timeout(limit, self.requests.message()).await {
+            Ok(request) => self.received(request),
+            Err(_) => Err(Status::deadline_exceeded(format!("no request came within {limit:?}")).into()),
+        }
+    }
+
+    /// Steps until one of the sides ends the stream.
+    async fn stream(
+        &mut self,
+        first: P::Request,
+        view: &mut watch::Receiver<Option<Published>>,
+        registration: &Registration,
+        node: &str,
+    ) -> Result<(), End> {
+        let mut state = P::open(self.context.limits.stream.clone());
+        let mut batch = vec![first];
+        let mut pushed = PerKind::<Option<std::time::Instant>>::default();
+        let mut seen = None;
+        loop {
+            let published = current(view).await?;
+            let snapshot = self.snapshot(&published, node)?;
+            let step = state.step(self.opened.elapsed(), &snapshot, std::mem::take(&mut batch));
+            let step = step.map_err(|error| self.refuse(Refusal::Protocol, error.to_string()))?;
+            let is_change = seen.replace(published.changed_at).is_some_and(|seen| seen != published.changed_at);
+            self.observe(&step, is_change.then_some(published.changed_at), &mut pushed, node);
+            registration.update(state.status(), self.opened.elapsed());
+            for response in step.responses {
+                self.send(response).await?;
+            }
+            batch = self.next(view, step.wake_at).await?;
+        }
+    }
+
+    fn snapshot(&self, published: &Published, node: &str) -> Result<Arc<Snapshot>, End> {
+        match &published.view {
+            View::Serving(snapshot) => Ok(Arc::clone(snapshot)),
+            View::NotFound => {
+                self.context.metrics.stream_refused(Refusal::UnknownNode);
+                Err(Status::not_found(format!(
+                    "`{node}` is not declared; declare it, or correct `node.id` in the sidecar's bootstrap"
+                ))
+                .into())
+            }
+            View::Unsupported(reason) => {
+                self.context.metrics.stream_refused(Refusal::Unsupported);
+                Err(Status::failed_precondition(format!("`{node}` cannot be served: {reason}")).into())
+            }
+        }
+    }
+
+    /// Waits for requests, a change of the view, or the time to step again.
+    async fn next(
+        &mut self,
+        view: &mut watch::Receiver<Option<Published>>,
+        wake_at: Option<Duration>,
+    ) -> Result<Vec<P::Request>, End> {
+        let wake = async {
+            match wake_at {
+                Some(at) => sleep_until(self.opened + at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut batch = Vec::new();
+        // Each branch is cancel-safe: a partly read request stays in the decoder, a change stays marked.
+        tokio::select! {
+            biased;
+            request = self.requests.message() => {
+                let request = self.received(request)?;
+                batch.push(request);
+            }
+            changed = view.changed() => stopped_if(changed.is_err())?,
+            () = wake => {}
+        }
+        while batch.len() < BATCH {
+            let more = tokio::select! {
+                biased;
+                request = self.requests.message() => request,
+                () = std::future::ready(()) => break,
+            };
+            let request = self.received(more)?;
+            batch.push(request);
+        }
+        Ok(batch)
+    }
+
+    fn received(&self, request: Result<Option<P::Request>, Status>) -> Result<P::Request, End> {
+        match request {
+            Ok(Some(request)) => Ok(request),
+            Ok(None) => Err(End::ClientGone),
+            // What the client broke is told to it; what the connection broke can be told to nobody.
+            Err(status) if is_the_clients(&status) => Err(self.refuse(Refusal::Protocol, status.message().to_owned())),
+            Err(status) => {
+                debug!(peer = ?self.peer, error = status.message(), "stream broken");
+                Err(End::ClientGone)
+            }
+        }
+    }
+
+    fn refuse(&self, reason: Refusal, message: String) -> End {
+        warn!(peer = ?self.peer, "refused: {message}");
+        self.context.metrics.stream_refused(reason);
+        Status::invalid_argument(message).into()
+    }
+
+    fn observe(
+        &self,
+        step: &Step,
+        changed_at: Option<std::time::Instant>,
+        pushed: &mut PerKind<Option<std::time::Instant>>,
+        node: &str,
+    ) {
+        let metrics = &self.context.metrics;
+        if let Some(changed_at) = changed_at
+            && !step.responses.is_empty()
+        {
+            metrics.change_sent(changed_at.elapsed());
+        }
+        for event in &step.events {
+            metrics.observe(event);
+            match event {
+                Event::Sent { kind, resources, removed } => {
+                    debug!(node, r#type = %kind, resources, removed, "sent");
+                    pushed[*kind] = changed_at;
+                }
+                Event::Acked { kind, .. } => {
+                    if let Some(changed_at) = pushed[*kind].take() {
+                        metrics.change_acked(changed_at.elapsed());
+                    }
+                }
+                Event::Rejected { kind, nonce, message, resources } => {
+                    warn!(node, peer = ?self.peer, r#type = %kind, nonce, ?resources, "rejected: {message}");
+                }
+            }
+        }
+    }
+
+    async fn send(&self, response: Response) -> Result<(), End> {
+        for frame in frames(&response) {
+            self.frames.send(Ok(Frame::data(frame))).await.map_err(|_| End::ClientGone)?;
+        }
+        Ok(())
+    }
+}
+
+/// The view as it stands; waits while it has not been translated.
+async fn current(view: &mut watch::Receiver<Option<Published>>) -> Result<Published, End> {
+    loop {
+        if let Some(published) = view.borrow_and_update().clone() {
+            return Ok(published);
+        }
+        stopped_if(view.changed().await.is_err())?;
+    }
+}
+
+fn stopped_if(stopped: bool) -> Result<(), End> {
+    if stopped { Err(Status::unavailable("this control plane is stopping; connect again").into()) } else { Ok(()) }
+}
+
+fn is_the_clients(status: &Status) -> bool {
+    use tonic::Code;
+    matches!(status.code(), Code::InvalidArgument | Code::OutOfRange | Code::Internal | Code::Unimplemented)
+}
+
+/// A response as frames of HTTP/2 data: gRPC's prefix, then the pieces, small ones joined and large ones shared.
+fn frames(response: &Response) -> Vec<Bytes> {
+    let mut frames = Vec::new();
+    let mut joined = BytesMut::new();
+    joined.put_u8(0);
+    joined.put_u32(u32::try_from(response.len()).unwrap_or(u32::MAX));
+    for piece in &response.pieces {
+        if piece.len() < SHARED_ENTRY {
+            joined.put_slice(piece);
+        } else {
+            frames.push(joined.split().freeze());
+            frames.push(piece.clone());
+        }
+        if joined.len() >= FRAME_BYTES {
+            frames.push(joined.split().freeze());
+        }
+    }
+    frames.push(joined.freeze());
+    frames.retain(|frame| !frame.is_empty());
+    frames
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_the_message_behind_its_prefix() {
+        for sizes in [vec![], vec![3], vec![10, 2000, 5, 5], vec![700; 100], vec![5000, 5000]] {
+            let pieces: Vec<Bytes> = sizes.iter().enumerate().map(|(n, size)| vec![n as u8; *size].into()).collect();
+            let response = Response { kind: None, pieces: pieces.clone() };
+            let sent = frames(&response).concat();
+            let (prefix, message) = sent.split_at(5);
+            assert_eq!(prefix[0], 0);
+            assert_eq!(u32::from_be_bytes(prefix[1..].try_into().unwrap()) as usize, message.len());
+            assert_eq!(message, pieces.concat());
+        }
+    }
+
+    #[test]
+    fn large_entries_are_shared_not_copied() {
+        let large = Bytes::from(vec![7; 4096]);
+        let response = Response { kind: None, pieces: vec![Bytes::from_static(b"head"), large.clone()] };
+        let shared = frames(&response).into_iter().any(|frame| frame.as_ptr() == large.as_ptr());
+        assert!(shared);
+    }
+}

@@ -1,0 +1,223 @@
+//! State of the world: each request lists all that the client wants, each answer about clusters or listeners all that
+//! there is.
+//!
+//! Answers about other types hold only what is new. A name that does not exist cannot be told as such: an asked-for load
+//! assignment is sent empty, which ends a cluster's warming (measured on Envoy 1.40); of the rest, the answer lacks it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+
+use super::ledger::{Has, Ledger, Nack};
+use super::limits::Limits;
+use super::message::SotwRequest;
+use super::push::{Batch, Engine};
+use super::subscription::Change;
+use super::{Event, Step, StreamError, StreamStatus, wire};
+use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
+
+/// How many types that are not served a stream remembers having been asked for.
+const UNKNOWN_TYPES: usize = 32;
+
+/// The protocol state of one state-of-the-world stream.
+#[derive(Debug)]
+pub struct SotwStream {
+    engine: Engine,
+    unknown: BTreeSet<String>,
+}
+
+impl SotwStream {
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            engine: Engine::new(limits),
+            unknown: BTreeSet::new(),
+        }
+    }
+
+    /// Takes all requests that have come in, the newest snapshot and the time since the stream was opened.
+    pub fn step(
+        &mut self,
+        now: Duration,
+        snapshot: &Arc<Snapshot>,
+        requests: Vec<SotwRequest>,
+    ) -> Result<Step, StreamError> {
+        let mut step = Step::default();
+        self.engine.observe(now, snapshot);
+        for request in requests {
+            if request.type_url.is_empty() {
+                return Err(StreamError::NoTypeUrl);
+            }
+            match Kind::from_type_url(&request.type_url) {
+                Some(kind) => self.take(kind, &request, now, &mut step)?,
+                None => self.take_unknown(&request, &mut step),
+            }
+        }
+        self.engine
+            .push(now, &mut step, |engine, kind, batch, step| {
+                respond(engine, kind, batch, now, step);
+            });
+        Ok(step)
+    }
+
+    /// How the stream stands. Costs a look at each subscribed name.
+    pub fn status(&self) -> StreamStatus {
+        self.engine.status()
+    }
+
+    fn take(
+        &mut self,
+        kind: Kind,
+        request: &SotwRequest,
+        now: Duration,
+        step: &mut Step,
+    ) -> Result<(), StreamError> {
+        let engine = &mut self.engine;
+        if request.resource_names.len() > engine.limits.names {
+            return Err(StreamError::TooManyNames {
+                type_url: request.type_url.clone(),
+                names: request.resource_names.len(),
+                limit: engine.limits.names,
+            });
+        }
+        let ledger = &mut engine.kinds[kind];
+        let first = !ledger.subscription.is_asked();
+        if !first && !request.response_nonce.is_empty() {
+            let nonce = request.response_nonce.parse().ok();
+            let stale = nonce != ledger.newest_nonce();
+            if let Some(error) = &request.error_detail {
+                // Of a type whose answers are partial, each one's NACK is news, though a newer answer is on its way.
+                if !stale || !kind.is_wildcard() && ledger.awaits(nonce) {
+                    let nack = Nack {
+                        kind,
+                        nonce,
+                        message: &error.message,
+                        cumulative: kind.is_wildcard(),
+                        backoff: engine.limits.retry_rejected,
+                    };
+                    step.events.push(ledger.reject(&nack, &engine.seen, now));
+                }
+            } else if let (Some(nonce), false) = (nonce, stale) {
+                step.events
+                    .extend(ledger.acknowledge(kind, nonce, true, now));
+            }
+            if stale {
+                return Ok(());
+            }
+        }
+        let mut change = ledger
+            .subscription
+            .replace(kind, &request.resource_names, &engine.seen);
+        if !first {
+            // "Nothing": some clients name an empty string when they unsubscribe from all.
+            change.added.retain(|name| !name.is_empty());
+        }
+        if !is_up_to_date(kind, request, &change, ledger, &engine.seen) {
+            ledger.resubscribe(kind, &change, &engine.seen, now);
+        }
+        if !first && request.response_nonce.is_empty() {
+            ledger.owe_all(kind, &engine.seen, now);
+        }
+        Ok(())
+    }
+
+    fn take_unknown(&mut self, request: &SotwRequest, step: &mut Step) {
+        let first =
+            self.unknown.len() < UNKNOWN_TYPES && self.unknown.insert(request.type_url.clone());
+        // There is no way to say that a name does not exist, and "everything" is nothing.
+        if first && request.resource_names.is_empty() {
+            let header = wire::Header {
+                type_url: &request.type_url,
+                version: String::new(),
+                nonce: self.engine.next_nonce(),
+            };
+            step.responses.push(wire::sotw(header, std::iter::empty()));
+        }
+    }
+}
+
+/// Whether a client that comes back wants everything and has it. Versions are hashes of content, so equal ones tell; of
+/// named resources they do not, since the names may be others than before.
+fn is_up_to_date(
+    kind: Kind,
+    request: &SotwRequest,
+    change: &Change,
+    ledger: &Ledger,
+    seen: &Snapshot,
+) -> bool {
+    change.first
+        && kind.is_wildcard()
+        && ledger.subscription.is_pure_wildcard()
+        && request.version_info == seen.version(kind).to_string()
+}
+
+fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &mut Step) {
+    let nonce = engine.next_nonce();
+    let (ledger, seen) = (&mut engine.kinds[kind], &engine.seen);
+    let version = seen.version(kind);
+    let mut text = version.to_string();
+    let entries: Vec<Arc<Resource>> = if kind.is_wildcard() {
+        if !ledger.behind.is_empty() || !ledger.subscription.is_pure_wildcard() {
+            // Not all that the version stands for: a client that comes back with it must be answered.
+            text.push('~');
+        }
+        full_set(kind, ledger, seen)
+    } else {
+        let sent = batch.sent.iter().map(|sent| sent.resource.clone());
+        let named = batch.absent.iter().filter(|name| !name.is_empty());
+        let empty = named
+            .filter(|_| kind == Kind::Endpoint)
+            .map(without_endpoints);
+        sent.chain(empty).collect()
+    };
+    let header = wire::Header {
+        type_url: kind.type_url(),
+        version: text,
+        nonce,
+    };
+    let response = wire::sotw(header, entries.iter().map(|entry| &**entry));
+    step.responses.push(response);
+    step.events.push(Event::Sent {
+        kind,
+        resources: entries.len(),
+        removed: 0,
+    });
+    ledger.sending(nonce, version, batch.sent, now);
+}
+
+/// All that the client is to have: what is new, what it keeps because the new was rejected or waits, what it is to lose
+/// only later.
+fn full_set(kind: Kind, ledger: &Ledger, seen: &Snapshot) -> Vec<Arc<Resource>> {
+    let subscription = &ledger.subscription;
+    let even = |resource: &&Arc<Resource>| !ledger.behind.contains_key(resource.name());
+    let current: Vec<_> = if subscription.is_wildcard() {
+        seen.resources(kind).filter(even).cloned().collect()
+    } else {
+        let named = subscription.names().iter();
+        named
+            .filter_map(|name| seen.get(kind, name))
+            .filter(even)
+            .cloned()
+            .collect()
+    };
+    let kept = ledger
+        .behind
+        .values()
+        .filter_map(|behind| match &behind.has {
+            Has::Resource(resource) => Some(resource.clone()),
+            Has::Nothing | Has::Unknown => None,
+        });
+    current.into_iter().chain(kept).collect()
+}
+
+fn without_endpoints(name: &ResourceName) -> Arc<Resource> {
+    let message = ClusterLoadAssignment {
+        cluster_name: String::from(&**name),
+        ..ClusterLoadAssignment::default()
+    };
+    Arc::new(Resource::new(Kind::Endpoint, name.clone(), &message, None))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,365 @@
+//! Scripts for state of the world. `§` numbers are those of the notes on the xDS protocol, `E` numbers measurements on
+//! Envoy 1.40; a "trap" is a mistake that real servers made, and that the test catches.
+
+use super::*;
+use crate::xds::testing::{Client, error, kind};
+
+type Sotw = Client<SotwStream>;
+
+const MESH: &str = "cds a=1 b=1; eds a=1 b=1; lds l=1; rds r=1";
+
+/// A client that has asked for all of it and accepted it.
+fn settled(text: &str) -> Sotw {
+    let mut client = Sotw::new(text);
+    client.ask("cds", "");
+    client.ask("eds", "a b");
+    client.ask("lds", "");
+    client.ask("rds", "r");
+    for of in ["cds", "eds", "lds", "rds"] {
+        assert_eq!(client.ack(of), "");
+    }
+    client
+}
+
+#[test]
+fn a_client_starts_and_is_sent_what_changes() {
+    let mut client = Sotw::new(MESH);
+    assert_eq!(client.ask("cds", ""), "cds a=1 b=1");
+    assert_eq!(client.ask("eds", "a b"), "eds a=1 b=1");
+    assert_eq!(client.ask("lds", ""), "lds l=1");
+    assert_eq!(client.ask("rds", "r"), "rds r=1");
+    assert_eq!(
+        client.publish("cds a=1 b=1; eds a=1 b=2; lds l=1; rds r=2"),
+        "eds b=2; rds r=2"
+    );
+}
+
+// §4.2, §5.1
+#[test]
+fn an_ack_is_not_answered() {
+    let mut client = settled(MESH);
+    for of in ["cds", "eds", "lds", "rds"] {
+        assert_eq!(client.ack(of), "", "{of}");
+    }
+    assert_eq!(client.publish(MESH), "");
+    assert_eq!(client.seconds(3600), "");
+    assert_eq!(client.wake_at, None);
+}
+
+// §2.2, §2.6, trap 8
+#[test]
+fn a_stale_nonce_is_ignored_completely() {
+    let mut client = Sotw::new(MESH);
+    client.ask("eds", "a");
+    client.ask("cds", "");
+    let old = client.request("eds").response_nonce;
+    client.publish("cds a=1 b=1; eds a=2 b=1");
+    let cds = client.request("cds").response_nonce;
+    for nonce in [old, cds, "no nonce of ours".to_owned()] {
+        let mut request = client.request("eds");
+        request.resource_names = vec!["b".to_owned()];
+        request.response_nonce = nonce;
+        assert_eq!(client.send(vec![request]), "");
+        assert!(
+            client.stream.status().kinds[Kind::Endpoint]
+                .pending_since
+                .is_some()
+        );
+    }
+    assert_eq!(
+        client.publish("cds a=1 b=1; eds a=3 b=2"),
+        "eds a=3",
+        "still a, and not b"
+    );
+}
+
+// §2.2: the newest nonce counts, and its ACK stands for those before
+#[test]
+fn the_newest_ack_settles_all() {
+    let mut client = settled(MESH);
+    for label in 2..9 {
+        client.publish(&format!("cds a={label} b=1; eds a=1 b=1; lds l=1; rds r=1"));
+    }
+    client.ack("cds");
+    let cds = &client.stream.status().kinds[Kind::Cluster];
+    assert_eq!((cds.acked, cds.pending_since), (cds.sent, None));
+}
+
+// §2.3
+#[test]
+fn an_empty_nonce_asks_anew() {
+    let mut client = settled(MESH);
+    let mut fresh = |of: &str| {
+        let mut request = client.request(of);
+        request.response_nonce.clear();
+        client.send(vec![request])
+    };
+    assert_eq!(fresh("cds"), "cds a=1 b=1; eds a=1 b=1");
+    assert_eq!(fresh("eds"), "eds a=1 b=1");
+    assert_eq!(fresh("rds"), "rds r=1");
+}
+
+// §2.4
+#[test]
+fn a_nonce_of_an_earlier_stream_is_a_reconnect() {
+    let mut client = Sotw::new(MESH);
+    let mut request = client.request("eds");
+    request.resource_names = vec!["a".to_owned()];
+    request.response_nonce = "77".to_owned();
+    assert_eq!(client.send(vec![request]), "eds a=1");
+}
+
+// §2.7
+#[test]
+fn an_error_makes_a_nack_whatever_its_version() {
+    let mut client = Sotw::new("rds r=1");
+    client.ask("rds", "r");
+    assert_eq!(
+        client.nack("rds", "r: no"),
+        "",
+        "though version and nonce are the newest"
+    );
+    assert!(matches!(client.events.last(), Some(Event::Rejected { .. })));
+    assert_eq!(client.stream.status().kinds[Kind::Route].acked, None);
+}
+
+// §4.1
+#[test]
+fn an_added_name_is_answered() {
+    let mut client = settled(MESH);
+    assert_eq!(
+        client.publish("cds a=1 b=1; eds a=1 b=1 c=1; lds l=1; rds r=1"),
+        ""
+    );
+    assert_eq!(
+        client.ask("eds", "c b a"),
+        "eds c=1",
+        "§4.16: an ACK that carries a name"
+    );
+    assert_eq!(client.ask("eds", "a b"), "", "§4.3");
+    assert_eq!(
+        client.ask("eds", "a b c"),
+        "eds c=1",
+        "it was forgotten in between"
+    );
+}
+
+// §4.5
+#[test]
+fn everything_then_a_name_then_only_the_name_then_nothing() {
+    let mut client = Sotw::new("cds A=1 B=1");
+    assert_eq!(client.ask("cds", ""), "cds A=1 B=1");
+    assert_eq!(client.ask("cds", "* A"), "cds A=1 B=1");
+    assert_eq!(client.publish("cds A=2 B=2"), "cds A=2 B=2");
+    assert_eq!(client.ask("cds", "A"), "");
+    assert_eq!(client.publish("cds A=3 B=3"), "cds A=3");
+    assert_eq!(client.ask("cds", ""), "");
+    assert_eq!(
+        client.publish("cds A=4 B=4"),
+        "",
+        "trap 9: nothing, and not everything"
+    );
+}
+
+// §4.4, §4.6
+#[test]
+fn an_empty_list_is_everything_only_for_clusters_and_listeners() {
+    for of in ["eds", "sds", "rds", "ecds"] {
+        let mut client = Sotw::new("eds a=1; sds a=1; rds a=1; ecds a=1");
+        assert_eq!(client.ask(of, ""), "", "{of}");
+    }
+}
+
+// §4.7, trap 9
+#[test]
+fn an_empty_name_is_a_name_that_does_not_exist() {
+    let mut client = Sotw::new(MESH);
+    assert_eq!(client.ask("cds", "''"), "cds");
+    assert_eq!(
+        client.ask("eds", "''"),
+        "eds",
+        "no load assignment without a name"
+    );
+    assert_eq!(client.publish("cds a=2; eds a=2"), "");
+    let mut client = settled(MESH);
+    assert_eq!(client.ask("eds", "''"), "", "all is unsubscribed");
+}
+
+// §8.1: gRPC
+#[test]
+fn named_listeners_and_clusters_come_all_together() {
+    let mut client = Sotw::new("cds c=1 d=1 e=1; eds c=1 d=1; lds greeter=1 other=1; rds r=1");
+    assert_eq!(client.ask("lds", "greeter"), "lds greeter=1");
+    assert_eq!(client.ask("cds", "c"), "cds c=1");
+    assert_eq!(client.ask("cds", "c d nope"), "cds c=1 d=1");
+    assert_eq!(
+        client.publish("cds c=2 d=1 e=2; eds c=1 d=1; lds other=1; rds r=1"),
+        "cds c=2 d=1; lds"
+    );
+}
+
+// §4.14, §4.19, trap 5
+#[test]
+fn what_does_not_exist_is_answered_as_far_as_it_can_be_said() {
+    for (of, answer) in [
+        ("eds", "eds x="),
+        ("sds", "sds"),
+        ("rds", "rds"),
+        ("ecds", "ecds"),
+    ] {
+        let mut client = Sotw::new("");
+        assert_eq!(client.ask(of, "x"), answer);
+        assert_eq!(client.publish(&format!("{of} x=1")), format!("{of} x=1"));
+        assert_eq!(client.publish(""), "", "§5.3");
+        assert_eq!(client.publish(&format!("{of} x=2")), format!("{of} x=2"));
+    }
+}
+
+#[test]
+fn what_is_withheld_is_waited_for() {
+    let mut client = Sotw::new("eds a=? b=1");
+    assert_eq!(client.ask("eds", "a b"), "eds b=1");
+    assert_eq!(client.wait(Duration::from_millis(2999)), "");
+    assert_eq!(client.publish("eds a=1 b=1"), "eds a=1");
+
+    let mut client = Sotw::new("eds a=?");
+    assert_eq!(client.ask("eds", "a"), "");
+    assert_eq!(client.wake_at, Some(Duration::from_secs(3)));
+    assert_eq!(client.seconds(3), "eds a=");
+    assert_eq!(client.seconds(3600), "");
+    assert_eq!(client.publish("eds a=1"), "eds a=1");
+    assert_eq!(
+        client.publish("eds a=?"),
+        "",
+        "the client keeps its last good one"
+    );
+}
+
+// §5.4, trap 11
+#[test]
+fn the_first_wildcard_is_answered_with_nothing_too() {
+    let mut client = Sotw::new("");
+    assert_eq!(client.ask("cds", ""), "cds");
+    assert_eq!(client.ask("lds", "*"), "lds");
+    assert_eq!(client.ack("cds"), "");
+}
+
+// §1.4, trap 12
+#[test]
+fn a_type_that_is_not_served_keeps_the_stream() {
+    let mut client = Sotw::new(MESH);
+    let unknown = |url: &str, names: &[&str], nonce: &str| SotwRequest {
+        type_url: url.to_owned(),
+        resource_names: names.iter().map(|name| (*name).to_owned()).collect(),
+        response_nonce: nonce.to_owned(),
+        ..SotwRequest::default()
+    };
+    assert_eq!(client.send(vec![unknown("x/a.B", &["x"], "")]), "");
+    assert_eq!(client.send(vec![unknown("x/a.C", &[], "")]), "unknown");
+    let nonce = client.received[0].nonce.clone();
+    assert_eq!(client.send(vec![unknown("x/a.C", &[], &nonce)]), "");
+    assert_eq!(client.ask("cds", ""), "cds a=1 b=1");
+}
+
+// §1.2
+#[test]
+fn a_request_without_a_type_ends_the_stream() {
+    let mut stream = SotwStream::new(Limits::default());
+    let end = stream.step(
+        Duration::ZERO,
+        &Arc::default(),
+        vec![SotwRequest::default()],
+    );
+    assert_eq!(end.unwrap_err(), StreamError::NoTypeUrl);
+}
+
+#[test]
+fn names_are_limited_per_type() {
+    let limits = Limits {
+        names: 2,
+        ..Limits::default()
+    };
+    let mut client = Sotw::with(limits, "");
+    client.ask("eds", "a b");
+    let mut request = client.request("eds");
+    request.resource_names.push("c".to_owned());
+    let end = client
+        .stream
+        .step(Duration::ZERO, &client.snapshot, vec![request]);
+    assert!(matches!(
+        end,
+        Err(StreamError::TooManyNames {
+            names: 3,
+            limit: 2,
+            ..
+        })
+    ));
+}
+
+// §3.2, trap 13
+#[test]
+fn a_wildcard_that_is_up_to_date_is_not_answered_and_names_are() {
+    let mut old = settled(MESH);
+    let mut client = Sotw::new(MESH);
+    let mut reconnect = |of: &str| {
+        let mut request = old.request(of);
+        request.response_nonce.clear();
+        client.send(vec![request])
+    };
+    assert_eq!(reconnect("cds"), "");
+    assert_eq!(reconnect("eds"), "eds a=1 b=1");
+    assert_eq!(reconnect("lds"), "");
+    assert_eq!(reconnect("rds"), "rds r=1");
+    let next = "cds a=1 b=2; eds a=1 b=1; lds l=1; rds r=1";
+    assert_eq!(client.publish(next), "cds a=1 b=2; eds b=1");
+    old.publish(next);
+    assert_eq!(
+        old.request("cds").version_info,
+        client.request("cds").version_info
+    );
+}
+
+// §3.2: a version that does not stand for all there is never passes for it
+#[test]
+fn a_version_of_less_than_everything_is_answered() {
+    let mut named = Sotw::new("cds a=1");
+    named.ask("cds", "a");
+    let mut rejecting = Sotw::new("cds a=1 b=1");
+    rejecting.ask("cds", "");
+    assert_eq!(rejecting.nack("cds", "b: no"), "cds a=1");
+    for (old, text, answer) in [
+        (named, "cds a=1", "cds a=1"),
+        (rejecting, "cds a=1 b=1", "cds a=1 b=1"),
+    ] {
+        let mut client = Sotw::new(text);
+        let request = SotwRequest {
+            version_info: old.request("cds").version_info,
+            type_url: Kind::Cluster.type_url().to_owned(),
+            ..SotwRequest::default()
+        };
+        assert_eq!(client.send(vec![request]), answer);
+    }
+}
+
+// §4.19, E12, trap 10
+#[test]
+fn endpoints_asked_for_first_are_answered_at_once() {
+    let mut client = Sotw::new("cds a=1; eds a=1");
+    assert_eq!(client.ask("eds", "a g"), "eds a=1 g=");
+    assert_eq!(client.ask("cds", ""), "cds a=1; eds a=1");
+}
+
+// §5.1, §6.11
+#[test]
+fn of_several_requests_at_once_the_newest_is_answered() {
+    let mut client = Sotw::new(MESH);
+    let request = |client: &Sotw, names: &[&str]| SotwRequest {
+        resource_names: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..client.request("eds")
+    };
+    let burst = vec![request(&client, &["a"]), request(&client, &["a", "b"])];
+    assert_eq!(client.send(burst), "eds a=1 b=1");
+}
+
+mod push;
+mod rejected;

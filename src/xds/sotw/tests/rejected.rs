@@ -1,0 +1,126 @@
+//! NACKs: quarantine, and the search for what is to blame.
+
+use super::*;
+
+// §5.6, E8b, trap 7
+#[test]
+fn a_rejected_cluster_is_left_out_and_the_others_sent_again() {
+    let mut client = Sotw::new("cds bad2=1 good=1");
+    client.ask("cds", "");
+    let message = "Error adding/updating cluster(s) bad2: unknown transport socket";
+    assert_eq!(client.nack("cds", message), "cds good=1");
+    assert_eq!(client.ack("cds"), "");
+    assert_eq!(client.publish("cds bad2=1 good=2"), "cds good=2");
+    client.ack("cds");
+    assert_eq!(client.publish("cds bad2=2 good=2"), "cds bad2=2 good=2");
+    client.ack("cds");
+    assert!(
+        client.stream.status().kinds[Kind::Cluster]
+            .rejections
+            .is_empty()
+    );
+}
+
+#[test]
+fn the_whole_set_keeps_the_last_good_version_of_a_rejected_one() {
+    let mut client = settled(MESH);
+    client.publish("cds a=1 b=1; eds a=1 b=1; lds k=1 l=2; rds r=1");
+    assert_eq!(
+        client.nack("lds", "Error adding/updating listener(s) l: no"),
+        "lds k=1 l=1"
+    );
+    client.ack("lds");
+    assert_eq!(
+        client.publish("cds a=1 b=1; eds a=1 b=1; lds k=2 l=2; rds r=1"),
+        "lds k=2 l=1"
+    );
+    client.ack("lds");
+    assert_eq!(
+        client.publish("cds a=1 b=1; eds a=1 b=1; lds k=2; rds r=1"),
+        "lds k=2"
+    );
+}
+
+// A bad one that a newer response still held: nothing of it is good.
+#[test]
+fn a_nack_of_the_newest_covers_those_before() {
+    let mut client = settled(MESH);
+    client.publish("cds a=1 b=2; eds a=1 b=1; lds l=1; rds r=1");
+    client.publish("cds a=2 b=2; eds a=1 b=1; lds l=1; rds r=1");
+    assert_eq!(client.nack("cds", "b: no"), "cds a=2 b=1; eds a=1");
+}
+
+#[test]
+fn a_rejected_resource_is_tried_again_by_itself() {
+    let mut client = settled(MESH);
+    client.publish("cds a=1 b=2; eds a=1 b=1; lds l=1; rds r=1");
+    assert_eq!(client.nack("cds", "b: no"), "");
+    assert_eq!(client.wait(Duration::from_millis(29_999)), "");
+    assert_eq!(
+        client.wait(Duration::from_millis(1)),
+        "cds a=1 b=2; eds b=1"
+    );
+    assert_eq!(client.nack("cds", "b: no"), "");
+    assert_eq!(client.seconds(59), "");
+    assert_eq!(client.seconds(1), "cds a=1 b=2; eds b=1");
+    client.ack("cds");
+    assert_eq!(client.seconds(3600), "");
+    assert!(
+        client.stream.status().kinds[Kind::Cluster]
+            .rejections
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_rejected_route_is_not_sent_again() {
+    let mut client = settled(MESH);
+    client.publish("cds a=1 b=1; eds a=1 b=1; lds l=1; rds r=2");
+    assert_eq!(client.nack("rds", "no"), "");
+    assert_eq!(client.ack("rds"), "");
+    assert_eq!(client.publish(MESH), "", "it still has the one before");
+}
+
+// E8: the whole response is rejected, and the error names nothing
+#[test]
+fn a_nack_that_names_nothing_is_narrowed_down() {
+    let mut client = Sotw::new("cds a=1 b=1 c=bad d=1 e=1");
+    let mut next = client.ask("cds", "");
+    let mut rounds = 0;
+    while !next.is_empty() {
+        let is_bad = next.contains("bad");
+        next = if is_bad {
+            client.nack("cds", "Invalid duration")
+        } else {
+            client.ack("cds")
+        };
+        rounds += 1;
+        assert!(rounds < 10, "too many: {next}");
+    }
+    let mut names: Vec<_> = client.newest[Kind::Cluster].resources.iter().collect();
+    names.sort();
+    let names: Vec<_> = names.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "d", "e"]);
+    let rejections = &client.stream.status().kinds[Kind::Cluster].rejections;
+    assert_eq!(rejections.len(), 1);
+    assert_eq!(rejections[0].resource.as_deref(), Some("c"));
+}
+
+// §2.2: an older NACK of a type whose answers are partial is the only word about what was in it
+#[test]
+fn an_older_nack_of_a_part_counts_and_changes_no_names() {
+    let mut client = settled(MESH);
+    client.publish("cds a=1 b=1; eds a=2 b=1; lds l=1; rds r=1");
+    let mut nack = client.request("eds");
+    nack.error_detail = error("a: no");
+    nack.resource_names = Vec::new();
+    client.publish("cds a=1 b=1; eds a=2 b=2; lds l=1; rds r=1");
+    assert_eq!(client.send(vec![nack]), "");
+    let rejections = &client.stream.status().kinds[kind("eds")].rejections;
+    assert_eq!(rejections[0].resource.as_deref(), Some("a"));
+    client.ack("eds");
+    assert_eq!(
+        client.publish("cds a=1 b=1; eds a=3 b=3; lds l=1; rds r=1"),
+        "eds a=3 b=3"
+    );
+}

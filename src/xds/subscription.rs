@@ -1,0 +1,168 @@
+//! What a client asks for of one type: names, everything, or both.
+//!
+//! **Invariant:** an empty list means "everything" only as long as the client never named anything on this stream, and
+//! only for listeners and clusters (xDS protocol, "How the client specifies what resources to return").
+
+use std::collections::BTreeSet;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::snapshot::{Kind, ResourceName, Snapshot};
+
+/// The name that stands for all resources of a type.
+pub(super) const WILDCARD: &str = "*";
+
+#[derive(Debug, Default)]
+pub(super) struct Subscription {
+    /// Whether there was any request for the type on this stream.
+    asked: bool,
+    wildcard: bool,
+    names: BTreeSet<ResourceName>,
+    /// Whether any SotW request named something, which ends the meaning of an empty list.
+    named: bool,
+    /// A hash of the newest SotW list: an ACK repeats thousands of names, and is told by it at once.
+    list: u64,
+}
+
+/// What a request changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    /// It was the first for its type on the stream.
+    pub(super) first: bool,
+    /// The client wants everything, and did not before.
+    pub(super) wildcard: bool,
+    /// Names that the client asks for and did not get before.
+    pub(super) added: Vec<ResourceName>,
+    /// Names that the client asks for again: it may have forgotten what it was sent.
+    pub(super) repeated: Vec<ResourceName>,
+    /// Names that were asked for and no longer are.
+    pub(super) dropped: Vec<ResourceName>,
+    /// Whether it stopped asking for everything.
+    pub(super) narrowed: bool,
+}
+
+impl Subscription {
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked
+    }
+
+    pub(super) fn is_wildcard(&self) -> bool {
+        self.wildcard
+    }
+
+    /// Everything, and no name beside it.
+    pub(super) fn is_pure_wildcard(&self) -> bool {
+        self.wildcard && self.names.is_empty()
+    }
+
+    pub(super) fn names(&self) -> &BTreeSet<ResourceName> {
+        &self.names
+    }
+
+    pub(super) fn matches(&self, name: &str) -> bool {
+        self.wildcard || self.names.contains(name)
+    }
+
+    /// Takes the list of a SotW request, which is all that the client wants from now on.
+    pub(super) fn replace(&mut self, kind: Kind, list: &[String], snapshot: &Snapshot) -> Change {
+        let mut change = Change {
+            first: !self.asked,
+            ..Change::default()
+        };
+        let hash = hash_of(list);
+        if self.asked && hash == self.list {
+            return change;
+        }
+        (self.asked, self.list) = (true, hash);
+        self.named |= !list.is_empty();
+        let legacy = !self.named && kind.is_wildcard();
+        let wildcard = legacy || list.iter().any(|name| name == WILDCARD);
+        change.wildcard = wildcard && !self.wildcard;
+        change.narrowed = !wildcard && self.wildcard;
+        let had_all = std::mem::replace(&mut self.wildcard, wildcard);
+        let mut names = BTreeSet::new();
+        for name in list.iter().filter(|name| *name != WILDCARD) {
+            if let Some(known) = self.names.take(name.as_str()) {
+                names.insert(known);
+            } else if !names.contains(name.as_str()) {
+                let name = shared_name(kind, name, snapshot);
+                names.insert(name.clone());
+                let news = if had_all {
+                    &mut change.repeated
+                } else {
+                    &mut change.added
+                };
+                news.push(name);
+            }
+        }
+        change.dropped = std::mem::replace(&mut self.names, names)
+            .into_iter()
+            .collect();
+        change
+    }
+
+    /// Takes what a delta request adds and drops.
+    pub(super) fn update(
+        &mut self,
+        kind: Kind,
+        subscribe: &[String],
+        unsubscribe: &[String],
+        snapshot: &Snapshot,
+    ) -> Change {
+        let mut change = Change {
+            first: !self.asked,
+            ..Change::default()
+        };
+        self.asked = true;
+        let had_all = self.wildcard;
+        let star = |list: &[String]| list.iter().any(|name| name == WILDCARD);
+        let legacy =
+            change.first && kind.is_wildcard() && subscribe.is_empty() && unsubscribe.is_empty();
+        // Both at once is how a client says that it wants nothing yet; an empty first request would mean everything.
+        if star(unsubscribe) {
+            change.narrowed = self.wildcard;
+            self.wildcard = false;
+        } else if legacy || star(subscribe) {
+            change.wildcard = !self.wildcard;
+            self.wildcard = true;
+        }
+        // A name in both lists stays subscribed: data keeps flowing.
+        let before = subscribe
+            .iter()
+            .filter_map(|name| self.names.get(name.as_str()));
+        let before: BTreeSet<_> = before.cloned().collect();
+        for name in unsubscribe.iter().filter(|name| *name != WILDCARD) {
+            change.dropped.extend(self.names.take(name.as_str()));
+        }
+        for name in subscribe.iter().filter(|name| *name != WILDCARD) {
+            let known = before.get(name.as_str());
+            let shared = known
+                .cloned()
+                .unwrap_or_else(|| shared_name(kind, name, snapshot));
+            if self.names.insert(shared.clone()) && known.is_none() && !had_all {
+                change.added.push(shared);
+            } else {
+                change.repeated.push(shared);
+            }
+        }
+        change.dropped.retain(|name| !self.names.contains(name));
+        change
+    }
+}
+
+/// The snapshot's own copy of a name, so that streams share it.
+fn shared_name(kind: Kind, name: &str, snapshot: &Snapshot) -> ResourceName {
+    match snapshot.get(kind, name) {
+        Some(resource) => resource.name().clone(),
+        None => name.into(),
+    }
+}
+
+fn hash_of(list: &[String]) -> u64 {
+    let mut hash = Xxh3::new();
+    for name in list {
+        hash.update(&name.len().to_le_bytes());
+        hash.update(name.as_bytes());
+    }
+    hash.digest()
+}
