@@ -7,5 +7,6 @@ pub mod binary;
 pub mod bootstrap;
 pub mod child;
 mod fetch;
+pub(crate) mod http;
 pub mod process;
 pub mod progress;

@@ -4,18 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper::{Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
+use hyper::StatusCode;
 use serde_json::Value;
 use thiserror::Error;
-use tokio::net::TcpStream;
+
+use super::http::{self, BoxError};
 
 /// How long one answer may take; a large configuration dump needs a second or two.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest answer that is read.
-const ANSWER_BYTES: usize = 256 << 20;
 
 /// The admin interface of one Envoy. Each question is a connection of its own.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +26,7 @@ pub enum AdminError {
         address: SocketAddr,
         path: String,
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: BoxError,
     },
     #[error("Envoy's admin interface at {address} answers `{path}` with {status}")]
     Status {
@@ -99,27 +95,7 @@ impl Admin {
         })
     }
 
-    async fn ask(
-        &self,
-        path: &str,
-    ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
-        let stream = TcpStream::connect(self.address).await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let request = Request::get(path)
-            .header(header::HOST, self.address.to_string())
-            .header(header::CONNECTION, "close")
-            .body(Empty::<Bytes>::new())?;
-        let answer = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_BYTES)
-                .collect()
-                .await?
-                .to_bytes();
-            Ok((status, body))
-        };
-        // The connection moves the bytes while the answer is read; it ends first only if the peer has gone.
-        let (answer, _) = tokio::join!(answer, connection);
-        answer
+    async fn ask(&self, path: &str) -> Result<(StatusCode, Bytes), BoxError> {
+        http::get(self.address, &path.parse()?).await
     }
 }

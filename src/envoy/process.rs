@@ -58,7 +58,7 @@ pub enum EnvoyError {
         log: PathBuf,
         lines: String,
     },
-    #[error("{name} runs but does not serve after {} s, so that it waits for the control plane; \
+    #[error("{name} runs but does not serve after {} s: the control plane has not answered it; \
              its last lines, of `{log}`:\n{lines}", after.as_secs())]
     NotReady {
         name: String,

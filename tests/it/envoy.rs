@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use outrigger::envoy::binary::{self, BinarySource};
 use outrigger::envoy::bootstrap::{BootstrapOptions, XdsProtocol, bootstrap};
+use outrigger::envoy::process::{Envoy, EnvoyError, EnvoyOptions};
 use outrigger::envoy::progress::Progress;
 use outrigger::model::{Capture, NodeRef};
 use serde_json::Value;
+
+const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
 
 /// The Envoy of this machine; the first test that asks has it fetched.
 pub(crate) async fn binary() -> PathBuf {
@@ -91,4 +95,58 @@ async fn envoy_refuses_a_bootstrap_with_an_unknown_member() {
     let output = validate(&envoy, &bootstrap);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("unknown"));
+}
+
+#[tokio::test]
+async fn an_envoy_without_a_control_plane_runs_and_does_not_serve() {
+    let binary = binary().await;
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeRef::parse("mesh/m/virtualNode/n").unwrap();
+    // Nobody listens on the port that was free a moment ago.
+    let xds = free_address();
+    let mut options = BootstrapOptions::new(node, xds.into(), Capture::Redirect);
+    options.admin = Some(free_address());
+    let start = EnvoyOptions::new("alone", OUTRIGGER.as_ref(), &binary, folder.path());
+    let mut envoy = Envoy::start(&start, &bootstrap(&options).unwrap(), options.admin()).unwrap();
+
+    let serving = envoy.ready(Duration::from_millis(1)).await.unwrap_err();
+    assert!(matches!(serving, EnvoyError::NotReady { .. }), "{serving}");
+    let admin = envoy.admin();
+    while admin.get("/server_info").await.is_err() {
+        assert!(
+            envoy.child().ended().is_none(),
+            "{:?}",
+            envoy.child().last_lines(9)
+        );
+        tokio::task::yield_now().await;
+    }
+    assert!(!admin.is_ready().await);
+    let info = admin.get_json("/server_info").await.unwrap();
+    assert_eq!(info["node"]["metadata"]["outrigger"]["capture"], "redirect");
+
+    assert!(envoy.stop(Duration::from_secs(20)).await.unwrap().success());
+    let log = std::fs::read_to_string(folder.path().join("alone.log")).unwrap();
+    assert!(log.contains("starting main dispatch loop"), "{log}");
+    for warning in ["no configured limit", "eprecated"] {
+        assert!(!log.contains(warning), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn an_envoy_that_ends_says_why() {
+    let binary = binary().await;
+    let folder = tempfile::tempdir().unwrap();
+    let start = EnvoyOptions::new("broken", OUTRIGGER.as_ref(), &binary, folder.path());
+    let broken = serde_json::json!({ "no_such_member": 1 });
+    let mut envoy = Envoy::start(&start, &broken, free_address()).unwrap();
+    let error = envoy.ready(Duration::from_secs(60)).await.unwrap_err();
+    assert!(matches!(error, EnvoyError::Ended { .. }), "{error}");
+    assert!(error.to_string().contains("no_such_member"), "{error}");
+}
+
+fn free_address() -> std::net::SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }

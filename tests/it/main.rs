@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod child;
 mod envoy;
 mod generated;
 <<<<<<< HEAD
