@@ -13,13 +13,10 @@ mod admin;
 mod child;
 mod envoy;
 mod generated;
-<<<<<<< HEAD
 mod http;
 mod minimal;
 mod operator;
-mod tidy;
-mod world;
-=======
 mod static_bootstrap;
+mod tidy;
 mod translate;
->>>>>>> translate
+mod world;
