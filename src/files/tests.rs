@@ -291,3 +291,23 @@ fn equal_content_has_an_equal_fingerprint() {
     std::fs::write(folder.path().join("a.yaml"), "kind: Mesh\nmeshName: n\n").unwrap();
     assert_ne!(fingerprint(), before);
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_breaks_the_parser_and_spans_stay_in_it(text in "([a-cé€:\\-\\[\\]{}&*#|>\"'%~,. \t]|\n|---\n|\\.\\.\\.\n|kind: |  ){0,60}") {
+        let (documents, problems) = parse(&text);
+        let mut spans: Vec<_> = problems.iter().filter_map(|problem| problem.span).collect();
+        let mut left: Vec<&Located> = documents.iter().collect();
+        while let Some(node) = left.pop() {
+            spans.extend(node.span);
+            left.extend(node.items());
+            for (key, value) in node.members().unwrap_or_default() {
+                spans.extend(key.span);
+                left.push(value);
+            }
+        }
+        for span in spans {
+            proptest::prop_assert!(text.get(span.start..span.start + span.len).is_some(), "{span:?}");
+        }
+    }
+}
