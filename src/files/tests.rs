@@ -244,6 +244,20 @@ fn references_and_duplicates_across_files_say_both_places() {
 }
 
 #[test]
+fn repeated_fields_and_fractions_are_problems() {
+    let folder = folder(&[(
+        "mesh.yaml",
+        "kind: VirtualRouter\nmeshName: m\nvirtualRouterName: r\nmeshName: m\nspec:\n  listeners:\n    - portMapping: { port: 80.0, protocol: http }\n",
+    )]);
+    assert_eq!(
+        lines(&folder),
+        "mesh.yaml:4:1: meshName: `meshName` is given twice; keep one of the two\n\
+         mesh.yaml:7:28: spec.listeners[0].portMapping.port: `port` must be a whole number, not 80.0; \
+         write a whole number, from 1 to 65535"
+    );
+}
+
+#[test]
 fn columns_count_characters() {
     let folder = folder(&[(
         "mesh.yaml",
