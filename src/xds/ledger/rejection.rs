@@ -33,7 +33,7 @@ impl Ledger {
         now: Duration,
     ) -> Event {
         let responses = self.settle(nack.nonce.unwrap_or_default(), nack.cumulative);
-        let sent = merged(responses);
+        let (sent, absent) = merged(responses);
         let names: Vec<_> = sent
             .iter()
             .map(|sent| Arc::clone(sent.resource.name()))
@@ -66,6 +66,12 @@ impl Ledger {
             }
         }
         self.defer_half(suspects, now);
+        // What was said to be absent was not heard. A response of nothing else is not repeated, or it would be for ever.
+        for (name, has) in absent.into_iter().filter(|_| !sent.is_empty()) {
+            if self.subscription.matches(&name) {
+                self.owe_with(&name, || has, now);
+            }
+        }
         Event::Rejected {
             kind: nack.kind,
             nonce: nack
@@ -80,7 +86,11 @@ impl Ledger {
     /// Whether the client has, for all that is known, what it had before a resource that it rejected.
     fn take_back(&mut self, kind: Kind, sent: &Sent, seen: &Snapshot, now: Duration) -> bool {
         let (name, version) = (sent.resource.name(), sent.resource.version());
-        for later in self.in_flight.iter_mut().flat_map(|later| &mut later.sent) {
+        for later in self
+            .in_flight
+            .iter_mut()
+            .flat_map(|later| &mut later.batch.sent)
+        {
             if later.resource.name() == name && later.prior.is(version) {
                 later.prior = sent.prior.clone();
             }
@@ -141,23 +151,24 @@ impl Ledger {
     }
 }
 
-/// The newest of each resource, with what the client had before the oldest.
-fn merged(responses: Vec<InFlight>) -> Vec<Sent> {
+/// The newest of each resource, with what the client had before the oldest, and what was absent.
+fn merged(responses: Vec<InFlight>) -> (Vec<Sent>, Vec<(ResourceName, Has)>) {
     let mut places: HashMap<ResourceName, usize> = HashMap::new();
-    let mut all: Vec<Sent> = Vec::new();
+    let (mut all, mut absent): (Vec<Sent>, _) = (Vec::new(), Vec::new());
     let several = responses.len() > 1;
-    for sent in responses.into_iter().flat_map(|response| response.sent) {
+    for batch in responses.into_iter().map(|response| response.batch) {
+        absent.extend(batch.absent);
         if !several {
-            all.push(sent);
-            continue;
+            return (batch.sent, absent);
         }
-        let place = *places
-            .entry(Arc::clone(sent.resource.name()))
-            .or_insert(all.len());
-        match all.get_mut(place) {
-            Some(known) => known.resource = sent.resource,
-            None => all.push(sent),
+        for sent in batch.sent {
+            let name = Arc::clone(sent.resource.name());
+            let place = *places.entry(name).or_insert(all.len());
+            match all.get_mut(place) {
+                Some(known) => known.resource = sent.resource,
+                None => all.push(sent),
+            }
         }
     }
-    all
+    (all, absent)
 }
