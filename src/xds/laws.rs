@@ -87,12 +87,18 @@ struct Ask<'a> {
 trait Model: Variant {
     /// Whether an answer about a type replaces what the client has of it.
     fn is_whole(kind: Kind) -> bool;
+    /// Whether a request about an older response means nothing.
+    fn ignores_stale() -> bool;
     fn request(kind: Kind, ask: Ask<'_>) -> Self::Request;
 }
 
 impl Model for SotwStream {
     fn is_whole(kind: Kind) -> bool {
         kind.is_wildcard()
+    }
+
+    fn ignores_stale() -> bool {
+        true
     }
 
     fn request(kind: Kind, ask: Ask<'_>) -> SotwRequest {
@@ -109,6 +115,10 @@ impl Model for SotwStream {
 
 impl Model for DeltaStream {
     fn is_whole(_: Kind) -> bool {
+        false
+    }
+
+    fn ignores_stale() -> bool {
         false
     }
 
@@ -134,6 +144,8 @@ struct Known {
     has: BTreeMap<String, String>,
     /// Name to version, of what it accepted.
     versions: BTreeMap<String, String>,
+    /// What it has without having accepted it: the good part of responses that it rejected.
+    unlisted: BTreeSet<String>,
     /// Of the newest response it accepted (SotW).
     version: String,
     /// Nonces and errors of responses that were applied, without a verdict sent.
@@ -251,6 +263,12 @@ impl<V: Model> Proxy<V> {
         if !known.asked && names.is_empty() {
             return;
         }
+        // In state of the world, a request about an older response means nothing: clients repeat it with the newest.
+        let is_under_way = |response: &Received| response.kind() == Some(kind);
+        let is_stale = !known.verdicts.is_empty() || self.inbox.iter().any(is_under_way);
+        if V::ignores_stale() && is_stale {
+            return;
+        }
         let add: Vec<_> = names.difference(&known.names).cloned().collect();
         let drop: Vec<_> = known.names.difference(&names).cloned().collect();
         for name in &drop {
@@ -270,7 +288,6 @@ impl<V: Model> Proxy<V> {
             add,
             drop,
             version: known.version.clone(),
-            // Envoy's pause: a SotW request is about the newest response it has taken.
             nonce: known.nonce.clone(),
             ..Ask::empty(&known.names)
         };
@@ -303,6 +320,10 @@ impl<V: Model> Proxy<V> {
                     known.has.insert(name.clone(), content.clone());
                     if error.is_none() {
                         known.versions.insert(name.clone(), version.clone());
+                        known.unlisted.remove(name);
+                        self.leaked.remove(&(kind, name.clone()));
+                    } else {
+                        known.unlisted.insert(name.clone());
                     }
                 }
             }
@@ -369,12 +390,8 @@ impl<V: Model> Proxy<V> {
                 known.asked = kind.is_wildcard();
                 continue;
             }
-            let unlisted = known
-                .has
-                .keys()
-                .filter(|name| !known.versions.contains_key(*name));
-            self.leaked
-                .extend(unlisted.map(|name| (kind, name.clone())));
+            let unlisted = std::mem::take(&mut known.unlisted).into_iter();
+            self.leaked.extend(unlisted.map(|name| (kind, name)));
             let ask = Ask {
                 add: known.names.iter().cloned().collect(),
                 version: known.version.clone(),
@@ -418,6 +435,7 @@ impl<V: Model> Proxy<V> {
 
     fn check(&self) {
         let snapshot: &Snapshot = &self.link.snapshot;
+        let is_leaked = |kind, name: &str| self.leaked.contains(&(kind, name.to_owned()));
         for kind in KINDS {
             let known = &self.known[kind];
             for resource in snapshot.resources(kind) {
@@ -428,13 +446,12 @@ impl<V: Model> Proxy<V> {
                         !known.has.contains_key(name),
                         "{kind}/{name} was never asked for"
                     );
-                } else if !BAD.contains(&content.as_str()) {
+                } else if !BAD.contains(&content.as_str()) && !is_leaked(kind, name) {
                     assert_eq!(known.has.get(name), Some(&content), "{kind}/{name}");
                 }
             }
             if kind.is_wildcard() {
-                let leaked = |name: &str| self.leaked.contains(&(kind, name.to_owned()));
-                let mut has = known.has.keys().filter(|name| !leaked(name));
+                let mut has = known.has.keys().filter(|name| !is_leaked(kind, name));
                 let extra = has.find(|name| snapshot.get(kind, name).is_none());
                 assert_eq!(extra, None, "{kind}: to be removed");
             }

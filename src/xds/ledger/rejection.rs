@@ -55,14 +55,13 @@ impl Ledger {
                 self.quarantine
                     .reject(name, version, nack.message, now, nack.backoff);
             }
-            if !self.take_back(nack.kind, sent, seen, now) {
-                continue;
-            }
-            if bad.is_empty() {
-                suspects.push(Arc::clone(name));
-            } else if !bad.contains(name) {
+            if !bad.is_empty() && !bad.contains(name) {
                 // Envoy applies them, but lists them as not accepted until they are (measured on Envoy 1.40).
-                self.owe(nack.kind, name, seen, now);
+                if self.is_newest(nack.kind, sent, seen) && seen.get(nack.kind, name).is_some() {
+                    self.owe(nack.kind, name, seen, now);
+                }
+            } else if self.take_back(nack.kind, sent, seen, now) && bad.is_empty() {
+                suspects.push(Arc::clone(name));
             }
         }
         self.defer_half(suspects, now);
@@ -83,7 +82,19 @@ impl Ledger {
         }
     }
 
-    /// Whether the client has, for all that is known, what it had before a resource that it rejected.
+    /// Whether nothing newer was sent of the resource's name.
+    fn is_newest(&self, kind: Kind, sent: &Sent, seen: &Snapshot) -> bool {
+        let (name, version) = (sent.resource.name(), sent.resource.version());
+        match self.behind.get(name) {
+            Some(behind) => behind.has.is(version),
+            None => seen
+                .get(kind, name)
+                .is_some_and(|current| current.version() == version),
+        }
+    }
+
+    /// Notes that the client still has what it had before a resource that it rejected. Says whether nothing newer was
+    /// sent.
     fn take_back(&mut self, kind: Kind, sent: &Sent, seen: &Snapshot, now: Duration) -> bool {
         let (name, version) = (sent.resource.name(), sent.resource.version());
         for later in self
@@ -95,24 +106,18 @@ impl Ledger {
                 later.prior = sent.prior.clone();
             }
         }
-        if let Some(behind) = self.behind.get_mut(name) {
-            let is_newest = behind.has.is(version);
-            if is_newest {
-                behind.has = sent.prior.clone();
-            }
-            return is_newest;
-        }
-        let is_newest = seen
-            .get(kind, name)
-            .is_some_and(|current| current.version() == version);
+        let is_newest = self.is_newest(kind, sent, seen);
         if is_newest {
-            let behind = Behind {
-                has: sent.prior.clone(),
-                owed: false,
-                since: now,
-                deferred: false,
-            };
-            self.behind.insert(Arc::clone(name), behind);
+            let behind = self
+                .behind
+                .entry(Arc::clone(name))
+                .or_insert_with(|| Behind {
+                    has: Has::Nothing,
+                    owed: false,
+                    since: now,
+                    deferred: false,
+                });
+            behind.has = sent.prior.clone();
         }
         is_newest
     }
