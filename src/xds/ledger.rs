@@ -81,12 +81,20 @@ pub(super) struct Sent {
     pub(super) prior: Has,
 }
 
+/// What one response says.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) sent: Vec<Sent>,
+    /// Names that the client has and is to lose, or asked for in vain, and what it has of them.
+    pub(super) absent: Vec<(ResourceName, Has)>,
+}
+
 #[derive(Debug)]
 struct InFlight {
     nonce: u64,
     at: Duration,
     version: Version,
-    sent: Vec<Sent>,
+    batch: Batch,
 }
 
 impl Ledger {
@@ -203,7 +211,7 @@ impl Ledger {
     }
 
     /// Notes a response that is about to be sent.
-    pub(super) fn sending(&mut self, nonce: u64, version: Version, sent: Vec<Sent>, now: Duration) {
+    pub(super) fn sending(&mut self, nonce: u64, version: Version, batch: Batch, now: Duration) {
         if self.in_flight.len() >= IN_FLIGHT {
             self.in_flight.pop_front();
         }
@@ -211,7 +219,7 @@ impl Ledger {
             nonce,
             at: now,
             version,
-            sent,
+            batch,
         });
         (self.newest_nonce, self.sent, self.answer) = (Some(nonce), Some(version), false);
     }
@@ -243,7 +251,7 @@ impl Ledger {
         let newest = responses.last()?;
         self.acked = Some(newest.version);
         let after = now.saturating_sub(newest.at);
-        for sent in responses.iter().flat_map(|response| &response.sent) {
+        for sent in responses.iter().flat_map(|response| &response.batch.sent) {
             self.quarantine
                 .accept(sent.resource.name(), sent.resource.version());
         }

@@ -15,7 +15,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ledger::{Behind, Has, Ledger, Sent};
+use super::ledger::{Batch, Behind, Has, Ledger, Sent};
 use super::limits::Limits;
 use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot};
 use crate::xds::{Step, StreamStatus};
@@ -29,14 +29,6 @@ pub(super) struct Engine {
     /// Clusters whose load assignment has not been sent after them, and since when.
     uncovered: BTreeMap<ResourceName, Duration>,
     nonce: u64,
-}
-
-/// What one response of a type is to say.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) sent: Vec<Sent>,
-    /// Names that the client has and is to lose, or asked for in vain.
-    pub(super) absent: Vec<ResourceName>,
 }
 
 /// The resources that are named by none but may name a cluster.
@@ -129,10 +121,11 @@ impl Engine {
                     kept.push((name, behind));
                     answer = true;
                 }
-                Decision::Absent => batch.absent.push(name),
+                Decision::Absent => batch.absent.push((name, behind.has)),
                 Decision::AbsentForNow => {
-                    (behind.owed, behind.has) = (false, Has::Nothing);
-                    batch.absent.push(Arc::clone(&name));
+                    behind.owed = false;
+                    let has = mem::take(&mut behind.has);
+                    batch.absent.push((Arc::clone(&name), has));
                     kept.push((name, behind));
                 }
             }
@@ -154,13 +147,13 @@ impl Engine {
                 for sent in &batch.sent {
                     self.uncover(sent.resource.name(), now);
                 }
-                for name in &batch.absent {
+                for (name, _) in &batch.absent {
                     self.uncovered.remove(name);
                 }
             }
             Kind::Endpoint if !self.uncovered.is_empty() => {
                 let sent = batch.sent.iter().map(|sent| sent.resource.name());
-                for name in sent.chain(&batch.absent) {
+                for name in sent.chain(batch.absent.iter().map(|(name, _)| name)) {
                     self.uncovered.remove(name);
                 }
             }

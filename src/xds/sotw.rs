@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 
-use super::ledger::{Has, Ledger, Nack};
+use super::ledger::{Batch, Has, Ledger, Nack};
 use super::limits::Limits;
 use super::message::SotwRequest;
-use super::push::{Batch, Engine};
+use super::push::Engine;
 use super::subscription::Change;
 use super::{Event, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
@@ -165,7 +165,8 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
         full_set(kind, ledger, seen)
     } else {
         let sent = batch.sent.iter().map(|sent| Arc::clone(&sent.resource));
-        let named = batch.absent.iter().filter(|name| !name.is_empty());
+        let absent = batch.absent.iter().map(|(name, _)| name);
+        let named = absent.filter(|name| !name.is_empty());
         let empty = named
             .filter(|_| kind == Kind::Endpoint)
             .map(without_endpoints);
@@ -183,7 +184,7 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
         resources: entries.len(),
         removed: 0,
     });
-    ledger.sending(nonce, version, batch.sent, now);
+    ledger.sending(nonce, version, batch, now);
 }
 
 /// All that the client is to have: what is new, what it keeps because the new was rejected or waits, what it is to lose
