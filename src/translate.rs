@@ -13,6 +13,7 @@ mod access_log;
 mod cluster;
 mod defaults;
 mod egress;
+mod encryption;
 mod endpoint;
 mod index;
 mod listener;

@@ -17,6 +17,7 @@ use crate::model::{
 use crate::snapshot::{Interner, canonical};
 
 use super::egress::{Backends, EgressKey, EgressSet, Mode, OutsideKey, TcpPort};
+use super::encryption::Encryption;
 use super::index::{Index, Problems};
 use super::mesh_units::{Changed, Context, Dirt, MeshUnits, Sources};
 use super::view::{self, Own, OwnInput};
@@ -497,6 +498,7 @@ impl<'a> Served<'a> {
             } else {
                 OutsideKey::Dropped
             },
+            encryption: Encryption::of(self.spec),
             log: encoded.into(),
         }
     }
