@@ -117,7 +117,7 @@ fn routed(routes: &Value) -> Value {
     })
 }
 
-fn http(matched: Value) -> Value {
+fn http(matched: &Value) -> Value {
     json!({"httpRoute": {"match": matched, "action": {"weightedTargets": [{"virtualNode": "b", "weight": 1}]}}})
 }
 
@@ -131,17 +131,17 @@ const EGRESS: &str = "rds_egress_http_15001";
 
 #[test]
 fn routes_are_asked_in_the_order_of_their_matches() {
-    let mut first = http(json!({"prefix": "/"}));
+    let mut first = http(&json!({"prefix": "/"}));
     first["priority"] = json!(0);
-    let mut second = http(json!({"prefix": "/z"}));
+    let mut second = http(&json!({"prefix": "/z"}));
     second["priority"] = json!(7);
     let routes = json!({
-        "a-short-prefix": http(json!({"prefix": "/a"})),
-        "b-long-prefix": http(json!({"prefix": "/a/b"})),
-        "c-exact": http(json!({"path": {"exact": "/a/b"}})),
-        "d-regex": http(json!({"path": {"regex": "/a.b"}})),
-        "e-conditions": http(json!({"prefix": "/a/b", "method": "GET"})),
-        "f-same": http(json!({"prefix": "/a/c"})),
+        "a-short-prefix": http(&json!({"prefix": "/a"})),
+        "b-long-prefix": http(&json!({"prefix": "/a/b"})),
+        "c-exact": http(&json!({"path": {"exact": "/a/b"}})),
+        "d-regex": http(&json!({"path": {"regex": "/a.b"}})),
+        "e-conditions": http(&json!({"prefix": "/a/b", "method": "GET"})),
+        "f-same": http(&json!({"prefix": "/a/c"})),
         "y-second": second,
         "z-first": first,
     });
@@ -312,8 +312,8 @@ fn what_is_broken_is_told_and_the_rest_is_served() {
             "ghost": {"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [{"virtualNode": "nobody", "weight": 1}]}}},
             "idle": {"httpRoute": {"match": {"prefix": "/i"}, "action": {"weightedTargets": [{"virtualNode": "b", "weight": 0}]}}},
             "port": {"httpRoute": {"match": {"prefix": "/", "port": 81}, "action": {"weightedTargets": []}}},
-            "slash": http(json!({"prefix": "x"})),
-            "header": http(json!({"prefix": "/h", "headers": [{"name": "h", "match": {"prefix": ""}}]})),
+            "slash": http(&json!({"prefix": "x"})),
+            "header": http(&json!({"prefix": "/h", "headers": [{"name": "h", "match": {"prefix": ""}}]})),
             "tcp": tcp([1, 1]),
             "none": {},
         }},
@@ -349,7 +349,7 @@ fn an_application_at_the_sidecars_own_address_is_not_called() {
 
 #[test]
 fn calls_that_must_be_encrypted_are_not_made_in_plain_text() {
-    let mut mesh = routed(&json!({"x": http(json!({"prefix": "/"})), "t": tcp([1, 1])}));
+    let mut mesh = routed(&json!({"x": http(&json!({"prefix": "/"})), "t": tcp([1, 1])}));
     let trust = json!({"file": {"certificateChain": "/ca.pem"}});
     let policy = |enforce| json!({"clientPolicy": {"tls": {"enforce": enforce, "validation": {"trust": trust}}}});
     mesh["nodes"]["a"]["backendDefaults"] = policy(true);
@@ -412,7 +412,7 @@ fn what_is_not_served_says_so() {
         match translator.view(&key) {
             Some(View::NotFound) => assert_eq!(text, "", "{key:?}"),
             Some(View::Unsupported(reason)) => {
-                assert!(!text.is_empty() && reason.contains(text), "{reason}")
+                assert!(!text.is_empty() && reason.contains(text), "{reason}");
             }
             other => panic!("{key:?}: {other:?}"),
         }
@@ -438,7 +438,7 @@ fn a_change_touches_what_depends_on_it() {
         other => panic!("{other:?}"),
     };
     let mut changed = input(&json);
-    let source = changed.endpoints.keys().last().unwrap().clone();
+    let source = changed.endpoints.keys().next_back().unwrap().clone();
     changed.endpoints.remove(&source);
     translator.apply(changed.clone());
     let before = serving(&translator);
