@@ -11,7 +11,7 @@ use outrigger::envoy::progress::Progress;
 use outrigger::model::{Capture, NodeRef};
 use serde_json::Value;
 
-const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
+pub(crate) const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
 
 /// The Envoy of this machine; the first test that asks has it fetched.
 pub(crate) async fn binary() -> PathBuf {
