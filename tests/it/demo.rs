@@ -28,7 +28,11 @@ async fn the_demo_s_own_check_passes() {
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}\n{errors}");
-    for found in ["200 requests", "ms from the saved file", "ms from a removed address"] {
+    for found in [
+        "200 requests",
+        "ms from the saved file",
+        "ms from a removed address",
+    ] {
         assert!(said.contains(found), "{said}");
     }
 }
@@ -68,7 +72,11 @@ async fn nothing_outlives_a_demo_that_is_killed() {
 fn children_of(parent: u32) -> Vec<u32> {
     let mut children = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+        let Some(id) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
             continue;
         };
         let mut stat = String::new();
