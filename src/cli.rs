@@ -6,6 +6,7 @@
 pub mod bootstrap;
 pub mod config_dump;
 pub mod connect;
+pub mod demo;
 pub mod output;
 pub mod serve;
 pub mod status;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::demo::service::ServiceOptions;
 use crate::envoy;
 use output::CliError;
 
@@ -35,6 +37,10 @@ enum Command {
     Bootstrap(bootstrap::BootstrapArgs),
     Status(status::StatusArgs),
     Config(config_dump::ConfigArgs),
+    Demo(demo::DemoArgs),
+    /// Is one of the demo's services
+    #[command(name = ServiceOptions::SUBCOMMAND, hide = true)]
+    DemoService(ServiceOptions),
     /// Becomes a command that ends when its parent does
     #[command(name = envoy::child::SUBCOMMAND, hide = true)]
     RunChild {
@@ -69,6 +75,8 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Bootstrap(args) => bootstrap::run(args),
         Command::Status(args) => status::run(args).await,
         Command::Config(args) => config_dump::run(args).await,
+        Command::Demo(args) => demo::run(args).await.map(|()| String::new()),
+        Command::DemoService(options) => demo::serve(options).await.map(|()| String::new()),
         Command::RunChild { .. } => Ok(String::new()),
     };
     match printed {

@@ -138,7 +138,7 @@ pub async fn run(options: DemoOptions) -> Result<(), DemoError> {
     if outcome.is_err() {
         folder.keep();
         say(&format!(
-            "Logs and bootstraps are kept in {}",
+            "Everything has been ended. Logs and bootstraps are kept in {}",
             path.display()
         ));
     }

@@ -1,11 +1,13 @@
 //! Brings what the mesh files declare into the store, and says what is wrong with them.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::files::{LoadError, Loaded, Report};
+use crate::files::{LoadError, Loaded, MeshFiles, Report};
 use crate::model::ResourceKind;
 use crate::model::problem::Severity;
 use crate::store::Store;
@@ -19,14 +21,25 @@ const SHOWN: usize = 5;
 
 /// Loads the files and follows their changes until stopped.
 pub(super) async fn follow(paths: Vec<std::path::PathBuf>, sink: Sink, stop: CancellationToken) {
-    let first = sink.ready.register(WHAT);
-    let loaded = tokio::task::spawn_blocking(move || crate::files::load(&paths)).await;
-    if let Ok(loaded) = loaded
-        && sink.take(&loaded, Instant::now())
-    {
-        drop(first);
-    }
-    stop.cancelled().await;
+    let mut unready = Some(sink.ready.register(WHAT));
+    let files = MeshFiles::new(paths);
+    let loading = tokio::task::spawn_blocking(move || (files.load_once(), files));
+    let Ok((loaded, files)) = loading.await else {
+        return;
+    };
+    let (latest, mut outcomes) = watch::channel(Arc::new(loaded));
+    let taking = async {
+        loop {
+            let outcome = Arc::clone(&outcomes.borrow_and_update());
+            if sink.take(&outcome, Instant::now()) {
+                drop(unready.take());
+            }
+            if outcomes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::join!(files.run(latest, stop), taking);
 }
 
 /// Where the outcome of a load goes.

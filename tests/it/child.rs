@@ -11,7 +11,7 @@ const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Whether a process runs. One that has ended and is not yet waited for does not.
-fn runs(pid: u32) -> bool {
+pub(crate) fn runs(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
         let state = stat
             .rsplit_once(") ")

@@ -11,7 +11,7 @@ use outrigger::envoy::progress::Progress;
 use outrigger::model::{Capture, NodeRef};
 use serde_json::Value;
 
-const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
+pub(crate) const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
 
 /// The Envoy of this machine; the first test that asks has it fetched.
 pub(crate) async fn binary() -> PathBuf {
@@ -139,7 +139,7 @@ async fn an_envoy_that_ends_says_why() {
     let start = EnvoyOptions::new("broken", OUTRIGGER.as_ref(), &binary, folder.path());
     let broken = serde_json::json!({ "no_such_member": 1 });
     let mut envoy = Envoy::start(&start, &broken, free_address()).unwrap();
-    let error = envoy.ready(Duration::from_secs(60)).await.unwrap_err();
+    let error = envoy.ready(Duration::from_mins(1)).await.unwrap_err();
     assert!(matches!(error, EnvoyError::Ended { .. }), "{error}");
     assert!(error.to_string().contains("no_such_member"), "{error}");
 }

@@ -11,6 +11,7 @@
 
 mod admin;
 mod child;
+mod demo;
 mod envoy;
 mod generated;
 mod http;
