@@ -164,7 +164,7 @@ struct Proxy<V> {
     owed: BTreeMap<(Kind, String), Duration>,
     /// What it has without the next server being able to know: applied, but not accepted, when the stream ended.
     leaked: BTreeSet<(Kind, String)>,
-    /// Clusters that were sent on this stream, and whether their load assignments followed.
+    /// Clusters that were applied on this stream, and whether their load assignments followed.
     followed: BTreeMap<String, bool>,
 }
 
@@ -211,7 +211,7 @@ impl<V: Model> Proxy<V> {
         is_quiet
     }
 
-    /// What the wire shows: answers, and clusters that are followed.
+    /// Strikes off what a response answers.
     fn note(&mut self, response: &Received) {
         let kind = response.kind().unwrap();
         let named = response.resources.iter().map(|(name, ..)| name);
@@ -223,38 +223,6 @@ impl<V: Model> Proxy<V> {
         }
         self.owed
             .retain(|(of, name), _| *of != kind || !named.contains(name));
-        match kind {
-            Kind::Cluster => {
-                for (name, content, _) in &response.resources {
-                    let is_news = self.last_sent(name) != Some(content);
-                    if !V::is_whole(kind) || is_news {
-                        self.followed.insert(name.clone(), false);
-                    }
-                }
-            }
-            Kind::Endpoint => {
-                for name in &named {
-                    self.followed.insert(name.clone(), true);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The content of a cluster in the newest response before this one.
-    fn last_sent(&self, name: &str) -> Option<&String> {
-        let mut all = self.link.received.iter().rev();
-        let newest = all
-            .by_ref()
-            .find(|response| response.kind() == Some(Kind::Cluster));
-        // The one that is being looked at has been recorded already, perhaps with others of its step.
-        let before = all
-            .find(|response| response.kind() == Some(Kind::Cluster))
-            .or(newest)?;
-        let mut resources = before.resources.iter();
-        resources
-            .find(|(known, ..)| known == name)
-            .map(|(_, content, _)| content)
     }
 
     fn ask(&mut self, kind: Kind, names: &[&str]) {
@@ -313,8 +281,14 @@ impl<V: Model> Proxy<V> {
             if V::is_whole(kind) {
                 let names: BTreeSet<_> = response.resources.iter().map(|(name, ..)| name).collect();
                 known.has.retain(|name, _| names.contains(name));
+                self.leaked.retain(|(of, _)| *of != kind);
             }
             for (name, content, version) in &response.resources {
+                if kind == Kind::Cluster
+                    && (!V::is_whole(kind) || known.has.get(name) != Some(content))
+                {
+                    self.followed.insert(name.clone(), false);
+                }
                 let wanted = kind.is_wildcard() || known.names.contains(name);
                 if wanted && !BAD.contains(&content.as_str()) {
                     known.has.insert(name.clone(), content.clone());
@@ -333,6 +307,11 @@ impl<V: Model> Proxy<V> {
                     known.has.remove(name);
                 }
             }
+        }
+        if kind == Kind::Endpoint {
+            let named = response.resources.into_iter().map(|(name, ..)| name);
+            let named = named.chain(response.removed);
+            self.followed.extend(named.map(|name| (name, true)));
         }
         if error.is_none() {
             known.version = response.version;
@@ -392,6 +371,11 @@ impl<V: Model> Proxy<V> {
             }
             let unlisted = std::mem::take(&mut known.unlisted).into_iter();
             self.leaked.extend(unlisted.map(|name| (kind, name)));
+            if V::is_whole(kind) {
+                // No server can tell, until a whole response is accepted.
+                let has = known.has.keys().cloned();
+                self.leaked.extend(has.map(|name| (kind, name)));
+            }
             let ask = Ask {
                 add: known.names.iter().cloned().collect(),
                 version: known.version.clone(),
@@ -513,7 +497,7 @@ fn run<V: Model>(actions: &[Action], names_blame: bool) -> Proxy<V> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn delta_converges(actions in actions(), names_blame: bool) {

@@ -89,6 +89,20 @@ pub(super) struct Batch {
     pub(super) absent: Vec<(ResourceName, Has)>,
 }
 
+impl Batch {
+    /// What the client had of a name before this response.
+    fn prior_mut(&mut self, name: &str) -> Option<&mut Has> {
+        let mut sent = self.sent.iter_mut();
+        if let Some(sent) = sent.find(|sent| &**sent.resource.name() == name) {
+            return Some(&mut sent.prior);
+        }
+        let mut absent = self.absent.iter_mut();
+        absent
+            .find(|(absent, _)| &**absent == name)
+            .map(|(_, has)| has)
+    }
+}
+
 #[derive(Debug)]
 struct InFlight {
     nonce: u64,
@@ -235,6 +249,16 @@ impl Ledger {
             .any(|response| Some(response.nonce) == nonce)
     }
 
+    /// What an unanswered response holds.
+    pub(super) fn names_of(&self, nonce: Option<u64>) -> Vec<ResourceName> {
+        let mut responses = self.in_flight.iter();
+        let response = responses.find(|response| Some(response.nonce) == nonce);
+        let sent = response
+            .into_iter()
+            .flat_map(|response| &response.batch.sent);
+        sent.map(|sent| Arc::clone(sent.resource.name())).collect()
+    }
+
     pub(super) fn is_in_flight(&self) -> bool {
         !self.in_flight.is_empty()
     }
@@ -259,6 +283,18 @@ impl Ledger {
             self.quarantine.all_settled();
         }
         Some(Event::Acked { kind, after })
+    }
+
+    /// Takes it that what was sent before a response was accepted.
+    pub(super) fn acknowledge_before(
+        &mut self,
+        kind: Kind,
+        nonce: u64,
+        now: Duration,
+    ) -> Option<Event> {
+        let mut older = self.in_flight.iter().rev().map(|response| response.nonce);
+        let older = older.find(|older| *older < nonce)?;
+        self.acknowledge(kind, older, true, now)
     }
 
     /// Takes a response, and with `cumulative` all before it, out of what is in flight.

@@ -161,7 +161,8 @@ impl Engine {
         }
     }
 
-    fn uncover(&mut self, name: &ResourceName, now: Duration) {
+    /// Notes that a load assignment is to follow a cluster.
+    pub(super) fn uncover(&mut self, name: &ResourceName, now: Duration) {
         let (kind, seen) = (Kind::Endpoint, &self.seen);
         if seen.get(kind, name).is_some() || seen.is_withheld(kind, name) {
             self.uncovered.insert(Arc::clone(name), now);

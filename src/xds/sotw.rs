@@ -96,6 +96,11 @@ impl SotwStream {
                         cumulative: kind.is_wildcard(),
                         backoff: engine.limits.retry_rejected,
                     };
+                    // Its verdict comes after those on the responses before it, and a NACK among them was taken.
+                    if let (false, Some(nonce)) = (nack.cumulative, nonce) {
+                        step.events
+                            .extend(ledger.acknowledge_before(kind, nonce, now));
+                    }
                     step.events.push(ledger.reject(&nack, &engine.seen, now));
                 }
             } else if let (Some(nonce), false) = (nonce, stale) {
@@ -103,6 +108,12 @@ impl SotwStream {
                     .extend(ledger.acknowledge(kind, nonce, true, now));
             }
             if stale {
+                if kind == Kind::Cluster && request.error_detail.is_some() {
+                    // These clusters come with a newer response only, after which no load assignment was sent.
+                    for name in ledger.names_of(nonce) {
+                        engine.uncover(&name, now);
+                    }
+                }
                 return Ok(());
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Behind, Has, InFlight, Ledger, Sent};
-use crate::snapshot::{Kind, ResourceName, Snapshot};
+use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
 use crate::xds::quarantine::blamed;
 use crate::xds::{Backoff, Event};
 
@@ -57,10 +57,11 @@ impl Ledger {
             }
             if !bad.is_empty() && !bad.contains(name) {
                 // Envoy applies them, but lists them as not accepted until they are (measured on Envoy 1.40).
-                if self.is_newest(nack.kind, sent, seen) && seen.get(nack.kind, name).is_some() {
+                if self.is_newest(nack, &sent.resource, seen) && seen.get(nack.kind, name).is_some()
+                {
                     self.owe(nack.kind, name, seen, now);
                 }
-            } else if self.take_back(nack.kind, sent, seen, now) && bad.is_empty() {
+            } else if self.take_back(nack, sent, seen, now) && bad.is_empty() {
                 suspects.push(Arc::clone(name));
             }
         }
@@ -82,31 +83,41 @@ impl Ledger {
         }
     }
 
-    /// Whether nothing newer was sent of the resource's name.
-    fn is_newest(&self, kind: Kind, sent: &Sent, seen: &Snapshot) -> bool {
-        let (name, version) = (sent.resource.name(), sent.resource.version());
-        match self.behind.get(name) {
+    /// Whether what a response sent of a name is the newest that was sent of it.
+    fn is_newest(&self, nack: &Nack<'_>, resource: &Resource, seen: &Snapshot) -> bool {
+        let (name, version) = (resource.name(), resource.version());
+        let mut later = self
+            .in_flight
+            .iter()
+            .filter(|later| Some(later.nonce) > nack.nonce);
+        !later.any(|later| {
+            later
+                .batch
+                .sent
+                .iter()
+                .any(|sent| sent.resource.name() == name)
+        }) && match self.behind.get(name) {
             Some(behind) => behind.has.is(version),
             None => seen
-                .get(kind, name)
-                .is_some_and(|current| current.version() == version),
+                .get(nack.kind, name)
+                .is_some_and(|now| now.version() == version),
         }
     }
 
     /// Notes that the client still has what it had before a resource that it rejected. Says whether nothing newer was
     /// sent.
-    fn take_back(&mut self, kind: Kind, sent: &Sent, seen: &Snapshot, now: Duration) -> bool {
-        let (name, version) = (sent.resource.name(), sent.resource.version());
-        for later in self
+    fn take_back(&mut self, nack: &Nack<'_>, sent: &Sent, seen: &Snapshot, now: Duration) -> bool {
+        let name = sent.resource.name();
+        let is_newest = self.is_newest(nack, &sent.resource, seen);
+        let mut later = self
             .in_flight
             .iter_mut()
-            .flat_map(|later| &mut later.batch.sent)
-        {
-            if later.resource.name() == name && later.prior.is(version) {
-                later.prior = sent.prior.clone();
-            }
+            .filter(|later| Some(later.nonce) > nack.nonce);
+        // What replaced the rejected one has replaced what was there before.
+        let replaced = later.find_map(|later| later.batch.prior_mut(name));
+        if let Some(prior) = replaced.filter(|prior| prior.is(sent.resource.version())) {
+            *prior = sent.prior.clone();
         }
-        let is_newest = self.is_newest(kind, sent, seen);
         if is_newest {
             let behind = self
                 .behind
@@ -170,7 +181,14 @@ fn merged(responses: Vec<InFlight>) -> (Vec<Sent>, Vec<(ResourceName, Has)>) {
             let name = Arc::clone(sent.resource.name());
             let place = *places.entry(name).or_insert(all.len());
             match all.get_mut(place) {
-                Some(known) => known.resource = sent.resource,
+                Some(known) => {
+                    // The client may have applied the older one, as part of a response that it rejected for another.
+                    let differs = known.resource.version() != sent.resource.version();
+                    if differs && matches!(known.prior, Has::Nothing) {
+                        known.prior = Has::Unknown;
+                    }
+                    known.resource = sent.resource;
+                }
                 None => all.push(sent),
             }
         }
