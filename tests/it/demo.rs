@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 use crate::envoy::OUTRIGGER;
 
 /// A loopback network that no other test uses, also not one of a test run beside this one.
@@ -15,16 +17,20 @@ fn network() -> Ipv4Addr {
     Ipv4Addr::new(127, second, NEXT.fetch_add(1, Ordering::Relaxed), 0)
 }
 
-fn demo(network: Ipv4Addr) -> Command {
+/// The demo, with its working folder below `folder`: one that is killed leaves it behind.
+fn demo(network: Ipv4Addr, folder: &TempDir) -> Command {
     let mut command = Command::new(OUTRIGGER);
-    command.args(["demo", "--network", &network.to_string()]);
+    command
+        .args(["demo", "--network", &network.to_string()])
+        .env("TMPDIR", folder.path());
     command
 }
 
 #[tokio::test]
 async fn the_demo_s_own_check_passes() {
     crate::envoy::binary().await;
-    let output = demo(network()).arg("--check").output().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let output = demo(network(), &folder).arg("--check").output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}\n{errors}");
@@ -35,13 +41,16 @@ async fn the_demo_s_own_check_passes() {
     ] {
         assert!(said.contains(found), "{said}");
     }
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 0, "the working folder goes with the demo");
 }
 
 #[tokio::test]
 async fn nothing_outlives_a_demo_that_is_killed() {
     crate::envoy::binary().await;
     let network = network();
-    let mut running = demo(network)
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = demo(network, &folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -53,7 +62,7 @@ async fn nothing_outlives_a_demo_that_is_killed() {
     assert_eq!(children.len(), 8);
 
     // Its ports are taken: a second one says so, in one sentence, and harms nothing.
-    let second = demo(network).output().unwrap();
+    let second = demo(network, &folder).output().unwrap();
     let said = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(1), "{said}");
     assert!(said.contains("is in use"), "{said}");
