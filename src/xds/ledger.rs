@@ -259,6 +259,11 @@ impl Ledger {
         sent.map(|sent| Arc::clone(sent.resource.name())).collect()
     }
 
+    /// Whether older responses than the newest are unanswered.
+    pub(super) fn awaits_several(&self) -> bool {
+        self.in_flight.len() > 1
+    }
+
     pub(super) fn is_in_flight(&self) -> bool {
         !self.in_flight.is_empty()
     }
