@@ -431,9 +431,10 @@ impl<V: Model> Proxy<V> {
             for resource in snapshot.resources(kind) {
                 let name = &**resource.name();
                 let content = content_of(snapshot, kind, name);
-                let is_excused = match V::is_whole(kind) {
-                    true => known.is_lost,
-                    false => is_leaked(kind, name),
+                let is_excused = if V::is_whole(kind) {
+                    known.is_lost
+                } else {
+                    is_leaked(kind, name)
                 };
                 if !kind.is_wildcard() && !known.names.contains(name) {
                     assert!(
@@ -509,7 +510,7 @@ fn run<V: Model>(actions: &[Action], names_blame: bool) -> Proxy<V> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn delta_converges(actions in actions(), names_blame: bool) {

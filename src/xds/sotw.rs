@@ -144,13 +144,7 @@ fn hear_verdict(
     let ledger = &mut engine.kinds[kind];
     let nonce = request.response_nonce.parse().ok();
     let stale = nonce != ledger.newest_nonce();
-    // Clusters of a rejected response reach the client with another one, if that is on its way already with no load
-    // assignment after it; or go back further than to what the client has, if several responses are unanswered.
     let is_unsure = request.error_detail.is_some() && (stale || ledger.awaits_several());
-    let unsure = match kind {
-        Kind::Cluster if is_unsure => ledger.names_of(nonce),
-        _ => Vec::new(),
-    };
     if let Some(error) = &request.error_detail {
         // Of a type whose answers are partial, each one's NACK is news, though a newer answer is on its way.
         if !stale || !kind.is_wildcard() && ledger.awaits(nonce) {
@@ -173,8 +167,13 @@ fn hear_verdict(
         let acked = ledger.acknowledge(kind, nonce, true, now);
         step.events.extend(acked);
     }
-    for name in unsure {
-        engine.uncover(&name, now);
+    if kind == Kind::Cluster && is_unsure {
+        // It is not known which of several responses the client's clusters are from, and so which the next response
+        // changes. Until one is accepted, every load assignment follows.
+        engine.clusters_unsure = true;
+        engine.uncover_all(now);
+    } else if kind == Kind::Cluster && request.error_detail.is_none() && !stale {
+        engine.clusters_unsure = false;
     }
     if stale { Heard::Stale } else { Heard::Newest }
 }
@@ -227,6 +226,9 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
         removed: 0,
     });
     ledger.sending(nonce, version, batch, now);
+    if kind == Kind::Cluster && engine.clusters_unsure {
+        engine.uncover_all(now);
+    }
 }
 
 /// All that the client is to have: what is new, what it keeps because the new was rejected or waits, what it is to lose
