@@ -249,14 +249,9 @@ impl Ledger {
             .any(|response| Some(response.nonce) == nonce)
     }
 
-    /// What an unanswered response holds.
-    pub(super) fn names_of(&self, nonce: Option<u64>) -> Vec<ResourceName> {
-        let mut responses = self.in_flight.iter();
-        let response = responses.find(|response| Some(response.nonce) == nonce);
-        let sent = response
-            .into_iter()
-            .flat_map(|response| &response.batch.sent);
-        sent.map(|sent| Arc::clone(sent.resource.name())).collect()
+    /// Whether older responses than the newest are unanswered.
+    pub(super) fn awaits_several(&self) -> bool {
+        self.in_flight.len() > 1
     }
 
     pub(super) fn is_in_flight(&self) -> bool {

@@ -26,6 +26,8 @@ pub(super) struct Engine {
     pub(super) limits: Limits,
     pub(super) seen: Arc<Snapshot>,
     pub(super) kinds: PerKind<Ledger>,
+    /// A rejection left it open which version of its clusters the client has.
+    pub(super) clusters_unsure: bool,
     /// Clusters whose load assignment has not been sent after them, and since when.
     uncovered: BTreeMap<ResourceName, Duration>,
     nonce: u64,
@@ -40,6 +42,7 @@ impl Engine {
             limits,
             seen: Arc::default(),
             kinds: PerKind::default(),
+            clusters_unsure: false,
             uncovered: BTreeMap::new(),
             nonce: 0,
         }
@@ -76,9 +79,11 @@ impl Engine {
             }
         }
         // Listeners and routes may have turned out to have nothing to say.
-        if let Some(batch) = self.plan(Kind::Cluster, now, step) {
-            self.follow(Kind::Cluster, &batch, now);
-            respond(self, Kind::Cluster, batch, step);
+        for kind in [Kind::Cluster, Kind::Endpoint] {
+            if let Some(batch) = self.plan(kind, now, step) {
+                self.follow(kind, &batch, now);
+                respond(self, kind, batch, step);
+            }
         }
         debug_assert!(step.wake_at.is_none_or(|wake| wake > now), "time goes on");
     }
@@ -162,7 +167,7 @@ impl Engine {
     }
 
     /// Notes that a load assignment is to follow a cluster.
-    pub(super) fn uncover(&mut self, name: &ResourceName, now: Duration) {
+    fn uncover(&mut self, name: &ResourceName, now: Duration) {
         let (kind, seen) = (Kind::Endpoint, &self.seen);
         if seen.get(kind, name).is_some() || seen.is_withheld(kind, name) {
             self.uncovered.insert(Arc::clone(name), now);
@@ -170,6 +175,15 @@ impl Engine {
         let endpoints = &mut self.kinds[kind];
         if endpoints.subscription.matches(name) {
             endpoints.owe(kind, name, seen, now);
+        }
+    }
+
+    /// Notes that every load assignment is to be sent again.
+    pub(super) fn uncover_all(&mut self, now: Duration) {
+        let clusters = self.seen.resources(Kind::Cluster);
+        let names: Vec<_> = clusters.map(|cluster| Arc::clone(cluster.name())).collect();
+        for name in names {
+            self.uncover(&name, now);
         }
     }
 

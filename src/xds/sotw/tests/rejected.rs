@@ -47,7 +47,7 @@ fn a_nack_of_the_newest_covers_those_before() {
     let mut client = settled(MESH);
     client.publish("cds a=1 b=2; eds a=1 b=1; lds l=1; rds r=1");
     client.publish("cds a=2 b=2; eds a=1 b=1; lds l=1; rds r=1");
-    assert_eq!(client.nack("cds", "b: no"), "cds a=2 b=1; eds a=1");
+    assert_eq!(client.nack("cds", "b: no"), "cds a=2 b=1; eds a=1 b=1");
 }
 
 #[test]
