@@ -146,10 +146,6 @@ struct Known {
     versions: BTreeMap<String, String>,
     /// What it has without having accepted it: the good part of responses that it rejected.
     unlisted: BTreeSet<String>,
-    /// It applied the good part of a whole response that it rejected, and goes on to tell the version before it.
-    is_mixed: bool,
-    /// It came back so, to a server that takes it at its word.
-    is_lost: bool,
     /// Of the newest response it accepted (SotW).
     version: String,
     /// Nonces and errors of responses that were applied, without a verdict sent.
@@ -286,7 +282,6 @@ impl<V: Model> Proxy<V> {
                 let names: BTreeSet<_> = response.resources.iter().map(|(name, ..)| name).collect();
                 known.has.retain(|name, _| names.contains(name));
                 self.leaked.retain(|(of, _)| *of != kind);
-                (known.is_lost, known.is_mixed) = (false, error.is_some());
             }
             for (name, content, version) in &response.resources {
                 if kind == Kind::Cluster
@@ -376,7 +371,6 @@ impl<V: Model> Proxy<V> {
             }
             let unlisted = std::mem::take(&mut known.unlisted).into_iter();
             self.leaked.extend(unlisted.map(|name| (kind, name)));
-            known.is_lost |= known.is_mixed;
             if V::is_whole(kind) {
                 // No server can tell, until a whole response is accepted.
                 let has = known.has.keys().cloned();
@@ -431,11 +425,7 @@ impl<V: Model> Proxy<V> {
             for resource in snapshot.resources(kind) {
                 let name = &**resource.name();
                 let content = content_of(snapshot, kind, name);
-                let is_excused = if V::is_whole(kind) {
-                    known.is_lost
-                } else {
-                    is_leaked(kind, name)
-                };
+                let is_excused = !V::is_whole(kind) && is_leaked(kind, name);
                 if !kind.is_wildcard() && !known.names.contains(name) {
                     assert!(
                         !known.has.contains_key(name),

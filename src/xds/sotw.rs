@@ -14,7 +14,6 @@ use super::ledger::{Batch, Has, Ledger, Nack};
 use super::limits::Limits;
 use super::message::SotwRequest;
 use super::push::Engine;
-use super::subscription::Change;
 use super::{Event, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
 
@@ -94,15 +93,14 @@ impl SotwStream {
             // "Nothing": some clients name an empty string when they unsubscribe from all.
             change.added.retain(|name| !name.is_empty());
         }
-        if !is_up_to_date(kind, request, &change, ledger, &engine.seen) {
-            ledger.resubscribe(kind, &change, &engine.seen, now);
-            if first && !request.version_info.is_empty() {
-                // It may have any of them from an earlier stream.
-                ledger
-                    .behind
-                    .values_mut()
-                    .for_each(|behind| behind.has = Has::Unknown);
-            }
+        ledger.resubscribe(kind, &change, &engine.seen, now);
+        if first && !request.version_info.is_empty() {
+            // It may have any of them from an earlier stream. Its version does not tell: Envoy keeps the old one when it
+            // applies the good part of a response and rejects the rest.
+            ledger
+                .behind
+                .values_mut()
+                .for_each(|behind| behind.has = Has::Unknown);
         }
         if !first && request.response_nonce.is_empty() {
             ledger.owe_all(kind, &engine.seen, now);
@@ -178,31 +176,11 @@ fn hear_verdict(
     if stale { Heard::Stale } else { Heard::Newest }
 }
 
-/// Whether a client that comes back wants everything and has it. Versions are hashes of content, so equal ones tell; of
-/// named resources they do not, since the names may be others than before.
-fn is_up_to_date(
-    kind: Kind,
-    request: &SotwRequest,
-    change: &Change,
-    ledger: &Ledger,
-    seen: &Snapshot,
-) -> bool {
-    change.first
-        && kind.is_wildcard()
-        && ledger.subscription.is_pure_wildcard()
-        && request.version_info == seen.version(kind).to_string()
-}
-
 fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &mut Step) {
     let nonce = engine.next_nonce();
     let (ledger, seen) = (&mut engine.kinds[kind], &engine.seen);
     let version = seen.version(kind);
-    let mut text = version.to_string();
     let entries: Vec<Arc<Resource>> = if kind.is_wildcard() {
-        if !ledger.behind.is_empty() || !ledger.subscription.is_pure_wildcard() {
-            // Not all that the version stands for: a client that comes back with it must be answered.
-            text.push('~');
-        }
         full_set(kind, ledger, seen)
     } else {
         let sent = batch.sent.iter().map(|sent| Arc::clone(&sent.resource));
@@ -215,7 +193,7 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
     };
     let header = wire::Header {
         type_url: kind.type_url(),
-        version: text,
+        version: version.to_string(),
         nonce,
     };
     let response = wire::sotw(header, entries.iter().map(|entry| &**entry));

@@ -51,11 +51,6 @@ impl Subscription {
         self.wildcard
     }
 
-    /// Everything, and no name beside it.
-    pub(super) fn is_pure_wildcard(&self) -> bool {
-        self.wildcard && self.names.is_empty()
-    }
-
     pub(super) fn names(&self) -> &BTreeSet<ResourceName> {
         &self.names
     }
