@@ -43,10 +43,7 @@ pub enum AppError {
     #[error("{task} ended by itself; see the log lines above")]
     Ended { task: &'static str },
     #[error("{task} failed")]
-    Failed {
-        task: &'static str,
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Failed { task: &'static str, source: Failure },
 }
 
 /// Everything bound and nothing started: the addresses are known, also where port 0 was asked for.
@@ -112,16 +109,15 @@ impl Bound {
     pub async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
         info!(xds = %self.xds, api = %self.api, admin = %self.admin, "serving");
         let store = Store::default();
-        let ready = Ready::default();
-        let views = Views::default();
+        let (ready, views) = (Ready::default(), Views::default());
         let table = watch::Sender::new(EndpointTable::default());
         let sources = watch::Sender::default();
+        let wanted = sources.subscribe();
         let inputs = reconcile::Inputs {
             model: store.watch(),
             endpoints: table.subscribe(),
             views: self.clients.views(),
         };
-        let wanted = sources.subscribe();
         let outputs = reconcile::Outputs {
             views: views.clone(),
             sources,
@@ -134,49 +130,40 @@ impl Bound {
             limits: ServerLimits::default(),
             model: store.watch(),
         };
-        let operators = operator::State {
-            clients: self.clients.clone(),
-            views: lookup(views),
-        };
-        let admin_state = AdminState {
-            registry: self.metrics.registry().clone(),
-            ready: ready.clone(),
-        };
-
-        let mut tasks = Tasks::new(stop.clone());
         let sink = mesh::Sink {
             store,
             metrics: self.metrics.clone(),
             ready: ready.clone(),
         };
-        let following = mesh::follow(self.settings.mesh, sink, stop.clone());
-        tasks.spawn("mesh files", async move { Ok::<_, Never>(following.await) });
-        let discovering = self.discovery.run(wanted, table, stop.clone());
-        tasks.spawn(
-            "discovery",
-            async move { Ok::<_, Never>(discovering.await) },
+        let api = api::router(operator::State {
+            clients: self.clients,
+            views: lookup(views),
+        });
+        let admin = admin::router(AdminState {
+            registry: self.metrics.registry().clone(),
+            ready: ready.clone(),
+        });
+
+        let translation = self.settings.translation;
+        let mut tasks = Tasks::new(stop.clone());
+        tasks.follow(
+            "mesh files",
+            mesh::follow(self.settings.mesh, sink, stop.clone()),
         );
-        let reconciling = reconcile::run(self.settings.translation, inputs, outputs, stop.clone());
-        tasks.spawn(
+        tasks.follow("discovery", self.discovery.run(wanted, table, stop.clone()));
+        tasks.follow(
             "translation",
-            async move { Ok::<_, Never>(reconciling.await) },
+            reconcile::run(translation, inputs, outputs, stop.clone()),
         );
         tasks.spawn("xDS", self.xds_server.run(ads, stop.clone()));
-        tasks.spawn(
-            "the API",
-            api::serve(self.api_listener, api::router(operators), stop.clone()),
-        );
+        tasks.spawn("the API", api::serve(self.api_listener, api, stop.clone()));
         tasks.spawn(
             "administration",
-            api::serve(self.admin_listener, admin::router(admin_state), stop),
+            api::serve(self.admin_listener, admin, stop),
         );
         tasks.join(&ready).await
     }
 }
-
-/// What cannot happen.
-#[derive(Debug, Error)]
-enum Never {}
 
 /// The views that are served to a node's sidecars, for operators.
 fn lookup(views: Views) -> ViewLookup {
@@ -190,13 +177,13 @@ fn lookup(views: Views) -> ViewLookup {
     })
 }
 
+/// Whatever error a component ends with.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
 /// The components, each with its name; the first that ends by itself stops all.
 #[derive(Debug)]
 struct Tasks {
-    running: JoinSet<(
-        &'static str,
-        Result<(), Box<dyn std::error::Error + Send + Sync>>,
-    )>,
+    running: JoinSet<(&'static str, Result<(), Failure>)>,
     stop: CancellationToken,
 }
 
@@ -206,6 +193,14 @@ impl Tasks {
             running: JoinSet::new(),
             stop,
         }
+    }
+
+    /// Starts a component that cannot fail.
+    fn follow(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.running.spawn(async move {
+            task.await;
+            (name, Ok(()))
+        });
     }
 
     fn spawn<E: std::error::Error + Send + Sync + 'static>(

@@ -63,7 +63,7 @@ pub struct Layer {
     /// Listener port of a virtual node with discovery and no listener; 0: such a node has none [default: 8080]
     #[arg(long, value_name = "PORT", env = "OUTRIGGER_DEFAULT_LISTENER_PORT")]
     pub default_listener_port: Option<u16>,
-    /// Whether a node without `backends` in an ALLOW_ALL mesh has every virtual service as backend [default: true]
+    /// Whether a node without `backends` in an `ALLOW_ALL` mesh has every virtual service as backend [default: true]
     #[arg(long, value_name = "BOOL", env = "OUTRIGGER_DEFAULT_BACKENDS")]
     pub default_backends: Option<bool>,
     /// Whether routes without a retry policy get App Mesh's default one [default: true]

@@ -23,6 +23,8 @@ mod subscription;
 mod wire;
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod testing;
 
 pub use delta::DeltaStream;

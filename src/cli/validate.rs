@@ -81,20 +81,22 @@ fn severity(severity: Severity) -> &'static str {
 }
 
 fn for_people(loaded: &Loaded, verdict: &Verdict<'_>) -> String {
-    let mut text = String::new();
-    for report in &loaded.reports {
-        text += &format!("{:?}\n", miette::Report::new(report.clone()));
-    }
-    let count = |count: usize, one: &str, many: &str| match count {
-        1 => format!("1 {one}"),
-        count => format!("{count} {many}"),
-    };
-    text += &format!(
+    let reports = loaded.reports.iter().cloned().map(miette::Report::new);
+    let mut lines: Vec<String> = reports.map(|report| format!("{report:?}")).collect();
+    lines.push(format!(
         "{} in {}: {}, {}\n",
-        count(verdict.resources, "valid resource", "valid resources"),
-        count(verdict.files, "file", "files"),
-        count(verdict.errors, "error", "errors"),
-        count(verdict.warnings, "warning", "warnings"),
-    );
-    text
+        count(verdict.resources, "valid resource"),
+        count(verdict.files, "file"),
+        count(verdict.errors, "error"),
+        count(verdict.warnings, "warning"),
+    ));
+    lines.join("\n")
+}
+
+fn count(count: usize, what: &str) -> String {
+    if count == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{count} {what}s")
+    }
 }

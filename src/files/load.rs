@@ -10,7 +10,7 @@ use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::parse::parse;
-use super::report::{Position, Report, Source};
+use super::report::{Report, Source};
 use crate::model::document::{Located, Span};
 use crate::model::problem::{Problem, Severity};
 use crate::model::validate::{Unread, not_served, validate};
@@ -57,7 +57,8 @@ pub struct Loaded {
 pub struct Declared {
     pub resource: Resource,
     pub file: PathBuf,
-    pub position: Option<Position>,
+    /// Where the document begins.
+    pub span: Option<Span>,
 }
 
 impl Loaded {
@@ -202,7 +203,6 @@ struct Loading {
 /// Where a document stands, and its text for reports.
 struct Place {
     source: Source,
-    position: Option<Position>,
     document: Located,
 }
 
@@ -230,12 +230,12 @@ impl Loading {
         self.unidentified |= !problems.is_empty();
         self.report(&source, problems);
         for document in documents {
-            self.document(&source, &text, document);
+            self.document(&source, document);
         }
         Ok(())
     }
 
-    fn document(&mut self, source: &Source, text: &str, document: Located) {
+    fn document(&mut self, source: &Source, document: Located) {
         let schema::Read {
             id,
             resource,
@@ -247,7 +247,6 @@ impl Loading {
             return;
         };
         let pointer = document.pointer();
-        let position = pointer.map(|span| Position::of(text, span.start));
         if let Some(first) = self.first.get(&id) {
             let problem = twice(&id, first, pointer);
             self.loaded.reports.push(source.report(problem));
@@ -258,13 +257,12 @@ impl Loading {
             .extend(resource.map(|resource| Declared {
                 resource,
                 file: source.file.clone(),
-                position,
+                span: pointer,
             }));
         self.first.insert(
             id,
             Place {
                 source: source.clone(),
-                position,
                 document,
             },
         );
@@ -311,12 +309,10 @@ impl Loading {
         self.cross_check();
         self.loaded.fingerprint = self.fingerprint.digest();
         let Loaded { reports, files, .. } = &mut self.loaded;
-        let order = |file: &Path| files.iter().position(|read| read == file);
+        let order: BTreeMap<&PathBuf, usize> = files.iter().zip(0..).collect();
         reports.sort_by_key(|report| {
-            (
-                order(&report.file),
-                report.problem.span.map(|span| span.start),
-            )
+            let start = report.problem.span.map(|span| span.start);
+            (order.get(&report.file).copied(), start)
         });
         self.loaded
     }
@@ -324,8 +320,8 @@ impl Loading {
 
 fn twice(id: &ResourceId, first: &Place, at: Option<Span>) -> Problem {
     let file = first.source.file.display();
-    let place = match first.position {
-        Some(position) => format!("{file}:{position}"),
+    let place = match first.document.pointer() {
+        Some(span) => format!("{file}:{}", first.source.position(span)),
         None => file.to_string(),
     };
     Problem::error(

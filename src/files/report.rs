@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 
+use crate::model::document::Span;
 use crate::model::problem::{Problem, Severity};
 
 /// A problem in a file.
@@ -38,6 +39,10 @@ impl Source {
             file,
             text: Arc::new(NamedSource::new(name, text).with_language("yaml")),
         }
+    }
+
+    pub(super) fn position(&self, span: Span) -> Position {
+        Position::of(self.text.inner(), span.start)
     }
 
     pub(super) fn report(&self, problem: Problem) -> Report {

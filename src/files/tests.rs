@@ -244,6 +244,20 @@ fn references_and_duplicates_across_files_say_both_places() {
 }
 
 #[test]
+fn repeated_fields_and_fractions_are_problems() {
+    let folder = folder(&[(
+        "mesh.yaml",
+        "kind: VirtualRouter\nmeshName: m\nvirtualRouterName: r\nmeshName: m\nspec:\n  listeners:\n    - portMapping: { port: 80.0, protocol: http }\n",
+    )]);
+    assert_eq!(
+        lines(&folder),
+        "mesh.yaml:4:1: meshName: `meshName` is given twice; keep one of the two\n\
+         mesh.yaml:7:28: spec.listeners[0].portMapping.port: `port` must be a whole number, not 80.0; \
+         write a whole number, from 1 to 65535"
+    );
+}
+
+#[test]
 fn columns_count_characters() {
     let folder = folder(&[(
         "mesh.yaml",
@@ -290,4 +304,24 @@ fn equal_content_has_an_equal_fingerprint() {
     assert_eq!(fingerprint(), before);
     std::fs::write(folder.path().join("a.yaml"), "kind: Mesh\nmeshName: n\n").unwrap();
     assert_ne!(fingerprint(), before);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_breaks_the_parser_and_spans_stay_in_it(text in "([a-cé€:\\-\\[\\]{}&*#|>\"'%~,. \t]|\n|---\n|\\.\\.\\.\n|kind: |  ){0,60}") {
+        let (documents, problems) = parse(&text);
+        let mut spans: Vec<_> = problems.iter().filter_map(|problem| problem.span).collect();
+        let mut left: Vec<&Located> = documents.iter().collect();
+        while let Some(node) = left.pop() {
+            spans.extend(node.span);
+            left.extend(node.items());
+            for (key, value) in node.members().unwrap_or_default() {
+                spans.extend(key.span);
+                left.push(value);
+            }
+        }
+        for span in spans {
+            proptest::prop_assert!(text.get(span.start..span.start + span.len).is_some(), "{span:?}");
+        }
+    }
 }

@@ -11,10 +11,10 @@ mod tests;
 use std::collections::BTreeSet;
 
 use super::document::Path;
-use super::names::{MeshName, ResourceId};
+use super::names::{MeshName, NodeName, ResourceId, RouterName, ServiceName};
 use super::problem::{Problem, known_names};
 use super::registry::{Mesh, Model};
-use super::spec::{VirtualNodeSpec, VirtualServiceProvider, VirtualServiceSpec};
+use super::spec::{Backend, VirtualNodeSpec, VirtualServiceProvider, VirtualServiceSpec};
 
 pub use served::not_served;
 
@@ -133,15 +133,13 @@ impl<'a> Scope<'a> {
     /// Backends may name what comes later: two nodes may be each other's backends.
     fn nodes(&mut self) {
         for (name, node) in &self.mesh.nodes {
-            for (index, super::spec::Backend::VirtualService(backend)) in
-                node.backends().iter().enumerate()
-            {
+            for (index, Backend::VirtualService(backend)) in node.backends().iter().enumerate() {
                 let service = &backend.virtual_service_name;
                 let target = ResourceId::VirtualService(self.name.clone(), service.clone());
                 if self.mesh.services.contains_key(service) || self.may_be_unread(&target) {
                     continue;
                 }
-                let known = self.mesh.services.keys().map(super::ServiceName::as_str);
+                let known = self.mesh.services.keys().map(ServiceName::as_str);
                 let problem = Problem::warning(
                     Path::of("spec.backends")
                         .index(index)
@@ -178,7 +176,7 @@ impl<'a> Scope<'a> {
                 let missing = !self.mesh.nodes.contains_key(node)
                     && !self.may_be_unread(&ResourceId::VirtualNode(mesh(), node.clone()));
                 missing.then(|| {
-                    let known = self.mesh.nodes.keys().map(super::NodeName::as_str);
+                    let known = self.mesh.nodes.keys().map(NodeName::as_str);
                     Problem::error(
                         Path::of("spec.provider.virtualNode.virtualNodeName"),
                         format!("provider `{node}` names no virtual node"),
@@ -192,7 +190,7 @@ impl<'a> Scope<'a> {
                 let missing = !self.mesh.routers.contains_key(router)
                     && !self.may_be_unread(&ResourceId::VirtualRouter(mesh(), router.clone()));
                 missing.then(|| {
-                    let known = self.mesh.routers.keys().map(super::RouterName::as_str);
+                    let known = self.mesh.routers.keys().map(RouterName::as_str);
                     Problem::error(
                         Path::of("spec.provider.virtualRouter.virtualRouterName"),
                         format!("provider `{router}` names no virtual router"),
@@ -206,17 +204,16 @@ impl<'a> Scope<'a> {
 
     /// A router that a service is provided by, and that has no route, answers nothing.
     fn routers(&mut self) {
+        let mut reported = BTreeSet::new();
         for (name, service) in &self.mesh.services {
             let Some(VirtualServiceProvider::VirtualRouter(provider)) = &service.provider else {
                 continue;
             };
             let router = &provider.virtual_router_name;
-            let has_routes = self.mesh.routes_of(router).next().is_some()
-                || self.unread.unidentified
-                || self.unread.ids.iter().any(
-                    |id| matches!(id, ResourceId::Route(mesh, of, _) if mesh == self.name && of == router),
-                );
-            if has_routes || !self.mesh.routers.contains_key(router) {
+            if !self.mesh.routers.contains_key(router)
+                || self.may_have_routes(router)
+                || !reported.insert(router)
+            {
                 continue;
             }
             let problem = Problem::warning(
@@ -226,17 +223,19 @@ impl<'a> Scope<'a> {
                 format!("add a document with `kind: Route` and `virtualRouterName: {router}`"),
             );
             let id = ResourceId::VirtualRouter(self.name.clone(), router.clone());
-            if !self
-                .findings
-                .iter()
-                .any(|finding| finding.id == id && finding.problem.label == "no route")
-            {
-                self.report(id, problem);
-            }
+            self.report(id, problem);
         }
     }
 
-    fn node(&self, name: &super::NodeName) -> Option<&'a VirtualNodeSpec> {
+    fn may_have_routes(&self, router: &RouterName) -> bool {
+        self.unread.unidentified
+            || self.mesh.routes_of(router).next().is_some()
+            || self.unread.ids.iter().any(|id| {
+                matches!(id, ResourceId::Route(mesh, of, _) if mesh == self.name && of == router)
+            })
+    }
+
+    fn node(&self, name: &NodeName) -> Option<&'a VirtualNodeSpec> {
         self.mesh.nodes.get(name).map(|node| &**node)
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::*;
@@ -72,6 +73,8 @@ struct Around {
     wanted: watch::Receiver<OrdSet<EndpointSource>>,
     views: Views,
     stop: CancellationToken,
+    /// Ends the task when the test does.
+    _tasks: JoinSet<()>,
 }
 
 impl Around {
@@ -94,7 +97,8 @@ impl Around {
             sources,
             metrics,
         };
-        tokio::task::spawn(run(Options::default(), inputs, outputs, stop.clone()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(run(Options::default(), inputs, outputs, stop.clone()));
         Self {
             store,
             table,
@@ -102,6 +106,7 @@ impl Around {
             wanted,
             views,
             stop,
+            _tasks: tasks,
         }
     }
 
@@ -120,8 +125,8 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(10), what).await.unwrap()
 }
 
-fn endpoints(published: &Option<Published>) -> usize {
-    match published.as_ref().map(|published| &published.view) {
+fn endpoints(published: Option<&Published>) -> usize {
+    match published.map(|published| &published.view) {
         Some(View::Serving(snapshot)) => snapshot.len(Kind::Endpoint),
         _ => 0,
     }
@@ -139,11 +144,15 @@ async fn a_connected_view_follows_model_and_endpoints() {
     soon(wanted.wait_for(|wanted| wanted.contains(&source("a.local"))))
         .await
         .unwrap();
-    assert_eq!(endpoints(&view.borrow()), 0, "withheld while unresolved");
+    assert_eq!(
+        endpoints(view.borrow().as_ref()),
+        0,
+        "withheld while unresolved"
+    );
     around.table.send_modify(|table| {
         table.insert(source("a.local"), known("10.0.0.1"));
     });
-    soon(view.wait_for(|published| endpoints(published) == 1))
+    soon(view.wait_for(|published| endpoints(published.as_ref()) == 1))
         .await
         .unwrap();
     around.load(model("b.local"));

@@ -43,7 +43,10 @@ const VERSION_LEN: usize = 11;
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for place in (0..VERSION_LEN).rev() {
-            let digit = VERSION_DIGITS.get((self.0 >> (6 * place)) as usize & 63);
+            let place = (self.0 >> (6 * place)) & 63;
+            let digit = usize::try_from(place)
+                .ok()
+                .and_then(|place| VERSION_DIGITS.get(place));
             write!(f, "{}", char::from(*digit.unwrap_or(&b'-')))?;
         }
         Ok(())

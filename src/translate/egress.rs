@@ -12,6 +12,7 @@ use crate::model::spec::{IpPreference, Protocol};
 use crate::model::{MeshName, NodeName, ResourceId, ServiceName};
 use crate::snapshot::{Interner, Kind, Resource, ResourceName, Snapshot};
 
+use super::encryption::Encryption;
 use super::listener::{self, Outside};
 use super::node::{Assignment, CompiledCluster, NodeUnit};
 use super::service::{ClusterRef, ServiceUnit, Traffic};
@@ -24,6 +25,7 @@ pub(crate) struct EgressKey {
     pub(crate) mode: Mode,
     pub(crate) backends: Backends,
     pub(crate) outside: OutsideKey,
+    pub(crate) encryption: Encryption,
     /// The node's access loggers, encoded: connections to TCP backends are logged where they go.
     pub(crate) log: Bytes,
 }
@@ -157,8 +159,12 @@ impl EgressSet {
         let mut reroute = false;
         for name in services {
             if self.key.backends.contains(name) {
+                let EgressKey {
+                    encryption, mesh, ..
+                } = &self.key;
                 let unit = units.services.get(name);
-                if let Some(old) = self.replace(name, unit, &mut touched) {
+                let unit = unit.map(|unit| encryption.restrict(mesh, name, unit));
+                if let Some(old) = self.replace(name, unit.as_ref(), &mut touched) {
                     changed |= self.refresh_extensions(name, &old, interner);
                     reroute = true;
                 }

@@ -124,7 +124,8 @@ pub(crate) fn dangling(snapshot: &Snapshot) -> Vec<String> {
             }
             for (wanted, name) in named {
                 let there = snapshot.get(wanted, &name).is_some();
-                if !there && !(wanted == Kind::Endpoint && snapshot.is_withheld(wanted, &name)) {
+                let coming = wanted == Kind::Endpoint && snapshot.is_withheld(wanted, &name);
+                if !there && !coming {
                     missing.push(format!("{kind} {} names {wanted} {name}", resource.name()));
                 }
             }

@@ -91,7 +91,15 @@ fn node() -> impl Strategy<Value = Value> {
                 }
             }
             if let Some(backends) = backends {
-                let backend = |name| json!({"virtualService": {"virtualServiceName": name}});
+                let backend = |name| {
+                    let mut backend = json!({"virtualService": {"virtualServiceName": name}});
+                    if name == "s3" {
+                        let trust = json!({"file": {"certificateChain": "/ca.pem"}});
+                        backend["virtualService"]["clientPolicy"] =
+                            json!({"tls": {"ports": [8080, 5432], "validation": {"trust": trust}}});
+                    }
+                    backend
+                };
                 spec["backends"] = backends.into_iter().map(backend).collect();
             }
             if let Some(path) = log {

@@ -179,6 +179,11 @@ fn unavailable() -> Action {
     })
 }
 
+/// Answers every request with 503.
+pub(crate) fn refuse(name: &str) -> Route {
+    named(name, route_match::everything(), unavailable())
+}
+
 fn named(name: &str, matched: RouteMatch, action: Action) -> Route {
     Route {
         name: name.to_owned(),

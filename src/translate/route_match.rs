@@ -24,7 +24,7 @@ use crate::model::spec::{
     HttpScheme, RouteSpec,
 };
 
-use super::proto;
+use super::{proto, regex};
 
 /// A route's place among its router's, smallest first.
 pub(crate) type Rank<'a> = (
@@ -60,7 +60,7 @@ fn http_weight(matched: &HttpRouteMatch) -> (usize, u8, usize) {
     let (length, form) = match path_of(matched) {
         PathSpecifier::Path(path) => (path.len(), 0),
         PathSpecifier::Prefix(prefix) => (prefix.len(), 1),
-        PathSpecifier::SafeRegex(regex) => (regex.regex.len(), 2),
+        PathSpecifier::SafeRegex(pattern) => (pattern.regex.len(), 2),
         _ => (0, 3),
     };
     let conditions = matched.headers.as_deref().map_or(0, <[_]>::len)
@@ -90,7 +90,7 @@ fn grpc_weight(matched: &GrpcRouteMatch) -> (usize, u8, usize) {
 pub(crate) fn http(matched: &HttpRouteMatch) -> Result<RouteMatch, String> {
     let path = path_of(matched);
     match &path {
-        PathSpecifier::SafeRegex(regex) => check_regex(&regex.regex)?,
+        PathSpecifier::SafeRegex(pattern) => check_regex(&pattern.regex)?,
         PathSpecifier::Prefix(text) | PathSpecifier::Path(text) if !text.starts_with('/') => {
             return Err(format!("matches the path `{text}`; begin it with `/`"));
         }
@@ -239,14 +239,12 @@ fn query_parameter(parameter: &HttpQueryParameter) -> Result<QueryParameterMatch
     })
 }
 
-/// Envoy refuses the whole route configuration for one bad expression.
 fn check_regex(pattern: &str) -> Result<(), String> {
-    if pattern.is_empty() {
-        return Err(
-            "matches by an empty regular expression; write one, or leave it out".to_owned(),
-        );
-    }
-    Ok(())
+    regex::check(pattern).map_err(|fault| {
+        format!(
+            "matches by the regular expression `{pattern}`, which {fault}; write it as RE2 reads it"
+        )
+    })
 }
 
 fn method_name(method: HttpMethod) -> &'static str {

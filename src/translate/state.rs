@@ -1,24 +1,20 @@
 //! The translator: what is compiled, who shares it, and what a change touches.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use imbl::ordmap::DiffItem as MapItem;
 use imbl::ordset::DiffItem as SetItem;
 use imbl::{OrdMap, OrdSet};
-use prost::Name;
 
-use crate::model::spec::{Backend, EgressFilterType, MeshSpec, ServiceDiscovery, VirtualNodeSpec};
-use crate::model::{
-    Capture, ClientKind, Mesh, MeshName, NodeName, NodeRef, ResourceId, ServiceName, ViewKey,
-};
-use crate::snapshot::{Interner, canonical};
+use crate::model::{Mesh, MeshName, NodeName, NodeRef, ResourceId, ServiceName, ViewKey};
+use crate::snapshot::Interner;
 
-use super::egress::{Backends, EgressKey, EgressSet, Mode, OutsideKey, TcpPort};
+use super::egress::TcpPort;
 use super::index::{Index, Problems};
 use super::mesh_units::{Changed, Context, Dirt, MeshUnits, Sources};
+use super::served::Served;
+use super::sets::{SetId, Sets};
 use super::view::{self, Own, OwnInput};
 use super::{Input, Options, Problem, View, access_log};
 
@@ -55,20 +51,6 @@ impl Default for ViewState {
             own: Own::default(),
         }
     }
-}
-
-type SetId = u64;
-
-/// The egress sets that views share.
-#[derive(Debug, Default)]
-struct Sets {
-    by_id: BTreeMap<SetId, (Arc<EgressKey>, EgressSet)>,
-    ids: BTreeMap<Arc<EgressKey>, SetId>,
-    next: SetId,
-    views: Index<SetId, ViewKey>,
-    of_service: Index<(MeshName, ServiceName), SetId>,
-    /// Sets that have every service of the mesh.
-    of_mesh: Index<MeshName, SetId>,
 }
 
 /// What a change means for the views.
@@ -117,21 +99,12 @@ impl Translator {
     /// Whether nothing is kept.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        let sets = &self.sets;
         self.meshes.is_empty()
-            && self.views.is_empty()
-            && sets.by_id.is_empty()
-            && sets.ids.is_empty()
+            && self.sources.is_empty()
+            && self.sets.is_empty()
             && self.released.is_empty()
-            && [
-                self.sources.is_empty(),
-                self.views_of_node.is_empty(),
-                sets.views.is_empty(),
-                sets.of_service.is_empty(),
-                sets.of_mesh.is_empty(),
-            ]
-            .iter()
-            .all(|empty| *empty)
+            && self.views.is_empty()
+            && self.views_of_node.is_empty()
     }
 
     /// What differs from the older input, by mesh.
@@ -352,161 +325,6 @@ impl Translator {
         Ok((state, differs))
     }
 }
-
-impl Sets {
-    /// The set of a key, made if there is none yet.
-    fn id(
-        &mut self,
-        key: EgressKey,
-        log: &[AccessLog],
-        units: &MeshUnits,
-        interner: &mut Interner,
-    ) -> (SetId, bool) {
-        if let Some(id) = self.ids.get(&key) {
-            return (*id, false);
-        }
-        let id = self.next;
-        self.next += 1;
-        match &key.backends {
-            Backends::All => self.of_mesh.insert(key.mesh.clone(), id),
-            Backends::Named(names) => {
-                for name in names.iter() {
-                    self.of_service.insert((key.mesh.clone(), name.clone()), id);
-                }
-            }
-        }
-        let set = EgressSet::new(key.clone(), log.to_vec(), units.units(), interner);
-        let key = Arc::new(key);
-        self.ids.insert(Arc::clone(&key), id);
-        self.by_id.insert(id, (key, set));
-        (id, true)
-    }
-
-    fn problems(&self, id: SetId) -> &[Problem] {
-        self.by_id
-            .get(&id)
-            .map(|(_, set)| set.problems())
-            .unwrap_or_default()
-    }
-
-    /// The sets that have one of these services.
-    fn that_have(&self, mesh: &MeshName, services: &BTreeSet<&ServiceName>) -> BTreeSet<SetId> {
-        let mut ids = BTreeSet::new();
-        for service in services {
-            ids.extend(self.of_service.of(&(mesh.clone(), (*service).clone())));
-        }
-        if !services.is_empty() {
-            ids.extend(self.of_mesh.of(mesh));
-        }
-        ids
-    }
-
-    /// Drops the sets that no view has any more, and returns their problems.
-    fn collect_garbage(&mut self, candidates: BTreeSet<SetId>) -> Vec<Vec<Problem>> {
-        let mut problems = Vec::new();
-        for id in candidates {
-            if self.views.of(&id).next().is_some() {
-                continue;
-            }
-            let Some((key, set)) = self.by_id.remove(&id) else {
-                continue;
-            };
-            self.ids.remove(&key);
-            match &key.backends {
-                Backends::All => self.of_mesh.remove(&key.mesh, &id),
-                Backends::Named(names) => {
-                    for name in names.iter() {
-                        self.of_service
-                            .remove(&(key.mesh.clone(), name.clone()), &id);
-                    }
-                }
-            }
-            problems.push(set.problems().to_vec());
-        }
-        problems
-    }
-}
-
-/// A sidecar that is served, and the node that it stands for.
-struct Served<'a> {
-    mesh: &'a MeshName,
-    mesh_spec: &'a MeshSpec,
-    node: &'a NodeName,
-    spec: &'a VirtualNodeSpec,
-    bind: IpAddr,
-    applications: &'a BTreeMap<u16, SocketAddr>,
-}
-
-impl<'a> Served<'a> {
-    fn find(input: &'a Input, key: &'a ViewKey) -> Result<Self, View> {
-        let mesh = input.model.mesh(key.node.mesh()).ok_or(View::NotFound)?;
-        let mesh_spec = mesh.spec.as_deref().ok_or(View::NotFound)?;
-        let (name, node) = match &key.node {
-            NodeRef::VirtualNode(name, node) => (name, node),
-            NodeRef::VirtualGateway(_, gateway) => {
-                return if mesh.gateways.contains_key(gateway) {
-                    Err(View::Unsupported(GATEWAY_UNSUPPORTED.to_owned()))
-                } else {
-                    Err(View::NotFound)
-                };
-            }
-        };
-        let spec = mesh.nodes.get(node).ok_or(View::NotFound)?;
-        if key.client == ClientKind::Grpc {
-            return Err(View::Unsupported(GRPC_UNSUPPORTED.to_owned()));
-        }
-        let Capture::Explicit { bind, applications } = &key.capture else {
-            return Err(View::Unsupported(REDIRECT_UNSUPPORTED.to_owned()));
-        };
-        Ok(Self {
-            mesh: name,
-            mesh_spec,
-            node,
-            spec,
-            bind: *bind,
-            applications,
-        })
-    }
-
-    fn egress_key(&self, log: &[AccessLog], options: &Options) -> EgressKey {
-        let allowed = self.mesh_spec.egress() == EgressFilterType::AllowAll;
-        let named = self.spec.backends().iter();
-        let named: BTreeSet<ServiceName> = named
-            .map(|Backend::VirtualService(backend)| backend.virtual_service_name.clone())
-            .collect();
-        let backends = if options.default_backends && allowed && named.is_empty() {
-            Backends::All
-        } else {
-            Backends::Named(Arc::new(named))
-        };
-        let preference = match &self.spec.service_discovery {
-            Some(ServiceDiscovery::Dns(dns)) => dns.ip_preference,
-            Some(ServiceDiscovery::AwsCloudMap(map)) => map.ip_preference,
-            None => None,
-        };
-        let mut encoded = Vec::new();
-        for logger in log {
-            encoded.extend_from_slice(&canonical::encode(&AccessLog::type_url(), logger));
-        }
-        EgressKey {
-            mesh: self.mesh.clone(),
-            mode: Mode::Explicit,
-            backends,
-            outside: if allowed {
-                OutsideKey::Allowed(preference.or(self.mesh_spec.ip_preference()))
-            } else {
-                OutsideKey::Dropped
-            },
-            log: encoded.into(),
-        }
-    }
-}
-
-const GATEWAY_UNSUPPORTED: &str = "virtual gateways are not served yet; run a virtual node's sidecar in front of the mesh instead";
-const GRPC_UNSUPPORTED: &str =
-    "gRPC clients without a proxy are not served yet; run an Envoy sidecar beside the application";
-const REDIRECT_UNSUPPORTED: &str = "capture mode `redirect` is not served yet; run the sidecar with a bootstrap made by \
-                                    `outrigger bootstrap NODE --capture explicit`";
 
 /// The keys under which two maps differ.
 fn changed_keys<K: Ord + Clone, V: PartialEq + Clone>(

@@ -15,6 +15,7 @@ use crate::model::{MeshName, NodeName, ResourceId};
 use crate::snapshot::{Interner, Kind, Resource};
 
 use super::egress::TcpPort;
+use super::encryption::Encryption;
 use super::listener::{self, Outside};
 use super::node::{NodePort, listener_on};
 use super::{Problem, cluster, defaults, names, route};
@@ -58,6 +59,9 @@ pub(crate) fn own(input: &OwnInput<'_>, interner: &mut Interner) -> Own {
         own: Own::default(),
         taken: BTreeSet::from([names::EGRESS_PORT]),
     };
+    if let Some(text) = Encryption::of(input.spec).problem() {
+        builder.report(text);
+    }
     for port in input.ports {
         builder.ingress(port);
     }

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ledger::{Behind, Has, Nack};
+use super::ledger::{Batch, Behind, Has, Nack};
 use super::limits::Limits;
 use super::message::DeltaRequest;
-use super::push::{Batch, Engine};
+use super::push::Engine;
 use super::subscription::WILDCARD;
 use super::{Event, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, ResourceName, Snapshot};
@@ -120,9 +120,8 @@ impl DeltaStream {
                 version: String::new(),
                 nonce: self.engine.next_nonce(),
             };
-            let removed: Vec<_> = names.into_iter().collect();
             step.responses
-                .push(wire::delta(header, std::iter::empty(), &removed));
+                .push(wire::delta(header, std::iter::empty(), names.iter()));
         }
     }
 }
@@ -175,15 +174,15 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
         version: version.to_string(),
         nonce,
     };
+    let removed = batch.absent.iter().map(|(name, _)| name);
     let entries = batch.sent.iter().map(|sent| &*sent.resource);
-    step.responses
-        .push(wire::delta(header, entries, &batch.absent));
+    step.responses.push(wire::delta(header, entries, removed));
     step.events.push(Event::Sent {
         kind,
         resources: batch.sent.len(),
         removed: batch.absent.len(),
     });
-    engine.kinds[kind].sending(nonce, version, batch.sent, now);
+    engine.kinds[kind].sending(nonce, version, batch, now);
 }
 
 #[cfg(test)]

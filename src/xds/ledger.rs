@@ -81,12 +81,34 @@ pub(super) struct Sent {
     pub(super) prior: Has,
 }
 
+/// What one response says.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) sent: Vec<Sent>,
+    /// Names that the client has and is to lose, or asked for in vain, and what it has of them.
+    pub(super) absent: Vec<(ResourceName, Has)>,
+}
+
+impl Batch {
+    /// What the client had of a name before this response.
+    fn prior_mut(&mut self, name: &str) -> Option<&mut Has> {
+        let mut sent = self.sent.iter_mut();
+        if let Some(sent) = sent.find(|sent| &**sent.resource.name() == name) {
+            return Some(&mut sent.prior);
+        }
+        let mut absent = self.absent.iter_mut();
+        absent
+            .find(|(absent, _)| &**absent == name)
+            .map(|(_, has)| has)
+    }
+}
+
 #[derive(Debug)]
 struct InFlight {
     nonce: u64,
     at: Duration,
     version: Version,
-    sent: Vec<Sent>,
+    batch: Batch,
 }
 
 impl Ledger {
@@ -203,7 +225,7 @@ impl Ledger {
     }
 
     /// Notes a response that is about to be sent.
-    pub(super) fn sending(&mut self, nonce: u64, version: Version, sent: Vec<Sent>, now: Duration) {
+    pub(super) fn sending(&mut self, nonce: u64, version: Version, batch: Batch, now: Duration) {
         if self.in_flight.len() >= IN_FLIGHT {
             self.in_flight.pop_front();
         }
@@ -211,7 +233,7 @@ impl Ledger {
             nonce,
             at: now,
             version,
-            sent,
+            batch,
         });
         (self.newest_nonce, self.sent, self.answer) = (Some(nonce), Some(version), false);
     }
@@ -225,6 +247,11 @@ impl Ledger {
         self.in_flight
             .iter()
             .any(|response| Some(response.nonce) == nonce)
+    }
+
+    /// Whether older responses than the newest are unanswered.
+    pub(super) fn awaits_several(&self) -> bool {
+        self.in_flight.len() > 1
     }
 
     pub(super) fn is_in_flight(&self) -> bool {
@@ -243,7 +270,7 @@ impl Ledger {
         let newest = responses.last()?;
         self.acked = Some(newest.version);
         let after = now.saturating_sub(newest.at);
-        for sent in responses.iter().flat_map(|response| &response.sent) {
+        for sent in responses.iter().flat_map(|response| &response.batch.sent) {
             self.quarantine
                 .accept(sent.resource.name(), sent.resource.version());
         }
@@ -251,6 +278,18 @@ impl Ledger {
             self.quarantine.all_settled();
         }
         Some(Event::Acked { kind, after })
+    }
+
+    /// Takes it that what was sent before a response was accepted.
+    pub(super) fn acknowledge_before(
+        &mut self,
+        kind: Kind,
+        nonce: u64,
+        now: Duration,
+    ) -> Option<Event> {
+        let mut older = self.in_flight.iter().rev().map(|response| response.nonce);
+        let older = older.find(|older| *older < nonce)?;
+        self.acknowledge(kind, older, true, now)
     }
 
     /// Takes a response, and with `cumulative` all before it, out of what is in flight.

@@ -1,8 +1,7 @@
 //! Who a client says it is: its `node`, read once, as a view key.
 
 use std::collections::BTreeMap;
-use std::net::{AddrParseError, IpAddr, SocketAddr};
-use std::num::ParseIntError;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use envoy_types::pb::google::protobuf::{Struct, value};
@@ -80,16 +79,14 @@ fn capture(metadata: Option<&Struct>) -> Result<Capture, NodeError> {
     let Some(ours) = metadata.and_then(|metadata| member(metadata, metadata::OUTRIGGER)) else {
         return Ok(Capture::Redirect);
     };
-    let Some(value::Kind::StructValue(ours)) = ours else {
-        return Err(refused("", ours, "not an object"));
+    let value::Kind::StructValue(ours) = ours else {
+        return Err(refused("", Some(ours), "not an object"));
     };
     match member(ours, metadata::CAPTURE) {
         None => Ok(Capture::Redirect),
-        Some(Some(value::Kind::StringValue(mode))) if mode == metadata::REDIRECT => {
-            Ok(Capture::Redirect)
-        }
-        Some(Some(value::Kind::StringValue(mode))) if mode == metadata::EXPLICIT => explicit(ours),
-        Some(other) => Err(refused(
+        Some(value::Kind::StringValue(mode)) if mode == metadata::REDIRECT => Ok(Capture::Redirect),
+        Some(value::Kind::StringValue(mode)) if mode == metadata::EXPLICIT => explicit(ours),
+        other => Err(refused(
             metadata::CAPTURE,
             other,
             "neither `explicit` nor `redirect`",
@@ -98,65 +95,41 @@ fn capture(metadata: Option<&Struct>) -> Result<Capture, NodeError> {
 }
 
 fn explicit(ours: &Struct) -> Result<Capture, NodeError> {
-    let bind = member(ours, metadata::BIND).unwrap_or(&None);
+    let bind = member(ours, metadata::BIND);
     let bind: IpAddr = text(bind)
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| refused(metadata::BIND, bind, "not an IP address"))?;
     let mut applications = BTreeMap::new();
     match member(ours, metadata::APPLICATIONS) {
-        None | Some(None) => {}
-        Some(Some(value::Kind::StructValue(entries))) => {
+        None => {}
+        Some(value::Kind::StructValue(entries)) => {
             for (port, address) in &entries.fields {
-                let entry = application(port, text(&address.kind).unwrap_or_default());
-                let (port, address) = entry.map_err(|_| {
-                    refused(
-                        metadata::APPLICATIONS,
-                        &address.kind,
-                        "not a port with an `address:port`",
-                    )
+                let address_text = text(address.kind.as_ref());
+                let parsed = address_text.and_then(|text| text.parse::<SocketAddr>().ok());
+                let (port, address) = port.parse::<u16>().ok().zip(parsed).ok_or_else(|| {
+                    let want = "not a port with an `address:port`";
+                    refused(metadata::APPLICATIONS, address.kind.as_ref(), want)
                 })?;
                 applications.insert(port, address);
             }
         }
-        Some(other) => return Err(refused(metadata::APPLICATIONS, other, "not an object")),
+        other => return Err(refused(metadata::APPLICATIONS, other, "not an object")),
     }
     Ok(Capture::Explicit { bind, applications })
 }
 
-/// Why an entry of the applications is none.
-enum NoApplication {
-    Port,
-    Address,
+fn member<'a>(object: &'a Struct, name: &str) -> Option<&'a value::Kind> {
+    object.fields.get(name)?.kind.as_ref()
 }
 
-impl From<ParseIntError> for NoApplication {
-    fn from(_: ParseIntError) -> Self {
-        Self::Port
-    }
-}
-
-impl From<AddrParseError> for NoApplication {
-    fn from(_: AddrParseError) -> Self {
-        Self::Address
-    }
-}
-
-fn application(port: &str, address: &str) -> Result<(u16, SocketAddr), NoApplication> {
-    Ok((port.parse()?, address.parse()?))
-}
-
-fn member<'a>(object: &'a Struct, name: &str) -> Option<&'a Option<value::Kind>> {
-    object.fields.get(name).map(|value| &value.kind)
-}
-
-fn text(value: &Option<value::Kind>) -> Option<&str> {
+fn text(value: Option<&value::Kind>) -> Option<&str> {
     match value {
         Some(value::Kind::StringValue(text)) => Some(text),
         _ => None,
     }
 }
 
-fn refused(member: &str, value: &Option<value::Kind>, want: &'static str) -> NodeError {
+fn refused(member: &str, value: Option<&value::Kind>, want: &'static str) -> NodeError {
     let value = match value {
         Some(value::Kind::StringValue(text)) => text.chars().take(100).collect(),
         Some(value::Kind::NumberValue(number)) => number.to_string(),

@@ -15,7 +15,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ledger::{Behind, Has, Ledger, Sent};
+use super::ledger::{Batch, Behind, Has, Ledger, Sent};
 use super::limits::Limits;
 use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot};
 use crate::xds::{Step, StreamStatus};
@@ -26,17 +26,11 @@ pub(super) struct Engine {
     pub(super) limits: Limits,
     pub(super) seen: Arc<Snapshot>,
     pub(super) kinds: PerKind<Ledger>,
+    /// A rejection left it open which version of its clusters the client has.
+    pub(super) clusters_unsure: bool,
     /// Clusters whose load assignment has not been sent after them, and since when.
     uncovered: BTreeMap<ResourceName, Duration>,
     nonce: u64,
-}
-
-/// What one response of a type is to say.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) sent: Vec<Sent>,
-    /// Names that the client has and is to lose, or asked for in vain.
-    pub(super) absent: Vec<ResourceName>,
 }
 
 /// The resources that are named by none but may name a cluster.
@@ -48,6 +42,7 @@ impl Engine {
             limits,
             seen: Arc::default(),
             kinds: PerKind::default(),
+            clusters_unsure: false,
             uncovered: BTreeMap::new(),
             nonce: 0,
         }
@@ -84,9 +79,11 @@ impl Engine {
             }
         }
         // Listeners and routes may have turned out to have nothing to say.
-        if let Some(batch) = self.plan(Kind::Cluster, now, step) {
-            self.follow(Kind::Cluster, &batch, now);
-            respond(self, Kind::Cluster, batch, step);
+        for kind in [Kind::Cluster, Kind::Endpoint] {
+            if let Some(batch) = self.plan(kind, now, step) {
+                self.follow(kind, &batch, now);
+                respond(self, kind, batch, step);
+            }
         }
         debug_assert!(step.wake_at.is_none_or(|wake| wake > now), "time goes on");
     }
@@ -129,10 +126,11 @@ impl Engine {
                     kept.push((name, behind));
                     answer = true;
                 }
-                Decision::Absent => batch.absent.push(name),
+                Decision::Absent => batch.absent.push((name, behind.has)),
                 Decision::AbsentForNow => {
-                    (behind.owed, behind.has) = (false, Has::Nothing);
-                    batch.absent.push(Arc::clone(&name));
+                    behind.owed = false;
+                    let has = mem::take(&mut behind.has);
+                    batch.absent.push((Arc::clone(&name), has));
                     kept.push((name, behind));
                 }
             }
@@ -154,13 +152,13 @@ impl Engine {
                 for sent in &batch.sent {
                     self.uncover(sent.resource.name(), now);
                 }
-                for name in &batch.absent {
+                for (name, _) in &batch.absent {
                     self.uncovered.remove(name);
                 }
             }
             Kind::Endpoint if !self.uncovered.is_empty() => {
                 let sent = batch.sent.iter().map(|sent| sent.resource.name());
-                for name in sent.chain(&batch.absent) {
+                for name in sent.chain(batch.absent.iter().map(|(name, _)| name)) {
                     self.uncovered.remove(name);
                 }
             }
@@ -168,6 +166,7 @@ impl Engine {
         }
     }
 
+    /// Notes that a load assignment is to follow a cluster.
     fn uncover(&mut self, name: &ResourceName, now: Duration) {
         let (kind, seen) = (Kind::Endpoint, &self.seen);
         if seen.get(kind, name).is_some() || seen.is_withheld(kind, name) {
@@ -176,6 +175,15 @@ impl Engine {
         let endpoints = &mut self.kinds[kind];
         if endpoints.subscription.matches(name) {
             endpoints.owe(kind, name, seen, now);
+        }
+    }
+
+    /// Notes that every load assignment is to be sent again.
+    pub(super) fn uncover_all(&mut self, now: Duration) {
+        let clusters = self.seen.resources(Kind::Cluster);
+        let names: Vec<_> = clusters.map(|cluster| Arc::clone(cluster.name())).collect();
+        for name in names {
+            self.uncover(&name, now);
         }
     }
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 
-use super::ledger::{Has, Ledger, Nack};
+use super::ledger::{Batch, Has, Ledger, Nack};
 use super::limits::Limits;
 use super::message::SotwRequest;
-use super::push::{Batch, Engine};
+use super::push::Engine;
 use super::subscription::Change;
 use super::{Event, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
@@ -81,31 +81,12 @@ impl SotwStream {
                 limit: engine.limits.names,
             });
         }
-        let ledger = &mut engine.kinds[kind];
-        let first = !ledger.subscription.is_asked();
-        if !first && !request.response_nonce.is_empty() {
-            let nonce = request.response_nonce.parse().ok();
-            let stale = nonce != ledger.newest_nonce();
-            if let Some(error) = &request.error_detail {
-                // Of a type whose answers are partial, each one's NACK is news, though a newer answer is on its way.
-                if !stale || !kind.is_wildcard() && ledger.awaits(nonce) {
-                    let nack = Nack {
-                        kind,
-                        nonce,
-                        message: &error.message,
-                        cumulative: kind.is_wildcard(),
-                        backoff: engine.limits.retry_rejected,
-                    };
-                    step.events.push(ledger.reject(&nack, &engine.seen, now));
-                }
-            } else if let (Some(nonce), false) = (nonce, stale) {
-                step.events
-                    .extend(ledger.acknowledge(kind, nonce, true, now));
-            }
-            if stale {
-                return Ok(());
-            }
+        let first = !engine.kinds[kind].subscription.is_asked();
+        let is_verdict = !first && !request.response_nonce.is_empty();
+        if is_verdict && hear_verdict(engine, kind, request, now, step) == Heard::Stale {
+            return Ok(());
         }
+        let ledger = &mut engine.kinds[kind];
         let mut change = ledger
             .subscription
             .replace(kind, &request.resource_names, &engine.seen);
@@ -115,6 +96,13 @@ impl SotwStream {
         }
         if !is_up_to_date(kind, request, &change, ledger, &engine.seen) {
             ledger.resubscribe(kind, &change, &engine.seen, now);
+            if first && !request.version_info.is_empty() {
+                // It may have any of them from an earlier stream.
+                ledger
+                    .behind
+                    .values_mut()
+                    .for_each(|behind| behind.has = Has::Unknown);
+            }
         }
         if !first && request.response_nonce.is_empty() {
             ledger.owe_all(kind, &engine.seen, now);
@@ -135,6 +123,59 @@ impl SotwStream {
             step.responses.push(wire::sotw(header, std::iter::empty()));
         }
     }
+}
+
+/// Which response a verdict is about.
+#[derive(PartialEq, Eq)]
+enum Heard {
+    Newest,
+    /// An older one, or none of this type: the names of the request mean nothing.
+    Stale,
+}
+
+/// Takes the ACK or NACK of a response.
+fn hear_verdict(
+    engine: &mut Engine,
+    kind: Kind,
+    request: &SotwRequest,
+    now: Duration,
+    step: &mut Step,
+) -> Heard {
+    let ledger = &mut engine.kinds[kind];
+    let nonce = request.response_nonce.parse().ok();
+    let stale = nonce != ledger.newest_nonce();
+    let is_unsure = request.error_detail.is_some() && (stale || ledger.awaits_several());
+    if let Some(error) = &request.error_detail {
+        // Of a type whose answers are partial, each one's NACK is news, though a newer answer is on its way.
+        if !stale || !kind.is_wildcard() && ledger.awaits(nonce) {
+            let nack = Nack {
+                kind,
+                nonce,
+                message: &error.message,
+                cumulative: kind.is_wildcard(),
+                backoff: engine.limits.retry_rejected,
+            };
+            // Its verdict comes after those on the responses before it, and a NACK among them was taken.
+            if let (false, Some(nonce)) = (nack.cumulative, nonce) {
+                let older = ledger.acknowledge_before(kind, nonce, now);
+                step.events.extend(older);
+            }
+            step.events.push(ledger.reject(&nack, &engine.seen, now));
+        }
+    } else if let Some(nonce) = nonce {
+        // An older one's ACK is news too: what the client falls back to if it rejects the newest.
+        let acked = ledger.acknowledge(kind, nonce, true, now);
+        step.events.extend(acked);
+    }
+    if kind == Kind::Cluster && is_unsure {
+        // It is not known which of several responses the client's clusters are from, and so which the next response
+        // changes. Until one is accepted, every load assignment follows.
+        engine.clusters_unsure = true;
+        engine.uncover_all(now);
+    } else if kind == Kind::Cluster && request.error_detail.is_none() && !stale {
+        engine.clusters_unsure = false;
+    }
+    if stale { Heard::Stale } else { Heard::Newest }
 }
 
 /// Whether a client that comes back wants everything and has it. Versions are hashes of content, so equal ones tell; of
@@ -165,7 +206,8 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
         full_set(kind, ledger, seen)
     } else {
         let sent = batch.sent.iter().map(|sent| Arc::clone(&sent.resource));
-        let named = batch.absent.iter().filter(|name| !name.is_empty());
+        let absent = batch.absent.iter().map(|(name, _)| name);
+        let named = absent.filter(|name| !name.is_empty());
         let empty = named
             .filter(|_| kind == Kind::Endpoint)
             .map(without_endpoints);
@@ -183,7 +225,10 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
         resources: entries.len(),
         removed: 0,
     });
-    ledger.sending(nonce, version, batch.sent, now);
+    ledger.sending(nonce, version, batch, now);
+    if kind == Kind::Cluster && engine.clusters_unsure {
+        engine.uncover_all(now);
+    }
 }
 
 /// All that the client is to have: what is new, what it keeps because the new was rejected or waits, what it is to lose

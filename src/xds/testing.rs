@@ -42,7 +42,7 @@ pub(super) fn kind(text: &str) -> Kind {
 pub(super) fn snapshot(text: &str) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for part in text.split(';').filter(|part| !part.trim().is_empty()) {
-        let (of, entries) = part.trim().split_once(' ').unwrap();
+        let (of, entries) = part.trim().split_once(' ').unwrap_or((part.trim(), ""));
         for entry in entries.split_whitespace() {
             match entry.split_once('=').unwrap() {
                 (name, "?") => snapshot.withhold(kind(of), name.into()),

@@ -81,13 +81,13 @@ pub(super) fn sotw<'a>(
 pub(super) fn delta<'a>(
     header: Header<'_>,
     resources: impl Iterator<Item = &'a Resource>,
-    removed: &[ResourceName],
+    removed: impl Iterator<Item = &'a ResourceName>,
 ) -> Response {
     let encoded = DeltaHeader {
         system_version_info: header.version,
         type_url: header.type_url.to_owned(),
         nonce: header.nonce.to_string(),
-        removed_resources: removed.iter().map(|name| String::from(&**name)).collect(),
+        removed_resources: removed.map(|name| String::from(&**name)).collect(),
         control_plane: Some(ControlPlane::outrigger()),
     }
     .encode_to_vec();

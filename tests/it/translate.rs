@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::static_bootstrap::static_bootstrap;
 
 /// Something of everything that a sidecar can get.
+#[expect(clippy::too_many_lines, reason = "a list, one resource after another")]
 fn everything() -> Vec<Resource> {
     let mesh = || MeshName::new("m");
     let node = |name: &str, spec: Value| Resource {

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{GONE, Known, MeshFiles, Outcome, load, reload};
+use super::{GONE, Known, MeshFiles, Outcome, load, publish, reload};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -98,11 +98,32 @@ fn write(path: &Path, mesh: &str) {
     fs::write(path, format!("kind: Mesh\nmeshName: {mesh}\n")).unwrap();
 }
 
+#[test]
+fn only_what_differs_is_handed_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yaml");
+    write(&path, "a");
+    let read = || load(std::slice::from_ref(&path));
+    let (sender, mut latest) = watch::channel(Arc::new(read()));
+    let mut handed_on = |outcome: Outcome| {
+        publish(&sender, outcome);
+        let changed = latest.has_changed().unwrap();
+        latest.mark_unchanged();
+        changed
+    };
+    assert!(!handed_on(read()));
+    write(&path, "b");
+    assert!(handed_on(read()));
+    fs::remove_file(&path).unwrap();
+    assert!(handed_on(read()));
+    assert!(!handed_on(read()));
+    write(&path, "b");
+    assert!(handed_on(read()));
+}
+
 #[tokio::test]
-async fn changes_arrive_and_the_same_again_does_not() {
+async fn changes_arrive() {
     let mut watched = Watched::folder();
-    // Nothing changes, so nothing may come of it; the next result is the one of `b`.
-    write(&watched.path("mesh/a.yaml"), "a");
     write(&watched.path("mesh/b.yaml"), "b");
     watched.until("a b", &[]).await;
     fs::create_dir(watched.path("mesh/deep")).unwrap();

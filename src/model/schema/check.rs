@@ -368,7 +368,8 @@ fn shown(value: &Value) -> String {
         Value::Null => "null".into(),
         Value::Bool(value) => value.to_string(),
         Value::Int(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
+        // With its point, which is what is wrong with it.
+        Value::Float(number) => format!("{number:?}"),
         Value::String(text) => format!("the text \"{text}\""),
         Value::List(_) => "a list".into(),
         Value::Map(_) => "a map".into(),

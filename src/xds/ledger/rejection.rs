@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Behind, Has, InFlight, Ledger, Sent};
-use crate::snapshot::{Kind, ResourceName, Snapshot};
+use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
 use crate::xds::quarantine::blamed;
 use crate::xds::{Backoff, Event};
 
@@ -33,7 +33,7 @@ impl Ledger {
         now: Duration,
     ) -> Event {
         let responses = self.settle(nack.nonce.unwrap_or_default(), nack.cumulative);
-        let sent = merged(responses);
+        let (sent, absent) = merged(responses);
         let names: Vec<_> = sent
             .iter()
             .map(|sent| Arc::clone(sent.resource.name()))
@@ -55,17 +55,23 @@ impl Ledger {
                 self.quarantine
                     .reject(name, version, nack.message, now, nack.backoff);
             }
-            if !self.take_back(nack.kind, sent, seen, now) {
-                continue;
-            }
-            if bad.is_empty() {
-                suspects.push(Arc::clone(name));
-            } else if !bad.contains(name) {
+            if !bad.is_empty() && !bad.contains(name) {
                 // Envoy applies them, but lists them as not accepted until they are (measured on Envoy 1.40).
-                self.owe(nack.kind, name, seen, now);
+                if self.is_newest(nack, &sent.resource, seen) && seen.get(nack.kind, name).is_some()
+                {
+                    self.owe(nack.kind, name, seen, now);
+                }
+            } else if self.take_back(nack, sent, seen, now) && bad.is_empty() {
+                suspects.push(Arc::clone(name));
             }
         }
         self.defer_half(suspects, now);
+        // What was said to be absent was not heard. A response of nothing else is not repeated, or it would be for ever.
+        for (name, has) in absent.into_iter().filter(|_| !sent.is_empty()) {
+            if self.subscription.matches(&name) {
+                self.owe_with(&name, || has, now);
+            }
+        }
         Event::Rejected {
             kind: nack.kind,
             nonce: nack
@@ -77,32 +83,52 @@ impl Ledger {
         }
     }
 
-    /// Whether the client has, for all that is known, what it had before a resource that it rejected.
-    fn take_back(&mut self, kind: Kind, sent: &Sent, seen: &Snapshot, now: Duration) -> bool {
-        let (name, version) = (sent.resource.name(), sent.resource.version());
-        for later in self.in_flight.iter_mut().flat_map(|later| &mut later.sent) {
-            if later.resource.name() == name && later.prior.is(version) {
-                later.prior = sent.prior.clone();
-            }
+    /// Whether what a response sent of a name is the newest that was sent of it.
+    fn is_newest(&self, nack: &Nack<'_>, resource: &Resource, seen: &Snapshot) -> bool {
+        let (name, version) = (resource.name(), resource.version());
+        let mut later = self
+            .in_flight
+            .iter()
+            .filter(|later| Some(later.nonce) > nack.nonce);
+        !later.any(|later| {
+            later
+                .batch
+                .sent
+                .iter()
+                .any(|sent| sent.resource.name() == name)
+        }) && match self.behind.get(name) {
+            Some(behind) => behind.has.is(version),
+            None => seen
+                .get(nack.kind, name)
+                .is_some_and(|now| now.version() == version),
         }
-        if let Some(behind) = self.behind.get_mut(name) {
-            let is_newest = behind.has.is(version);
-            if is_newest {
-                behind.has = sent.prior.clone();
-            }
-            return is_newest;
+    }
+
+    /// Notes that the client still has what it had before a resource that it rejected. Says whether nothing newer was
+    /// sent.
+    fn take_back(&mut self, nack: &Nack<'_>, sent: &Sent, seen: &Snapshot, now: Duration) -> bool {
+        let name = sent.resource.name();
+        let is_newest = self.is_newest(nack, &sent.resource, seen);
+        let mut later = self
+            .in_flight
+            .iter_mut()
+            .filter(|later| Some(later.nonce) > nack.nonce);
+        // What replaced the rejected one has replaced what was there before.
+        let replaced = later.find_map(|later| later.batch.prior_mut(name));
+        if let Some(prior) = replaced.filter(|prior| prior.is(sent.resource.version())) {
+            *prior = sent.prior.clone();
         }
-        let is_newest = seen
-            .get(kind, name)
-            .is_some_and(|current| current.version() == version);
         if is_newest {
-            let behind = Behind {
-                has: sent.prior.clone(),
-                owed: false,
-                since: now,
-                deferred: false,
-            };
-            self.behind.insert(Arc::clone(name), behind);
+            let behind = self
+                .behind
+                .entry(Arc::clone(name))
+                .or_insert_with(|| Behind {
+                    has: Has::Nothing,
+                    owed: false,
+                    since: now,
+                    deferred: false,
+                });
+            behind.has = sent.prior.clone();
         }
         is_newest
     }
@@ -141,23 +167,31 @@ impl Ledger {
     }
 }
 
-/// The newest of each resource, with what the client had before the oldest.
-fn merged(responses: Vec<InFlight>) -> Vec<Sent> {
+/// The newest of each resource, with what the client had before the oldest, and what was absent.
+fn merged(responses: Vec<InFlight>) -> (Vec<Sent>, Vec<(ResourceName, Has)>) {
     let mut places: HashMap<ResourceName, usize> = HashMap::new();
-    let mut all: Vec<Sent> = Vec::new();
+    let (mut all, mut absent): (Vec<Sent>, _) = (Vec::new(), Vec::new());
     let several = responses.len() > 1;
-    for sent in responses.into_iter().flat_map(|response| response.sent) {
+    for batch in responses.into_iter().map(|response| response.batch) {
+        absent.extend(batch.absent);
         if !several {
-            all.push(sent);
-            continue;
+            return (batch.sent, absent);
         }
-        let place = *places
-            .entry(Arc::clone(sent.resource.name()))
-            .or_insert(all.len());
-        match all.get_mut(place) {
-            Some(known) => known.resource = sent.resource,
-            None => all.push(sent),
+        for sent in batch.sent {
+            let name = Arc::clone(sent.resource.name());
+            let place = *places.entry(name).or_insert(all.len());
+            match all.get_mut(place) {
+                Some(known) => {
+                    // The client may have applied the older one, as part of a response that it rejected for another.
+                    let differs = known.resource.version() != sent.resource.version();
+                    if differs && matches!(known.prior, Has::Nothing) {
+                        known.prior = Has::Unknown;
+                    }
+                    known.resource = sent.resource;
+                }
+                None => all.push(sent),
+            }
         }
     }
-    all
+    (all, absent)
 }

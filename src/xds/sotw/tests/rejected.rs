@@ -47,7 +47,7 @@ fn a_nack_of_the_newest_covers_those_before() {
     let mut client = settled(MESH);
     client.publish("cds a=1 b=2; eds a=1 b=1; lds l=1; rds r=1");
     client.publish("cds a=2 b=2; eds a=1 b=1; lds l=1; rds r=1");
-    assert_eq!(client.nack("cds", "b: no"), "cds a=2 b=1; eds a=1");
+    assert_eq!(client.nack("cds", "b: no"), "cds a=2 b=1; eds a=1 b=1");
 }
 
 #[test]
@@ -123,4 +123,16 @@ fn an_older_nack_of_a_part_counts_and_changes_no_names() {
         client.publish("cds a=1 b=1; eds a=3 b=3; lds l=1; rds r=1"),
         "eds a=3 b=3"
     );
+}
+
+// §6.1: the update reaches the client with the second response, after the endpoints that followed the first
+#[test]
+fn a_rejected_response_brings_endpoints_after_the_next() {
+    let mut client = settled("cds a=1 b=1; eds a=1 b=1; lds l=1; rds r=1");
+    client.publish("cds a=2 b=bad; eds a=1 b=1; lds l=1; rds r=1");
+    let mut nack = client.request("cds");
+    nack.error_detail = Some(error("Invalid duration"));
+    let next = client.publish("cds a=2 b=2; eds a=1 b=1; lds l=1; rds r=1");
+    assert_eq!(next, "cds a=2 b=2; eds b=1");
+    assert_eq!(client.send(vec![nack]), "eds a=1 b=1");
 }

@@ -1,0 +1,98 @@
+//! Which sidecars are served, and which egress set each of them has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
+use prost::Name;
+
+use crate::model::spec::{Backend, EgressFilterType, MeshSpec, ServiceDiscovery, VirtualNodeSpec};
+use crate::model::{Capture, ClientKind, MeshName, NodeName, NodeRef, ServiceName, ViewKey};
+use crate::snapshot::canonical;
+
+use super::egress::{Backends, EgressKey, Mode, OutsideKey};
+use super::encryption::Encryption;
+use super::{Input, Options, View};
+
+/// A sidecar that is served, and the node that it stands for.
+pub(crate) struct Served<'a> {
+    pub(crate) mesh: &'a MeshName,
+    pub(crate) mesh_spec: &'a MeshSpec,
+    pub(crate) node: &'a NodeName,
+    pub(crate) spec: &'a VirtualNodeSpec,
+    pub(crate) bind: IpAddr,
+    pub(crate) applications: &'a BTreeMap<u16, SocketAddr>,
+}
+
+impl<'a> Served<'a> {
+    pub(crate) fn find(input: &'a Input, key: &'a ViewKey) -> Result<Self, View> {
+        let mesh = input.model.mesh(key.node.mesh()).ok_or(View::NotFound)?;
+        let mesh_spec = mesh.spec.as_deref().ok_or(View::NotFound)?;
+        let (name, node) = match &key.node {
+            NodeRef::VirtualNode(name, node) => (name, node),
+            NodeRef::VirtualGateway(_, gateway) => {
+                return if mesh.gateways.contains_key(gateway) {
+                    Err(View::Unsupported(GATEWAY_UNSUPPORTED.to_owned()))
+                } else {
+                    Err(View::NotFound)
+                };
+            }
+        };
+        let spec = mesh.nodes.get(node).ok_or(View::NotFound)?;
+        if key.client == ClientKind::Grpc {
+            return Err(View::Unsupported(GRPC_UNSUPPORTED.to_owned()));
+        }
+        let Capture::Explicit { bind, applications } = &key.capture else {
+            return Err(View::Unsupported(REDIRECT_UNSUPPORTED.to_owned()));
+        };
+        Ok(Self {
+            mesh: name,
+            mesh_spec,
+            node,
+            spec,
+            bind: *bind,
+            applications,
+        })
+    }
+
+    pub(crate) fn egress_key(&self, log: &[AccessLog], options: &Options) -> EgressKey {
+        let allowed = self.mesh_spec.egress() == EgressFilterType::AllowAll;
+        let named = self.spec.backends().iter();
+        let named: BTreeSet<ServiceName> = named
+            .map(|Backend::VirtualService(backend)| backend.virtual_service_name.clone())
+            .collect();
+        let backends = if options.default_backends && allowed && named.is_empty() {
+            Backends::All
+        } else {
+            Backends::Named(Arc::new(named))
+        };
+        let preference = match &self.spec.service_discovery {
+            Some(ServiceDiscovery::Dns(dns)) => dns.ip_preference,
+            Some(ServiceDiscovery::AwsCloudMap(map)) => map.ip_preference,
+            None => None,
+        };
+        let mut encoded = Vec::new();
+        for logger in log {
+            encoded.extend_from_slice(&canonical::encode(&AccessLog::type_url(), logger));
+        }
+        EgressKey {
+            mesh: self.mesh.clone(),
+            mode: Mode::Explicit,
+            backends,
+            outside: if allowed {
+                OutsideKey::Allowed(preference.or(self.mesh_spec.ip_preference()))
+            } else {
+                OutsideKey::Dropped
+            },
+            encryption: Encryption::of(self.spec),
+            log: encoded.into(),
+        }
+    }
+}
+
+const GATEWAY_UNSUPPORTED: &str = "virtual gateways are not served yet; run a virtual node's sidecar in front of the mesh instead";
+const GRPC_UNSUPPORTED: &str =
+    "gRPC clients without a proxy are not served yet; run an Envoy sidecar beside the application";
+const REDIRECT_UNSUPPORTED: &str = "capture mode `redirect` is not served yet; run the sidecar with a bootstrap made by \
+                                    `outrigger bootstrap NODE --capture explicit`";
