@@ -11,6 +11,7 @@
 
 mod admin;
 mod child;
+mod continuity;
 mod demo;
 mod envoy;
 mod generated;

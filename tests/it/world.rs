@@ -2,7 +2,7 @@
 //! each on a loopback address that no other test uses.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +12,10 @@ use axum::extract::Request;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
+use outrigger::api::operator::generated::operator_client::OperatorClient;
+use outrigger::api::operator::generated::{Client, ListClientsRequest};
 use outrigger::demo::dns::{DnsServer, Zone};
+use outrigger::demo::service::ServiceOptions;
 use outrigger::envoy::bootstrap::{BootstrapOptions, XdsProtocol, bootstrap};
 use outrigger::envoy::child::{Child, ChildCommand};
 use outrigger::envoy::process::{Envoy, EnvoyOptions};
@@ -173,7 +176,10 @@ impl World {
         );
         options.protocol = protocol;
         let name = format!("envoy-{host}");
-        let start = EnvoyOptions::new(name, OUTRIGGER.as_ref(), &self.envoy, self.folder.path());
+        let mut start =
+            EnvoyOptions::new(name, OUTRIGGER.as_ref(), &self.envoy, self.folder.path());
+        // What a change of a listener cuts off is cut off while the test still looks.
+        start.drain = Duration::from_secs(1);
         Envoy::start(&start, &bootstrap(&options).unwrap(), options.admin()).unwrap()
     }
 
@@ -201,6 +207,27 @@ impl World {
             .await
             .unwrap()
             .1
+    }
+
+    /// The value of one series, such as `outrigger_xds_streams{variant="delta"}`.
+    pub(crate) async fn metric(&self, series: &str) -> u64 {
+        let metrics = self.metrics().await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(series));
+        line.unwrap_or_else(|| panic!("no {series} in\n{metrics}"))
+            .trim()
+            .parse()
+            .unwrap()
+    }
+
+    /// Who is connected, as `outrigger status` shows it; nobody while the control plane does not answer.
+    pub(crate) async fn clients(&self) -> Vec<Client> {
+        let url = format!("http://{}", self.at(1, 9080));
+        let Ok(mut operator) = OperatorClient::connect(url).await else {
+            return Vec::new();
+        };
+        let list = operator.list_clients(ListClientsRequest::default()).await;
+        list.map(|list| list.into_inner().clients)
+            .unwrap_or_default()
     }
 }
 
@@ -236,35 +263,24 @@ pub(crate) async fn get(
     tokio::time::timeout(Duration::from_secs(20), exchange).await?
 }
 
-/// An application: answers every request with its name, and counts them.
+/// An application: answers every request with its name, and counts them. It lives in the test's own process; one that
+/// is to be killed is a [`Service`].
 pub(crate) struct Application {
-    address: SocketAddr,
-    name: &'static str,
-    pub(crate) requests: Arc<AtomicU64>,
+    requests: Arc<AtomicU64>,
     server: JoinHandle<()>,
 }
 
 impl Application {
     pub(crate) async fn start(address: SocketAddr, name: &'static str) -> Self {
         let requests = Arc::new(AtomicU64::new(0));
-        let server = serve(address, name, Arc::clone(&requests)).await;
-        Self {
-            address,
-            name,
-            requests,
-            server,
-        }
-    }
-
-    /// Ends it with every connection that it has.
-    pub(crate) async fn kill(&mut self) {
-        self.server.abort();
-        // Aborted means that the runtime will drop it; the listener is gone once the task has ended.
-        drop((&mut self.server).await);
-    }
-
-    pub(crate) async fn restart(&mut self) {
-        self.server = serve(self.address, self.name, Arc::clone(&self.requests)).await;
+        let counted = Arc::clone(&requests);
+        let router = Router::new().fallback(move |_: Request| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async move { name }
+        });
+        let listener = TcpListener::bind(address).await.unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { requests, server }
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -272,15 +288,57 @@ impl Application {
     }
 }
 
-async fn serve(
-    address: SocketAddr,
+impl Drop for Application {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// An application in a process of its own, which can be killed with every connection that it has. It answers with who it
+/// is, as JSON.
+pub(crate) struct Service {
+    pub(crate) address: SocketAddr,
     name: &'static str,
-    requests: Arc<AtomicU64>,
-) -> JoinHandle<()> {
-    let listener = TcpListener::bind(address).await.unwrap();
-    let router = Router::new().fallback(move |_: Request| {
-        requests.fetch_add(1, Ordering::Relaxed);
-        async move { name }
-    });
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() })
+    log: PathBuf,
+    child: Child,
+}
+
+impl Service {
+    pub(crate) async fn start(world: &World, address: SocketAddr, name: &'static str) -> Self {
+        let log = world.folder.path().join(format!("service-{address}.log"));
+        let child = Self::spawn(address, name, &log).await;
+        Self {
+            address,
+            name,
+            log,
+            child,
+        }
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.child = Self::spawn(self.address, self.name, &self.log).await;
+    }
+
+    async fn spawn(address: SocketAddr, name: &'static str, log: &Path) -> Child {
+        let listen = address.to_string();
+        let mut child = ChildCommand::new(OUTRIGGER, OUTRIGGER)
+            .args([ServiceOptions::SUBCOMMAND, "--name", name])
+            .args(["--version", "test", "--listen", &listen])
+            // Nothing here has it call others.
+            .args(["--proxy", &listen])
+            .spawn(name, log)
+            .unwrap();
+        eventually("the service answers", PATIENCE, async || {
+            assert!(child.ended().is_none(), "{:?}", child.last_lines(9));
+            let (status, _) = get(address, name, "/health").await.ok()?;
+            (status == 200).then_some(())
+        })
+        .await;
+        child
+    }
 }
