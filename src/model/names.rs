@@ -197,6 +197,8 @@ const NODE_ID_FORM: &str = "set it to `mesh/MESH/virtualNode/NODE` or `mesh/MESH
                             or to the resource's whole ARN";
 /// Longest part of a `node.id` that an error repeats, in characters.
 const SHOWN_ID: usize = 200;
+/// Bytes of the longest name that App Mesh takes. Longer ones name nothing, and would not fit in a gRPC status.
+const LONGEST_NAME: usize = 255;
 
 impl NodeRef {
     /// Reads a `node.id`.
@@ -208,7 +210,12 @@ impl NodeRef {
             return Err(NodeRefError::Empty);
         }
         Self::parse_form(id).ok_or_else(|| NodeRefError::Malformed {
-            id: id.chars().take(SHOWN_ID).collect(),
+            // It comes from strangers and goes to the log.
+            id: id
+                .chars()
+                .take(SHOWN_ID)
+                .flat_map(char::escape_debug)
+                .collect(),
         })
     }
 
@@ -222,9 +229,10 @@ impl NodeRef {
         } else {
             id
         };
-        let parts: Vec<&str> = path.split('/').collect();
+        let parts: Vec<&str> = path.splitn(5, '/').collect();
+        let is_name = |name: &str| (1..=LONGEST_NAME).contains(&name.len());
         match parts.as_slice() {
-            ["mesh", mesh, kind, name] if !mesh.is_empty() && !name.is_empty() => match *kind {
+            ["mesh", mesh, kind, name] if is_name(mesh) && is_name(name) => match *kind {
                 "virtualNode" => Some(Self::VirtualNode(
                     MeshName::new(*mesh),
                     NodeName::new(*name),
@@ -298,5 +306,15 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn what_strangers_send_stays_short_and_printable() {
+        let long = format!("mesh/m/virtualNode/{}", "x".repeat(LONGEST_NAME));
+        assert!(NodeRef::parse(&long).is_ok());
+        let error = NodeRef::parse(&format!("{long}x")).unwrap_err().to_string();
+        assert!(error.len() < 2 * SHOWN_ID + NODE_ID_FORM.len(), "{error}");
+        let error = NodeRef::parse("a\nERROR \u{1b}[31mforged").unwrap_err();
+        assert!(!error.to_string().contains(char::is_control), "{error}");
     }
 }

@@ -57,6 +57,8 @@ pub enum Refusal {
     UnknownNode,
     /// The node exists, but this kind of node, of client or of capture is not served yet.
     Unsupported,
+    /// The client did not say who it is in time.
+    Silent,
     /// The client broke the protocol.
     Protocol,
     /// A limit on streams or names was reached.
@@ -64,11 +66,12 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::NotReady,
         Self::MalformedNode,
         Self::UnknownNode,
         Self::Unsupported,
+        Self::Silent,
         Self::Protocol,
         Self::Limit,
     ];
@@ -79,6 +82,7 @@ impl Refusal {
             Self::MalformedNode => "malformed_node",
             Self::UnknownNode => "unknown_node",
             Self::Unsupported => "unsupported",
+            Self::Silent => "silent",
             Self::Protocol => "protocol",
             Self::Limit => "limit",
         }

@@ -131,7 +131,11 @@ fn text(value: Option<&value::Kind>) -> Option<&str> {
 
 fn refused(member: &str, value: Option<&value::Kind>, want: &'static str) -> NodeError {
     let value = match value {
-        Some(value::Kind::StringValue(text)) => text.chars().take(100).collect(),
+        Some(value::Kind::StringValue(text)) => text
+            .chars()
+            .take(100)
+            .flat_map(char::escape_debug)
+            .collect(),
         Some(value::Kind::NumberValue(number)) => number.to_string(),
         Some(value::Kind::BoolValue(value)) => value.to_string(),
         Some(value::Kind::StructValue(_)) => "an object".to_owned(),

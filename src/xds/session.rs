@@ -174,12 +174,11 @@ impl<P: Protocol> Session<P> {
 
     async fn first_request(&mut self) -> Result<P::Request, End> {
         let limit = self.context.limits.first_request;
-        match timeout(limit, self.requests.message()).await {
-            Ok(request) => self.received(request),
-            Err(_) => {
-                Err(Status::deadline_exceeded(format!("no request came within {limit:?}")).into())
-            }
+        if let Ok(request) = timeout(limit, self.requests.message()).await {
+            return self.received(request);
         }
+        self.context.metrics.stream_refused(Refusal::Silent);
+        Err(Status::deadline_exceeded(format!("no request came within {limit:?}")).into())
     }
 
     /// Steps until one of the sides ends the stream.
