@@ -94,9 +94,9 @@ impl SotwStream {
             change.added.retain(|name| !name.is_empty());
         }
         ledger.resubscribe(kind, &change, &engine.seen, now);
-        if first && !request.version_info.is_empty() {
-            // It may have any of them from an earlier stream. Its version does not tell: Envoy keeps the old one when it
-            // applies the good part of a response and rejects the rest.
+        if first {
+            // It may have any of them from an earlier stream. The version that it names does not tell: Envoy applies the
+            // good part of a response whose rest it rejects, and goes on naming the version before it, or none.
             ledger
                 .behind
                 .values_mut()
