@@ -94,7 +94,9 @@ impl SotwStream {
             // "Nothing": some clients name an empty string when they unsubscribe from all.
             change.added.retain(|name| !name.is_empty());
         }
-        if !is_up_to_date(kind, request, &change, ledger, &engine.seen) {
+        if is_up_to_date(kind, request, &change, ledger, &engine.seen) {
+            ledger.resumed = true;
+        } else {
             ledger.resubscribe(kind, &change, &engine.seen, now);
             if first && !request.version_info.is_empty() {
                 // It may have any of them from an earlier stream.
@@ -251,7 +253,7 @@ fn full_set(kind: Kind, ledger: &Ledger, seen: &Snapshot) -> Vec<Arc<Resource>> 
         .values()
         .filter_map(|behind| match &behind.has {
             Has::Resource(resource) => Some(Arc::clone(resource)),
-            Has::Nothing | Has::Unknown => None,
+            Has::Nothing | Has::Unknown | Has::Version(_) => None,
         });
     current.into_iter().chain(kept).collect()
 }
