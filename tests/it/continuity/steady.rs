@@ -60,7 +60,7 @@ async fn every_request_is_answered_while_all_around_it_changes() {
 
     callers.phase("twenty weight changes");
     for step in 1..=20 {
-        callers.shift(&world, 100 - 4 * step, 4 * step).await;
+        callers.shift(&world, 10 + 4 * step, 90 - 4 * step).await;
     }
     callers.answered_by(v2.address).await;
 
