@@ -10,7 +10,7 @@ use super::message::DeltaRequest;
 use super::push::Engine;
 use super::subscription::WILDCARD;
 use super::{Event, Step, StreamError, StreamStatus, wire};
-use crate::snapshot::{Kind, ResourceName, Snapshot};
+use crate::snapshot::{Kind, ResourceName, Snapshot, Version};
 
 /// How many types that are not served a stream remembers having been asked for.
 const UNKNOWN_TYPES: usize = 32;
@@ -129,41 +129,41 @@ impl DeltaStream {
 /// Takes what a client still has from an earlier stream, perhaps to another server.
 fn reconnect(engine: &mut Engine, kind: Kind, versions: &HashMap<String, String>, now: Duration) {
     let mut even: Vec<&str> = Vec::new();
-    let mut has: Vec<&str> = Vec::new();
+    let mut has: Vec<(&str, Behind)> = Vec::new();
     for (name, version) in versions {
-        let current = engine.seen.get(kind, name);
-        let is_current = current.is_some_and(|current| current.version().to_string() == *version);
+        let version = Version::parse(version);
+        let current = engine.seen.get(kind, name).map(|current| current.version());
+        let is_current = current.is_some() && current == version;
         // A cluster sent on this stream warms until its load assignment follows, however well the client knows it.
         let must_follow = kind == Kind::Endpoint && engine.is_uncovered(name);
         if is_current && !must_follow {
             even.push(name);
         } else {
-            has.push(name);
+            // What is withheld may turn out to be what the client has: until then it is not asking.
+            let is_awaited = engine.seen.is_withheld(kind, name) && !must_follow;
+            let behind = Behind {
+                has: version.map_or(Has::Unknown, Has::Version),
+                owed: !is_awaited,
+                since: now,
+                deferred: false,
+            };
+            has.push((name, behind));
         }
     }
     let ledger = &mut engine.kinds[kind];
-    ledger.reconnected = true;
+    (ledger.reconnected, ledger.resumed) = (true, true);
     for name in even {
         ledger.behind.remove(name);
     }
-    for name in has {
+    for (name, mut behind) in has {
         if !ledger.subscription.matches(name) {
             continue;
         }
         let named = ledger.subscription.names().get(name);
-        let behind = Behind {
-            has: Has::Unknown,
-            owed: named.is_some() || is_expected(kind, name, &engine.seen),
-            since: now,
-            deferred: false,
-        };
+        behind.owed &= named.is_some() || engine.seen.get(kind, name).is_some();
         let name = named.cloned().unwrap_or_else(|| name.into());
         ledger.behind.insert(name, behind);
     }
-}
-
-fn is_expected(kind: Kind, name: &str, seen: &Snapshot) -> bool {
-    seen.get(kind, name).is_some() || seen.is_withheld(kind, name)
 }
 
 fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &mut Step) {

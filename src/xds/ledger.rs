@@ -32,6 +32,8 @@ pub(super) struct Ledger {
     pub(super) answer: bool,
     /// The client came with resources of an earlier stream.
     pub(super) reconnected: bool,
+    /// Of these it may need none.
+    pub(super) resumed: bool,
     /// Oldest first.
     in_flight: VecDeque<InFlight>,
     /// Resources of responses that were rejected without a name, in groups that are tried one after the other.
@@ -48,12 +50,18 @@ pub(super) enum Has {
     Nothing,
     /// Something from an earlier stream, that is not what the snapshot has.
     Unknown,
+    /// This version, from an earlier stream.
+    Version(Version),
     Resource(Arc<Resource>),
 }
 
 impl Has {
     pub(super) fn is(&self, version: Version) -> bool {
-        matches!(self, Self::Resource(resource) if resource.version() == version)
+        match self {
+            Self::Resource(resource) => resource.version() == version,
+            Self::Version(held) => *held == version,
+            Self::Nothing | Self::Unknown => false,
+        }
     }
 
     fn of(resource: Option<&Arc<Resource>>) -> Self {
@@ -324,11 +332,13 @@ impl Ledger {
             .map(|resource| resource.name())
             .chain(past)
             .chain(named);
+        // A client that came back with everything was sent nothing, and is up to date.
+        let came_with = (self.resumed && self.behind.is_empty()).then(|| seen.version(kind));
         KindStatus {
             subscribed: wildcard || !self.subscription.names().is_empty(),
             resources: names.filter(|name| has(name)).count(),
-            sent: self.sent,
-            acked: self.acked,
+            sent: self.sent.or(came_with),
+            acked: self.acked.or(came_with.filter(|_| self.sent.is_none())),
             pending_since: self.in_flight.front().map(|response| response.at),
             rejections: self.quarantine.rejections(),
         }

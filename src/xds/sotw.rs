@@ -229,7 +229,7 @@ fn full_set(kind: Kind, ledger: &Ledger, seen: &Snapshot) -> Vec<Arc<Resource>> 
         .values()
         .filter_map(|behind| match &behind.has {
             Has::Resource(resource) => Some(Arc::clone(resource)),
-            Has::Nothing | Has::Unknown => None,
+            Has::Nothing | Has::Unknown | Has::Version(_) => None,
         });
     current.into_iter().chain(kept).collect()
 }

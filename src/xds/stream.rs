@@ -73,9 +73,9 @@ pub struct KindStatus {
     pub subscribed: bool,
     /// Resources that the client was sent and still has, as far as it is known.
     pub resources: usize,
-    /// The version of the newest response: of all resources of the kind.
+    /// The version of the newest response, of all resources of the kind; what the client came with if it needed none.
     pub sent: Option<Version>,
-    /// The version of the newest response that was acknowledged.
+    /// The version of the newest response that was acknowledged, or that the client came with.
     pub acked: Option<Version>,
     /// When the oldest response without an ACK or NACK was sent.
     pub pending_since: Option<Duration>,

@@ -6,7 +6,9 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test fails by panicking, and sets up what it needs as it likes"
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, says what it measured, and sets up what it needs as it likes"
 )]
 
 mod admin;

@@ -192,6 +192,26 @@ fn what_does_not_exist_is_said_to_and_stays_subscribed() {
     }
 }
 
+// Decision: a restarted server is still looking names up when its clients come back; what turns out to be as it was is
+// not sent again, and is up to date all the same.
+#[test]
+fn what_is_withheld_at_a_reconnect_is_sent_only_if_it_changed() {
+    let mut client = Client::<DeltaStream>::new("eds a=? b=?");
+    assert_eq!(client.ask("eds", "+a +b a=1 b=1"), "");
+    assert_eq!(client.seconds(10), "", "it has what it needs meanwhile");
+    assert_eq!(client.stream.status().kinds[Kind::Endpoint].sent, None);
+    assert_eq!(client.publish("eds a=1 b=?"), "");
+    assert_eq!(client.publish("eds a=1 b=1"), "");
+    let status = client.stream.status().kinds[Kind::Endpoint].clone();
+    assert_eq!(status.acked, Some(client.snapshot.version(Kind::Endpoint)));
+    assert_eq!(status.sent, status.acked);
+    assert_eq!(client.publish("eds a=1 b=2"), "eds b=2");
+
+    let mut client = Client::<DeltaStream>::new("eds a=?");
+    client.ask("eds", "+a a=1");
+    assert_eq!(client.publish("eds a=2"), "eds a=2");
+}
+
 // Decision: an answer waits for a withheld resource, 3 s at most.
 #[test]
 fn what_is_withheld_is_waited_for() {

@@ -60,33 +60,13 @@ async fn every_request_is_answered_while_all_around_it_changes() {
 
     callers.phase("twenty weight changes");
     for step in 1..=20 {
-        callers.shift(&world, 100 - 4 * step, 4 * step).await;
+        callers.shift(&world, 10 + 4 * step, 90 - 4 * step).await;
     }
     callers.answered_by(v2.address).await;
 
-    callers.phase("a replica killed");
-    first.kill().await;
-    callers.answers(100).await;
-    callers.phase("a replica back");
-    first.restart().await;
-    callers.answered_by(first.address).await;
-
-    callers.phase("a replica added");
-    world
-        .zone
-        .set("service-b.local", TTL, addresses_of(&world, &[3, 4, ADDED]));
-    callers.answered_by(added.address).await;
-    callers.phase("a replica without a sidecar killed");
-    added.kill().await;
-    callers.answers(100).await;
-    callers.phase("a replica without a sidecar back");
-    added.restart().await;
-    callers.answered_by(added.address).await;
-    callers.phase("a replica removed");
-    world
-        .zone
-        .set("service-b.local", TTL, addresses_of(&world, &B_HOSTS));
-    callers.have_hosts(&world, &B_HOSTS).await;
+    callers
+        .while_replicas_come_and_go(&world, &mut first, &mut added)
+        .await;
 
     callers.phase("control plane killed");
     world.kill_control_plane().await;
@@ -137,6 +117,37 @@ fn addresses_of(world: &World, hosts: &[u8]) -> Vec<std::net::IpAddr> {
 }
 
 impl Callers {
+    async fn while_replicas_come_and_go(
+        &self,
+        world: &World,
+        first: &mut Service,
+        added: &mut Service,
+    ) {
+        self.phase("a replica killed");
+        first.kill().await;
+        self.answers(100).await;
+        self.phase("a replica back");
+        first.restart().await;
+        self.answered_by(first.address).await;
+
+        self.phase("a replica added");
+        world
+            .zone
+            .set("service-b.local", TTL, addresses_of(world, &[3, 4, ADDED]));
+        self.answered_by(added.address).await;
+        self.phase("a replica without a sidecar killed");
+        added.kill().await;
+        self.answers(100).await;
+        self.phase("a replica without a sidecar back");
+        added.restart().await;
+        self.answered_by(added.address).await;
+        self.phase("a replica removed");
+        world
+            .zone
+            .set("service-b.local", TTL, addresses_of(world, &B_HOSTS));
+        self.have_hosts(world, &B_HOSTS).await;
+    }
+
     fn phase(&self, phase: &'static str) {
         for load in &self.loads {
             load.phase(phase);
