@@ -11,6 +11,7 @@
 
 mod admin;
 mod child;
+mod cli;
 mod demo;
 mod envoy;
 mod generated;
