@@ -61,11 +61,13 @@ pub struct Bound {
     clients: Clients,
 }
 
-/// Binds the addresses and checks that the mesh's paths are there.
+/// Binds the addresses and checks that the mesh's paths are there. What is wrong inside the files is no reason not to
+/// start: mended, they are taken.
 ///
 /// # Errors
-/// [`AppError`] when an address is taken or a path is missing.
+/// [`AppError`] when an address is taken, or a path is missing or holds no mesh file.
 pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
+    files::check_paths(&settings.mesh)?;
     let metrics = Metrics::new()?;
     let discovery = Discovery::new(settings.dns.clone(), metrics.registry())?;
     let xds_server = xds::Server::bind(settings.xds_addr)?;

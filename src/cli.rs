@@ -97,7 +97,7 @@ fn run_child(parent: u32, command: &[OsString]) -> ExitCode {
 }
 
 fn fail(error: &CliError) -> ExitCode {
-    drop(writeln!(std::io::stderr(), "{:?}", error.report));
+    drop(std::io::stderr().write_all(error.text().as_bytes()));
     error.exit.into()
 }
 

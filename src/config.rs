@@ -136,7 +136,11 @@ impl Layer {
         })?;
         serde_saphyr::from_str(&text).map_err(|source| ConfigError::Invalid {
             path: path.to_owned(),
-            source: Box::new(source),
+            // The place is in the words; the excerpt would name the file `<input>`.
+            source: Box::new(match source {
+                serde_saphyr::Error::WithSnippet { error, .. } => *error,
+                bare => bare,
+            }),
         })
     }
 

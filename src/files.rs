@@ -10,7 +10,7 @@ mod report;
 mod tests;
 mod watch;
 
-pub use load::{Declared, Invalid, LoadError, Loaded, load};
+pub use load::{Declared, Invalid, LoadError, Loaded, check_paths, load};
 pub use parse::parse;
 pub use report::{Position, Report};
 pub use watch::{MeshFiles, Outcome};

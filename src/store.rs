@@ -4,6 +4,7 @@
 //!
 //! Held in memory: mesh files are the only source, and they are on disk already.
 
+use std::fmt;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -13,6 +14,12 @@ use crate::model::Model;
 /// How many times the model has changed since the start; 0 before anything was loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Revision(u64);
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// The model at a revision.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,6 @@
 //! Brings what the mesh files declare into the store, and says what is wrong with them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -69,16 +70,18 @@ impl Sink {
         };
         match failure {
             Ok(model) => {
-                for kind in ResourceKind::ALL {
-                    let of_kind = model
-                        .resources()
-                        .iter()
-                        .filter(|resource| resource.id.kind() == kind)
-                        .count();
-                    self.metrics.set_model_resources(kind, of_kind);
+                let mut counts = BTreeMap::new();
+                for resource in model.resources() {
+                    *counts.entry(resource.id.kind()).or_insert(0) += 1;
                 }
-                let revision = self.store.replace_files(model, seen_at);
-                info!(?revision, "mesh files loaded");
+                for kind in ResourceKind::ALL {
+                    let count = counts.get(&kind).copied().unwrap_or(0);
+                    self.metrics.set_model_resources(kind, count);
+                }
+                // The same model again: a comment was edited, say.
+                if let Some(revision) = self.store.replace_files(model, seen_at) {
+                    info!(%revision, "mesh files loaded");
+                }
                 self.metrics.mesh_reloaded(Reload::Applied);
                 self.ready.set_degraded(WHAT, None);
                 true

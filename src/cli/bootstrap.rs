@@ -25,13 +25,13 @@ pub struct BootstrapArgs {
     /// How traffic enters the sidecar
     #[arg(long, value_enum, default_value_t = CaptureMode::Explicit)]
     capture: CaptureMode,
-    /// The IP address that the sidecar's listeners bind
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
+    /// The IP address that the sidecar's listeners bind; not the application's own
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.2")]
     bind: IpAddr,
     /// Where the application answers for a listener's port; may be repeated [default: 127.0.0.1 and the same port]
     #[arg(long, value_name = "PORT=ADDR", value_parser = bootstrap::parse_application)]
     app: Vec<(u16, SocketAddr)>,
-    /// Envoy's admin address [default: port 9901 of --bind]
+    /// Envoy's admin address [default: port 9901 of --bind if that is a loopback address, else of 127.0.0.1]
     #[arg(long, value_name = "ADDR")]
     admin_addr: Option<SocketAddr>,
     /// Ask for changes only (the default)

@@ -64,6 +64,35 @@ impl CliError {
     }
 }
 
+impl CliError {
+    /// The error, what caused it and what to do, each on a line of its own, without colours or wrapping.
+    ///
+    /// Libraries like to repeat a cause in what it caused; the same words are printed once.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut last = String::new();
+        for (index, error) in self.report.chain().enumerate() {
+            let words = error.to_string();
+            if !last.ends_with(&words) {
+                text += if index == 0 {
+                    "error: "
+                } else {
+                    "  caused by: "
+                };
+                text += &words;
+                text.push('\n');
+            }
+            last = words;
+        }
+        if let Some(help) = self.report.help() {
+            text += "  help: ";
+            text += &help.to_string();
+            text.push('\n');
+        }
+        text
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -133,6 +162,25 @@ pub fn span(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_says_nothing_twice() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Link(&'static str, #[source] Option<Box<Link>>);
+        let link = |words, source| Link(words, Some(Box::new(source)));
+        let refused = link("tcp: refused", Link("refused", None));
+        let error = link("cannot connect", link("tcp: refused", refused));
+        assert_eq!(
+            CliError::unable_error(error).text(),
+            "error: cannot connect\n  caused by: tcp: refused\n"
+        );
+        let helped = miette::miette!(help = "do this", "broken");
+        assert_eq!(
+            CliError::no(helped).text(),
+            "error: broken\n  help: do this\n"
+        );
+    }
 
     #[test]
     fn a_span_has_the_units_that_matter() {

@@ -1,12 +1,17 @@
 //! `outrigger validate`.
 
+use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 
+use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde::Serialize;
 
 use super::output::{CliError, Exit, Output, render};
 use crate::files::{self, Loaded, Report};
 use crate::model::problem::Severity;
+
+/// Columns of a report where there is no terminal to ask.
+const PIPED_WIDTH: usize = 120;
 
 /// Check mesh files: every problem at once, each with file, line and a way to fix it
 #[derive(Debug, clap::Args)]
@@ -80,9 +85,22 @@ fn severity(severity: Severity) -> &'static str {
     }
 }
 
+/// The report with its place drawn: in colour on a terminal that has any, plain in a pipe or a file.
+fn drawn(report: &Report) -> String {
+    if stdout().is_terminal() {
+        return format!("{:?}", miette::Report::new(report.clone()));
+    }
+    let plain = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor());
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = plain
+        .with_width(PIPED_WIDTH)
+        .render_report(&mut text, report);
+    text
+}
+
 fn for_people(loaded: &Loaded, verdict: &Verdict<'_>) -> String {
-    let reports = loaded.reports.iter().cloned().map(miette::Report::new);
-    let mut lines: Vec<String> = reports.map(|report| format!("{report:?}")).collect();
+    let mut lines: Vec<String> = loaded.reports.iter().map(drawn).collect();
     lines.push(format!(
         "{} in {}: {}, {}\n",
         count(verdict.resources, "valid resource"),

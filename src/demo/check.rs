@@ -67,6 +67,7 @@ pub(super) async fn check(
 ) -> Result<(), DemoError> {
     let network = running.network;
     let names = running.dns.clone();
+    let clients = running.clients.clone();
     let checks = async {
         let mut report = Report::default();
         report.add(
@@ -79,7 +80,10 @@ pub(super) async fn check(
             traffic::through_the_application(network).await,
         );
         report.add("Envoy's configuration", config::active(network).await);
-        report.add("a changed weight", change::weights(network, folder).await);
+        report.add(
+            "a changed weight",
+            change::weights(network, folder, &clients).await,
+        );
         report.add(
             "a changed DNS answer",
             change::addresses(network, &names).await,

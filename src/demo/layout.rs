@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::envoy::bootstrap::{ADMIN_PORT, EGRESS_PORT};
-use crate::model::{Capture, MeshName, NodeName, NodeRef};
+use crate::envoy::bootstrap::ADMIN_PORT;
+use crate::model::{Capture, EGRESS_PORT, MeshName, NodeName, NodeRef};
 
 /// Of every resource in the mesh of `config/mesh`.
 pub(super) const MESH: &str = "appMesh";

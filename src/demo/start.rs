@@ -14,6 +14,7 @@ use super::layout::{Instance, Network};
 use super::poll::until;
 use super::service::ServiceOptions;
 use super::{DemoError, DemoOptions, control_plane, ports};
+use crate::clients::Clients;
 use crate::envoy::binary;
 use crate::envoy::bootstrap::{BootstrapOptions, bootstrap};
 use crate::envoy::child::{Child, ChildCommand};
@@ -37,6 +38,8 @@ const SHOWN_LINES: usize = 15;
 pub(super) struct Running {
     pub(super) network: Network,
     pub(super) dns: Names,
+    /// The sidecars, as the control plane sees them.
+    pub(super) clients: Clients,
     /// The process ids of the applications, in the order of [`Network::instances`].
     pub(super) applications: Vec<Option<u32>>,
     tasks: JoinSet<Ended>,
@@ -90,6 +93,7 @@ pub(super) async fn start(
         dns: Names {
             zone: Zone::default(),
         },
+        clients: Clients::default(),
         applications: Vec::new(),
         tasks: JoinSet::new(),
         stop: CancellationToken::new(),
@@ -150,6 +154,7 @@ impl Running {
             }
         });
         let control_plane = control_plane::bind(self.network, folder).await?;
+        self.clients = control_plane.clients();
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             match control_plane.run(stop).await {

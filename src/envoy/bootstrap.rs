@@ -12,12 +12,10 @@ use thiserror::Error;
 
 pub use address::{AddressError, XdsAddress, parse_application};
 
-use crate::model::{Capture, NodeRef, metadata};
+use crate::model::{Capture, EGRESS_PORT, NodeRef, metadata};
 
 /// The static cluster by which Envoy reaches the control plane.
 pub const XDS_CLUSTER: &str = "outrigger_xds";
-/// Where a sidecar takes the application's outgoing requests.
-pub const EGRESS_PORT: u16 = 15001;
 /// Envoy's own HTTP interface: statistics, configuration, log levels.
 pub const ADMIN_PORT: u16 = 9901;
 /// Connections beyond this are refused, so that a flood cannot exhaust the sidecar's file descriptors and memory.

@@ -100,6 +100,14 @@ pub fn load(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
     Ok(loading.finish())
 }
 
+/// Looks whether there are mesh files, without reading them.
+///
+/// # Errors
+/// As [`load`].
+pub fn check_paths(paths: &[PathBuf]) -> Result<(), LoadError> {
+    find(paths).map(drop)
+}
+
 /// The mesh files of the given paths, sorted within each folder.
 pub(super) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LoadError> {
     let mut found = Found::default();

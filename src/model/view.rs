@@ -33,6 +33,9 @@ pub enum ClientKind {
     Grpc,
 }
 
+/// The port where a sidecar takes the application's outgoing traffic, as App Mesh's sidecars did.
+pub const EGRESS_PORT: u16 = 15001;
+
 /// Where a sidecar's bootstrap says, in `node.metadata`, how traffic enters it. Every value is a string.
 ///
 /// ```yaml

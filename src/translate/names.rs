@@ -7,9 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::model::spec::Protocol;
 use crate::model::{MeshName, NodeName, ServiceName};
 
-/// The port at which a sidecar takes the application's calls.
-pub(crate) const EGRESS_PORT: u16 = 15001;
-/// The route configuration behind [`EGRESS_PORT`] in explicit mode.
+/// The route configuration behind [`crate::model::EGRESS_PORT`] in explicit mode.
 pub(crate) const EGRESS_ROUTES: &str = "rds_egress_http_15001";
 pub(crate) const EGRESS_CHAIN: &str = "egress_http_15001";
 pub(crate) const EGRESS_STATS: &str = "egress.http.15001";

@@ -11,7 +11,7 @@ use prost::Message;
 use crate::model::spec::{
     ApiDuration, ListenerTimeout, ListenerTlsMode, Protocol, VirtualNodeSpec,
 };
-use crate::model::{MeshName, NodeName, ResourceId};
+use crate::model::{EGRESS_PORT, MeshName, NodeName, ResourceId};
 use crate::snapshot::{Interner, Kind, Resource};
 
 use super::egress::TcpPort;
@@ -57,7 +57,7 @@ pub(crate) fn own(input: &OwnInput<'_>, interner: &mut Interner) -> Own {
         input,
         interner,
         own: Own::default(),
-        taken: BTreeSet::from([names::EGRESS_PORT]),
+        taken: BTreeSet::from([EGRESS_PORT]),
     };
     if let Some(text) = Encryption::of(input.spec).problem() {
         builder.report(text);
@@ -65,7 +65,7 @@ pub(crate) fn own(input: &OwnInput<'_>, interner: &mut Interner) -> Own {
     for port in input.ports {
         builder.ingress(port);
     }
-    let egress = SocketAddr::new(input.bind, names::EGRESS_PORT);
+    let egress = SocketAddr::new(input.bind, EGRESS_PORT);
     let message = listener::http_egress(egress, input.outside, input.log);
     builder.put(Kind::Listener, &message.name.clone(), &message);
     for port in input.tcp_ports {
@@ -99,7 +99,7 @@ impl Builder<'_> {
         let application = input.applications.get(&port).copied();
         let application = application.unwrap_or(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
         let listener = listener_on(input.spec, port);
-        if port == names::EGRESS_PORT {
+        if port == EGRESS_PORT {
             return self.report(format!(
                 "gets no calls on port {port}, at which its sidecar takes the application's own; give the listener \
                  another port"
@@ -143,7 +143,7 @@ impl Builder<'_> {
         let own_address = application.ip() == bind
             || application.ip().is_unspecified()
             || (bind.is_unspecified() && application.ip().is_loopback());
-        let own_port = application.port() == names::EGRESS_PORT
+        let own_port = application.port() == EGRESS_PORT
             || self
                 .input
                 .ports

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration, VirtualHost};
 
-use crate::model::{MeshName, ResourceId, ServiceName};
+use crate::model::{EGRESS_PORT, MeshName, ResourceId, ServiceName};
 
 use super::service::{ServicePort, ServiceUnit, TcpTraffic, Traffic};
 use super::{Problem, names, route};
@@ -87,8 +87,8 @@ impl<'a> Hosts<'a> {
     fn add_bare(&mut self, name: &'a ServiceName, port: Option<u16>, routes: &[Route]) {
         let mut domains = vec![name.to_string()];
         domains.extend(port.map(|port| format!("{name}:{port}")));
-        if port != Some(names::EGRESS_PORT) {
-            domains.push(format!("{name}:{}", names::EGRESS_PORT));
+        if port != Some(EGRESS_PORT) {
+            domains.push(format!("{name}:{EGRESS_PORT}"));
         }
         self.add(name, name.to_string(), domains, routes.to_vec());
     }
@@ -144,7 +144,7 @@ impl<'a> Hosts<'a> {
         let cluster = || names::allow_all_cluster(self.mesh);
         self.list.push(VirtualHost {
             name: names::NO_LOOP_HOST.to_owned(),
-            domains: vec![format!("*:{}", names::EGRESS_PORT)],
+            domains: vec![format!("*:{EGRESS_PORT}")],
             ..Default::default()
         });
         let tunnel =

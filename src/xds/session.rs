@@ -159,15 +159,17 @@ impl<P: Protocol> Session<P> {
             user_agent: node.user_agent,
             connected_at: std::time::SystemTime::now(),
         });
-        info!(node = name, peer = ?self.peer, variant = P::VARIANT.as_str(), "sidecar connected");
+        info!(node = name, peer = %self.peer(), variant = P::VARIANT.as_str(), "sidecar connected");
         let open = self.context.metrics.stream_opened(P::VARIANT);
         let served = self.stream(first, &mut view, &registration, &name).await;
         drop(open);
         match &served {
             Err(End::Closed(status)) => {
-                info!(node = name, peer = ?self.peer, reason = status.message(), "stream closed");
+                info!(node = name, peer = %self.peer(), reason = status.message(), "stream closed");
             }
-            Ok(()) | Err(End::ClientGone) => info!(node = name, peer = ?self.peer, "sidecar left"),
+            Ok(()) | Err(End::ClientGone) => {
+                info!(node = name, peer = %self.peer(), "sidecar left");
+            }
         }
         served
     }
@@ -279,14 +281,20 @@ impl<P: Protocol> Session<P> {
                 Err(self.refuse(Refusal::Protocol, status.message().to_owned()))
             }
             Err(status) => {
-                debug!(peer = ?self.peer, error = status.message(), "stream broken");
+                debug!(peer = %self.peer(), error = status.message(), "stream broken");
                 Err(End::ClientGone)
             }
         }
     }
 
+    /// The client's address, as log lines show it.
+    fn peer(&self) -> String {
+        self.peer
+            .map_or_else(|| "unknown".to_owned(), |peer| peer.to_string())
+    }
+
     fn refuse(&self, reason: Refusal, message: String) -> End {
-        warn!(peer = ?self.peer, "refused: {message}");
+        warn!(peer = %self.peer(), "refused: {message}");
         self.context.metrics.stream_refused(reason);
         Status::invalid_argument(message).into()
     }
@@ -326,7 +334,7 @@ impl<P: Protocol> Session<P> {
                     message,
                     resources,
                 } => {
-                    warn!(node, peer = ?self.peer, r#type = %kind, nonce, ?resources, "rejected: {message}");
+                    warn!(node, peer = %self.peer(), r#type = %kind, nonce, ?resources, "rejected: {message}");
                 }
             }
         }
@@ -407,7 +415,7 @@ mod tests {
             let pieces: Vec<Bytes> = sizes
                 .iter()
                 .enumerate()
-                .map(|(n, size)| vec![n as u8; *size].into())
+                .map(|(n, size)| vec![u8::try_from(n % 256).unwrap(); *size].into())
                 .collect();
             let response = Response {
                 kind: None,

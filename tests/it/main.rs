@@ -13,6 +13,7 @@
 
 mod admin;
 mod child;
+mod cli;
 mod continuity;
 mod demo;
 mod envoy;

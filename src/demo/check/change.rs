@@ -1,5 +1,6 @@
 //! Changes, and how long they take to reach the sidecars.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::folder::Folder;
@@ -7,13 +8,19 @@ use super::super::layout::{MESH, Network};
 use super::super::poll::until;
 use super::super::start::Names;
 use super::{CheckError, config, traffic};
+use crate::clients::{ClientId, ClientState, Clients};
 use crate::envoy::admin::Admin;
+use crate::snapshot::{Kind, Version};
 
 /// How long a change may take. What is measured is far below; this only ends a check that fails.
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// Edits a weight in the mesh's file, as a person would, and waits for the last sidecar that routes to service B.
-pub(super) async fn weights(network: Network, folder: &Folder) -> Result<String, CheckError> {
+pub(super) async fn weights(
+    network: Network,
+    folder: &Folder,
+    clients: &Clients,
+) -> Result<String, CheckError> {
     let cluster = format!("cds_egress_{MESH}_serviceBNodeV2_http_8080");
     let mut routing = Vec::new();
     for instance in network.instances() {
@@ -28,12 +35,21 @@ pub(super) async fn weights(network: Network, folder: &Folder) -> Result<String,
             missing: format!("route that gives {cluster} 20 %"),
         });
     }
+    let before = acked_routes(clients);
     let path = folder.weights();
     let edited = std::fs::read_to_string(&path)?
         .replace("weight: 80", "weight: 30")
         .replace("weight: 20", "weight: 70");
     std::fs::write(&path, edited)?;
-    let took = until(WITHIN, async || {
+    let acked = until(WITHIN, async || {
+        let now = acked_routes(clients);
+        let followed = now.iter().filter(|(id, version)| {
+            let old = before.get(id).copied().flatten();
+            version.is_some() && **version != old
+        });
+        followed.count() >= routing.len()
+    });
+    let active = until(WITHIN, async || {
         for admin in &routing {
             let weight = config::weight_percent(*admin, &cluster).await;
             if !matches!(weight, Ok(Some(70))) {
@@ -42,15 +58,27 @@ pub(super) async fn weights(network: Network, folder: &Folder) -> Result<String,
         }
         true
     });
-    let took = took.await.ok_or(CheckError::Late {
+    let (acked, active) = tokio::join!(acked, active);
+    let (acked, active) = acked.zip(active).ok_or(CheckError::Late {
         what: "the second version's weight of 70",
         within: WITHIN,
     })?;
     let spread = traffic::spread(network, 70).await?;
     Ok(format!(
-        "{} ms from the saved file to the last sidecar; then {spread}",
-        took.as_millis()
+        "{} ms from the saved file to the last sidecar's ACK, {} ms until the last one shows it; then {spread}",
+        acked.as_millis(),
+        active.as_millis()
     ))
+}
+
+/// The version of each sidecar's routes; `None` while one is on its way.
+fn acked_routes(clients: &Clients) -> BTreeMap<ClientId, Option<Version>> {
+    let routes = |client: ClientState| {
+        let status = &client.status.kinds[Kind::Route];
+        let acked = status.acked.filter(|acked| status.sent == Some(*acked));
+        (client.id, acked)
+    };
+    clients.list().into_iter().map(routes).collect()
 }
 
 /// Takes a replica out of DNS and puts it back, and waits for the endpoints of service A's sidecar.

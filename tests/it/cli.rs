@@ -1,0 +1,220 @@
+//! The binary as a user meets it: what it prints, where, and with which exit code.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use outrigger::envoy::bootstrap::XdsProtocol;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use crate::world::{OUTRIGGER, PATIENCE, World, eventually};
+
+const MINIMAL: &str = include_str!("../../config/minimal/mesh.yaml");
+
+/// Five mistakes, each of another sort.
+const BROKEN: &str = "\
+kind: VirtualNode
+meshName: m
+virtualNodeName: a
+spec:
+  listeners: [{ portMapping: { port: 99999, protocol: http } }]
+  backend: []
+---
+kind: VirtualService
+meshName: m
+virtualServiceName: a.local
+spec: { provider: { virtualNode: { virtualNodeName: nobody } } }
+---
+kind: VirtualThing
+meshName: m
+---
+kind: Mesh
+meshName: m
+spec: { egressFilter: { type: ALLOW_SOME } }
+";
+
+/// Runs the binary in a folder, without the caller's own settings.
+fn outrigger(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(OUTRIGGER);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OUTRIGGER_")) {
+        command.env_remove(name);
+    }
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mesh")).unwrap();
+    std::fs::write(folder.path().join("mesh/mesh.yaml"), MINIMAL).unwrap();
+    folder
+}
+
+#[test]
+fn validate_prints_every_problem_with_its_place() {
+    let folder = folder();
+    std::fs::write(folder.path().join("broken.yaml"), BROKEN).unwrap();
+    let output = outrigger(folder.path(), &["validate", "broken.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stderr.is_empty());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(!printed.contains('\u{1b}'), "no colours in a pipe");
+    insta::with_settings!({omit_expression => true}, {
+        insta::assert_snapshot!("five_mistakes", printed);
+    });
+}
+
+#[test]
+fn validate_of_a_good_folder_succeeds_in_every_form() {
+    let folder = folder();
+    let output = outrigger(folder.path(), &["validate", "mesh"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("0 errors"));
+    let output = outrigger(folder.path(), &["validate", "mesh", "--output", "json"]);
+    let verdict: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&verdict["resources"], &verdict["errors"]),
+        (&5.into(), &0.into())
+    );
+}
+
+/// Every way to start it wrong that needs no other process: what it says, in one sentence with the way out.
+#[test]
+#[expect(clippy::too_many_lines, reason = "a list, one mistake after another")]
+fn what_cannot_be_done_is_said_in_a_sentence() {
+    let folder = folder();
+    let at = folder.path();
+    std::fs::create_dir(at.join("empty")).unwrap();
+    std::fs::create_dir(at.join("folder.yaml")).unwrap();
+    std::os::unix::fs::symlink("nowhere", at.join("link.yaml")).unwrap();
+    std::fs::write(at.join("bad.yaml"), "xds-adr: 127.0.0.1:1\n").unwrap();
+    fn serve<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["serve", "--mesh", "mesh"], more].concat()
+    }
+    let node = "mesh/m/virtualNode/n";
+    let cases: Vec<(Vec<&str>, &str)> = vec![
+        (vec!["serve"], "name a file or folder with --mesh"),
+        (
+            vec!["serve", "--mesh", "nowhere"],
+            "`nowhere` does not exist; name",
+        ),
+        (
+            vec!["serve", "--mesh", "empty"],
+            "`empty` has no mesh files; put",
+        ),
+        (
+            vec!["serve", "--mesh", "link.yaml"],
+            "`link.yaml` does not exist",
+        ),
+        (
+            vec!["validate", "nowhere"],
+            "`nowhere` does not exist; name",
+        ),
+        (
+            vec!["validate", "folder.yaml"],
+            "`folder.yaml` has no mesh files",
+        ),
+        (
+            serve(&["--log", "a=b=c"]),
+            "log filter `a=b=c` cannot be read; use",
+        ),
+        (
+            serve(&["--config", "none"]),
+            "cannot read configuration file `none`",
+        ),
+        (serve(&["--config", "bad.yaml"]), "unknown field `xds-adr`"),
+        (serve(&["--xds-addr", "0.0.0.0:0"]), "or pass --insecure"),
+        (serve(&["--api-addr", "[::]:0"]), "or pass --insecure"),
+        (serve(&["--frob"]), "unexpected argument '--frob'"),
+        (
+            vec!["status", "--api-url", "http://127.0.0.1:1"],
+            "is `outrigger serve` running?",
+        ),
+        (
+            vec!["config", node, "--api-url", "http://127.0.0.1:1"],
+            "is `outrigger serve` running?",
+        ),
+        (vec!["bootstrap", "a"], "mesh/MESH/virtualNode/NODE"),
+        (
+            vec!["bootstrap", node, "--app", "x"],
+            "like `8080=127.0.0.1:18080`",
+        ),
+        (
+            vec!["bootstrap", node, "--xds-addr", "x"],
+            "is no `host:port`",
+        ),
+    ];
+    for (arguments, words) in cases {
+        assert_unable(&outrigger(at, &arguments), words);
+    }
+}
+
+#[test]
+fn a_taken_port_is_named_with_its_flag() {
+    let folder = folder();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let flags = ["--xds-addr", "--api-addr", "--admin-addr"];
+    for flag in flags {
+        let mut arguments = vec!["serve", "--mesh", "mesh"];
+        for other in flags {
+            arguments.extend([
+                other,
+                if other == flag {
+                    &address
+                } else {
+                    "127.0.0.1:0"
+                },
+            ]);
+        }
+        let words = format!("({flag}); is another process using it?");
+        assert_unable(&outrigger(folder.path(), &arguments), &words);
+    }
+}
+
+/// Exit code 2, nothing on standard output, and these words on standard error, uncoloured.
+#[track_caller]
+fn assert_unable(output: &Output, words: &str) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(output.stdout.is_empty(), "{said}");
+    assert!(
+        said.starts_with("error: ") && said.contains(words),
+        "{said}"
+    );
+    assert!(!said.contains('\u{1b}'), "no colours in a pipe: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_serve_while_an_envoy_is_connected() {
+    let mut world = World::new().await;
+    world.serve(MINIMAL).await;
+    let node = "mesh/appMesh/virtualNode/serviceANode";
+    let _envoy = world.start_sidecar(node, 2, XdsProtocol::Delta);
+    let api = format!("http://{}", world.at(1, 9080));
+    eventually("Envoy is connected", PATIENCE, async || {
+        let status = outrigger(world.folder.path(), &["status", node, "--api-url", &api]);
+        status.status.success().then_some(())
+    })
+    .await;
+    let unknown = ["config", "mesh/m/virtualNode/nobody", "--api-url", &api];
+    assert_eq!(
+        outrigger(world.folder.path(), &unknown).status.code(),
+        Some(1)
+    );
+    let told = Instant::now();
+    let status = world
+        .control
+        .as_mut()
+        .unwrap()
+        .stop(PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(told.elapsed().as_secs() < 5, "{:?}", told.elapsed());
+}
