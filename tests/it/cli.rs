@@ -83,6 +83,11 @@ fn validate_of_a_good_folder_succeeds_in_every_form() {
     );
 }
 
+/// The arguments that serve the folder's mesh, and more.
+fn serve<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["serve", "--mesh", "mesh"], more].concat()
+}
+
 /// Every way to start it wrong that needs no other process: what it says, in one sentence with the way out.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a list, one mistake after another")]
@@ -93,9 +98,6 @@ fn what_cannot_be_done_is_said_in_a_sentence() {
     std::fs::create_dir(at.join("folder.yaml")).unwrap();
     std::os::unix::fs::symlink("nowhere", at.join("link.yaml")).unwrap();
     std::fs::write(at.join("bad.yaml"), "xds-adr: 127.0.0.1:1\n").unwrap();
-    fn serve<'a>(more: &[&'a str]) -> Vec<&'a str> {
-        [&["serve", "--mesh", "mesh"], more].concat()
-    }
     let node = "mesh/m/virtualNode/n";
     let cases: Vec<(Vec<&str>, &str)> = vec![
         (vec!["serve"], "name a file or folder with --mesh"),
