@@ -205,6 +205,28 @@ async fn a_change_wakes_only_the_views_it_touches() {
     assert!(!view.has_changed().unwrap());
 }
 
+// Trap 19 of the notes on the xDS protocol: a watch that outlives its stream.
+#[tokio::test]
+async fn a_view_ends_with_its_last_stream() {
+    let around = Around::start();
+    let mut view = around.views.subscribe(&key());
+    around.keys.send_replace(OrdSet::unit(key()));
+    around.load(model("a.local"));
+    soon(view.wait_for(Option::is_some)).await.unwrap();
+    around.keys.send_replace(OrdSet::new());
+    soon(view.wait_for(Option::is_none)).await.unwrap();
+    drop(view);
+    // The next change finds nobody at the other end.
+    let mut other_key = key();
+    other_key.node = NodeRef::VirtualNode(MeshName::new("m"), NodeName::new("nobody"));
+    let mut other = around.views.subscribe(&other_key);
+    around.keys.send_replace(OrdSet::unit(other_key.clone()));
+    soon(other.wait_for(Option::is_some)).await.unwrap();
+    assert!(around.views.of_node(&key().node).is_empty());
+    let mut again = around.views.subscribe(&key());
+    assert!(again.borrow_and_update().is_none(), "nothing stale is kept");
+}
+
 #[test]
 fn two_nodes_at_one_name_share_a_source() {
     let mut sources = Sources::default();

@@ -474,3 +474,55 @@ fn a_change_touches_what_depends_on_it() {
         [format!("cds {cluster}"), format!("eds {cluster}")]
     );
 }
+
+/// Trap 14 of the notes on the xDS protocol: an order that means nothing must not look like a change.
+#[test]
+fn the_order_of_backends_is_no_change() {
+    let mut json = first_mesh();
+    let version = |json: &Value| {
+        let (snapshot, _) = translate(json, "a");
+        Kind::ALL.map(|kind| snapshot.version(kind))
+    };
+    json["nodes"]["a"]["backends"] = backends(&["service-a.local", "service-b.local"]);
+    let first = version(&json);
+    json["nodes"]["a"]["backends"] = backends(&["service-b.local", "service-a.local"]);
+    assert_eq!(version(&json), first);
+    json["nodes"]["a"]["backends"] = backends(&["service-b.local"]);
+    assert_ne!(version(&json), first);
+}
+
+/// Trap 20: whatever of a sidecar changes its resources is part of its view's key.
+#[test]
+fn views_with_other_addresses_are_other_views() {
+    let model = model(&first_mesh());
+    let mut keys = vec![key("a"), key("a"), key("a"), key("b")];
+    for (key, number) in keys.iter_mut().zip(0_u16..).skip(1).take(2) {
+        let Capture::Explicit { bind, applications } = &mut key.capture else {
+            continue;
+        };
+        if number == 1 {
+            *bind = "127.0.0.77".parse().unwrap();
+        } else {
+            applications.insert(8080, "127.0.0.1:7777".parse().unwrap());
+        }
+    }
+    let mut translator = Translator::new(Options::default());
+    let views = keys.iter().cloned().collect();
+    translator.apply(Input {
+        endpoints: endpoints(&model),
+        model,
+        views,
+    });
+    let snapshots = keys.iter().map(|key| match translator.view(key) {
+        Some(View::Serving(snapshot)) => Arc::clone(snapshot),
+        other => panic!("{other:?}"),
+    });
+    let snapshots: Vec<_> = snapshots.collect();
+    for (n, snapshot) in snapshots.iter().enumerate() {
+        assert!(
+            snapshots.iter().skip(n + 1).all(|other| other != snapshot),
+            "{:?}",
+            keys[n]
+        );
+    }
+}

@@ -150,15 +150,16 @@ impl<P: Protocol> Session<P> {
             return Err(Status::unavailable("no mesh is loaded yet; connect again").into());
         }
         let name = node.key.node.to_string();
-        let mut view = self.context.views.subscribe(&node.key);
         let registration = self.context.clients.register(ClientInfo {
             node: node.key.node.clone(),
-            key: node.key,
+            key: node.key.clone(),
             peer: self.peer,
             variant: P::VARIANT,
             user_agent: node.user_agent,
             connected_at: std::time::SystemTime::now(),
         });
+        // Dropped before the registration: whoever then takes the view back finds nobody at its channel.
+        let mut view = self.context.views.subscribe(&node.key);
         info!(node = name, peer = %self.peer(), variant = P::VARIANT.as_str(), "sidecar connected");
         let open = self.context.metrics.stream_opened(P::VARIANT);
         let served = self.stream(first, &mut view, &registration, &name).await;

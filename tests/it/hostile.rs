@@ -255,6 +255,7 @@ fn deep(levels: usize) -> Value {
     })
 }
 
+// §1.5 of the notes on the xDS protocol: not ready is UNAVAILABLE, never an empty configuration
 #[tokio::test]
 async fn nobody_is_served_before_anything_is_loaded() {
     let plane = Plane::start(ServerLimits::default());
@@ -312,6 +313,7 @@ async fn bytes_that_are_no_requests_end_their_stream_only() {
     }
 }
 
+// §1.9
 #[tokio::test]
 async fn a_hundred_megabytes_are_not_read() {
     let plane = Plane::start(ServerLimits::default());
@@ -348,6 +350,7 @@ async fn a_client_that_says_nothing_is_sent_away() {
     }
 }
 
+// §1.8
 #[tokio::test]
 async fn more_streams_than_the_limit_are_refused_until_one_ends() {
     let limits = ServerLimits {

@@ -35,6 +35,22 @@ fn a_client_starts_and_is_sent_what_changes() {
     );
 }
 
+// §6.5: routes that were sent are not sent again because a listener changes
+#[test]
+fn a_changed_listener_brings_no_routes() {
+    let mut client = settled(MESH);
+    let next = "cds a=1 b=1; eds a=1 b=1; lds l=2; rds r=1";
+    assert_eq!(client.publish(next), "lds l=2");
+}
+
+// §6.10: names whose cluster or listener is gone are answered, however well the client knew them
+#[test]
+fn orphans_are_answered() {
+    let mut client = Delta::new("cds; lds");
+    assert_eq!(client.ask("eds", "+gone gone=1"), "eds -gone");
+    assert_eq!(client.ask("rds", "+gone gone=1"), "rds -gone");
+}
+
 // §5.1, §2.8
 #[test]
 fn nothing_new_is_nothing_sent() {

@@ -75,6 +75,7 @@ fn a_sidecar_of_app_mesh_is_redirected_and_grpc_is_grpc() {
     );
 }
 
+// §1.3
 #[test]
 fn what_cannot_be_served_says_why_and_how_to_mend_it() {
     let explicit = |members| {

@@ -327,6 +327,22 @@ fn endpoints_asked_for_first_are_answered_at_once() {
     assert_eq!(client.ask("cds", ""), "cds a=1; eds a=1");
 }
 
+// §6.5: routes that were sent are not sent again because a listener changes
+#[test]
+fn a_changed_listener_brings_no_routes() {
+    let mut client = settled(MESH);
+    let next = "cds a=1 b=1; eds a=1 b=1; lds l=2; rds r=1";
+    assert_eq!(client.publish(next), "lds l=2");
+}
+
+// §6.10: names whose cluster or listener is gone are answered
+#[test]
+fn orphans_are_answered() {
+    let mut client = Sotw::new("cds; lds");
+    assert_eq!(client.ask("eds", "gone"), "eds gone=");
+    assert_eq!(client.ask("rds", "gone"), "rds");
+}
+
 // §5.1, §6.11
 #[test]
 fn of_several_requests_at_once_the_newest_is_answered() {
