@@ -161,7 +161,7 @@ impl<P: Protocol> Session<P> {
         });
         info!(node = name, peer = ?self.peer, variant = P::VARIANT.as_str(), "sidecar connected");
         let open = self.context.metrics.stream_opened(P::VARIANT);
-        let served = self.stream(first, &mut view, &registration, &name).await;
+        let served = self.stream(first, view.watch(), &registration, &name).await;
         drop(open);
         match &served {
             Err(End::Closed(status)) => {
@@ -197,7 +197,7 @@ impl<P: Protocol> Session<P> {
             let published = current(view).await?;
             let snapshot = self.snapshot(&published, node)?;
             let step = state.step(self.opened.elapsed(), &snapshot, std::mem::take(&mut batch));
-            let step = step.map_err(|error| self.refuse(Refusal::Protocol, error.to_string()))?;
+            let step = step.map_err(|error| self.refuse(refusal(&error), error.to_string()))?;
             let is_change = seen
                 .replace(published.changed_at)
                 .is_some_and(|seen| seen != published.changed_at);
@@ -361,6 +361,13 @@ fn stopped_if(stopped: bool) -> Result<(), End> {
     }
 }
 
+fn refusal(error: &StreamError) -> Refusal {
+    match error {
+        StreamError::NoTypeUrl => Refusal::Protocol,
+        StreamError::TooManyNames { .. } => Refusal::Limit,
+    }
+}
+
 fn is_the_clients(status: &Status) -> bool {
     use tonic::Code;
     matches!(
@@ -404,10 +411,9 @@ mod tests {
             vec![700; 100],
             vec![5000, 5000],
         ] {
-            let pieces: Vec<Bytes> = sizes
-                .iter()
-                .enumerate()
-                .map(|(n, size)| vec![n as u8; *size].into())
+            let pieces: Vec<Bytes> = (0_u8..)
+                .zip(&sizes)
+                .map(|(n, size)| vec![n; *size].into())
                 .collect();
             let response = Response {
                 kind: None,
