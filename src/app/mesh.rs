@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -20,10 +21,14 @@ const WHAT: &str = "mesh files";
 const SHOWN: usize = 5;
 
 /// Loads the files and follows their changes until stopped.
-pub(super) async fn follow(paths: Vec<std::path::PathBuf>, sink: Sink, stop: CancellationToken) {
+pub(super) async fn follow(
+    paths: Vec<std::path::PathBuf>,
+    mut sink: Sink,
+    stop: CancellationToken,
+) {
     let mut unready = Some(sink.ready.register(WHAT));
     let files = MeshFiles::new(paths);
-    let loading = tokio::task::spawn_blocking(move || (files.load_once(), files));
+    let loading = spawn_blocking(move || (files.load_once(), files));
     let Ok((loaded, files)) = loading.await else {
         return;
     };
@@ -31,7 +36,14 @@ pub(super) async fn follow(paths: Vec<std::path::PathBuf>, sink: Sink, stop: Can
     let taking = async {
         loop {
             let outcome = Arc::clone(&outcomes.borrow_and_update());
-            if sink.take(&outcome, Instant::now()) {
+            let seen_at = Instant::now();
+            // A large mesh takes longer to compare and count than a runtime thread is to be kept.
+            let taking = spawn_blocking(move || (sink.take(&outcome, seen_at), sink));
+            let Ok((taken, returned)) = taking.await else {
+                return;
+            };
+            sink = returned;
+            if taken {
                 drop(unready.take());
             }
             if outcomes.changed().await.is_err() {
@@ -69,13 +81,10 @@ impl Sink {
         };
         match failure {
             Ok(model) => {
+                let resources = model.resources();
                 for kind in ResourceKind::ALL {
-                    let of_kind = model
-                        .resources()
-                        .iter()
-                        .filter(|resource| resource.id.kind() == kind)
-                        .count();
-                    self.metrics.set_model_resources(kind, of_kind);
+                    let of_kind = resources.iter().filter(|one| one.id.kind() == kind);
+                    self.metrics.set_model_resources(kind, of_kind.count());
                 }
                 let revision = self.store.replace_files(model, seen_at);
                 info!(?revision, "mesh files loaded");
