@@ -129,7 +129,7 @@ impl Ledger {
             if !self.subscription.matches(&name) {
                 continue;
             }
-            self.quarantine.release(&name);
+            let was_rejected = self.quarantine.release(&name);
             let gone = new.get(kind, &name).is_none() && !new.is_withheld(kind, &name);
             let behind = self.behind.entry(name).or_insert_with_key(|name| Behind {
                 has: Has::of(old.get(kind, name)),
@@ -138,7 +138,8 @@ impl Ledger {
                 deferred: false,
             });
             behind.deferred = false;
-            if gone && !behind.owed {
+            // What a resource waited for as long as it was rejected does not count for its new content.
+            if (gone || was_rejected) && !behind.owed {
                 behind.since = now;
             }
         }
