@@ -20,10 +20,10 @@ use crate::model::{Model, ViewKey};
 use crate::snapshot::Kind;
 use crate::store::Stored;
 use crate::telemetry::Metrics;
-use crate::translate::{Input, Options, Problem, Translator, View};
+use crate::translate::{Input, Options, Problem, Translator};
 
 use sources::Sources;
-pub use views::{Published, Views};
+pub use views::{Published, Subscription, Views};
 
 /// What the task reads.
 #[derive(Debug)]
@@ -97,29 +97,27 @@ fn replace<T: PartialEq>(current: &mut T, new: T) -> bool {
     differs
 }
 
-/// Logs what is new among the translation's problems, and what is mended.
+/// Logs what is new among the translation's problems, and what is mended. Both lists are sorted.
 fn report_problems(translator: &Translator, known: &mut Vec<Problem>) {
+    if translator.problems().eq(known.iter()) {
+        return;
+    }
     let problems: Vec<Problem> = translator.problems().cloned().collect();
-    for problem in problems.iter().filter(|problem| !known.contains(problem)) {
+    let missing_in = |list: &[Problem], problem: &&Problem| list.binary_search(problem).is_err();
+    for problem in problems.iter().filter(|one| missing_in(known, one)) {
         warn!(resource = %problem.resource, "{}", problem.text);
     }
-    for problem in known.iter().filter(|problem| !problems.contains(problem)) {
+    for problem in known.iter().filter(|one| missing_in(&problems, one)) {
         info!(resource = %problem.resource, "no longer a problem: {}", problem.text);
     }
     *known = problems;
 }
 
 fn count_resources(outputs: &Outputs) {
-    let mut counts = [0_usize; Kind::ALL.len()];
-    outputs.views.for_each(|view| {
-        if let View::Serving(snapshot) = view {
-            for (count, kind) in counts.iter_mut().zip(Kind::ALL) {
-                *count += snapshot.len(kind);
-            }
-        }
-    });
-    for (count, kind) in counts.into_iter().zip(Kind::ALL) {
-        outputs.metrics.set_resources(kind, count);
+    for kind in Kind::ALL {
+        outputs
+            .metrics
+            .set_resources(kind, outputs.views.resources(kind));
     }
 }
 

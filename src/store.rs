@@ -49,19 +49,20 @@ impl Store {
     ///
     /// Returns the new revision, or `None` if nothing differs.
     pub fn replace_files(&self, model: Model, changed_at: Instant) -> Option<Revision> {
-        let mut revision = None;
-        self.current.send_if_modified(|stored| {
-            // The first load counts even when it is empty: from then on the model is known.
-            if stored.changed_at.is_some() && stored.model == model {
-                return false;
-            }
-            stored.revision = Revision(stored.revision.0 + 1);
-            stored.model = model;
-            stored.changed_at = Some(changed_at);
-            revision = Some(stored.revision);
-            true
+        // There is one writer, so nothing changes between the comparison, which may take a while and would keep readers
+        // out, and the replacement.
+        let stored = self.current.borrow().clone();
+        // The first load counts even when it is empty: from then on the model is known.
+        if stored.changed_at.is_some() && stored.model == model {
+            return None;
+        }
+        let revision = Revision(stored.revision.0 + 1);
+        self.current.send_replace(Stored {
+            revision,
+            model,
+            changed_at: Some(changed_at),
         });
-        revision
+        Some(revision)
     }
 
     /// The model as it changes; a slow reader sees the newest and misses those between.

@@ -1,10 +1,10 @@
 //! Brings what the mesh files declare into the store, and says what is wrong with them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -21,10 +21,14 @@ const WHAT: &str = "mesh files";
 const SHOWN: usize = 5;
 
 /// Loads the files and follows their changes until stopped.
-pub(super) async fn follow(paths: Vec<std::path::PathBuf>, sink: Sink, stop: CancellationToken) {
+pub(super) async fn follow(
+    paths: Vec<std::path::PathBuf>,
+    mut sink: Sink,
+    stop: CancellationToken,
+) {
     let mut unready = Some(sink.ready.register(WHAT));
     let files = MeshFiles::new(paths);
-    let loading = tokio::task::spawn_blocking(move || (files.load_once(), files));
+    let loading = spawn_blocking(move || (files.load_once(), files));
     let Ok((loaded, files)) = loading.await else {
         return;
     };
@@ -32,7 +36,14 @@ pub(super) async fn follow(paths: Vec<std::path::PathBuf>, sink: Sink, stop: Can
     let taking = async {
         loop {
             let outcome = Arc::clone(&outcomes.borrow_and_update());
-            if sink.take(&outcome, Instant::now()) {
+            let seen_at = Instant::now();
+            // A large mesh takes longer to compare and count than a runtime thread is to be kept.
+            let taking = spawn_blocking(move || (sink.take(&outcome, seen_at), sink));
+            let Ok((taken, returned)) = taking.await else {
+                return;
+            };
+            sink = returned;
+            if taken {
                 drop(unready.take());
             }
             if outcomes.changed().await.is_err() {
@@ -70,13 +81,10 @@ impl Sink {
         };
         match failure {
             Ok(model) => {
-                let mut counts = BTreeMap::new();
-                for resource in model.resources() {
-                    *counts.entry(resource.id.kind()).or_insert(0) += 1;
-                }
+                let resources = model.resources();
                 for kind in ResourceKind::ALL {
-                    let count = counts.get(&kind).copied().unwrap_or(0);
-                    self.metrics.set_model_resources(kind, count);
+                    let of_kind = resources.iter().filter(|one| one.id.kind() == kind);
+                    self.metrics.set_model_resources(kind, of_kind.count());
                 }
                 // The same model again: a comment was edited, say.
                 if let Some(revision) = self.store.replace_files(model, seen_at) {

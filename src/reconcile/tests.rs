@@ -10,6 +10,7 @@ use super::*;
 use crate::model::endpoint::{Endpoint, EndpointSet};
 use crate::model::{Capture, ClientKind, MeshName, NodeName, NodeRef, Resource, ResourceId, Spec};
 use crate::store::Store;
+use crate::translate::View;
 
 /// A mesh of one node that is discovered at a host name.
 fn model(hostname: &str) -> Model {
@@ -139,22 +140,25 @@ async fn a_connected_view_follows_model_and_endpoints() {
     around.keys.send_replace(OrdSet::unit(key()));
     around.load(model("a.local"));
     let is_published = |published: &Option<Published>| published.is_some();
-    soon(view.wait_for(is_published)).await.unwrap();
+    soon(view.watch().wait_for(is_published)).await.unwrap();
     let mut wanted = around.wanted.clone();
     soon(wanted.wait_for(|wanted| wanted.contains(&source("a.local"))))
         .await
         .unwrap();
     assert_eq!(
-        endpoints(view.borrow().as_ref()),
+        endpoints(view.watch().borrow().as_ref()),
         0,
         "withheld while unresolved"
     );
     around.table.send_modify(|table| {
         table.insert(source("a.local"), known("10.0.0.1"));
     });
-    soon(view.wait_for(|published| endpoints(published.as_ref()) == 1))
-        .await
-        .unwrap();
+    soon(
+        view.watch()
+            .wait_for(|published| endpoints(published.as_ref()) == 1),
+    )
+    .await
+    .unwrap();
     around.load(model("b.local"));
     soon(wanted.wait_for(|wanted| *wanted == OrdSet::unit(source("b.local"))))
         .await
@@ -172,9 +176,9 @@ async fn nothing_is_published_before_the_first_load() {
     });
     // Both inputs above are there before the load is; had they been taken, the view would be NotFound.
     around.load(model("a.local"));
-    soon(view.changed()).await.unwrap();
+    soon(view.watch().changed()).await.unwrap();
     assert!(matches!(
-        view.borrow().as_ref().unwrap().view,
+        view.watch().borrow().as_ref().unwrap().view,
         View::Serving(_)
     ));
 }
@@ -185,8 +189,8 @@ async fn a_change_wakes_only_the_views_it_touches() {
     let mut view = around.views.subscribe(&key());
     around.keys.send_replace(OrdSet::unit(key()));
     around.load(model("a.local"));
-    soon(view.wait_for(Option::is_some)).await.unwrap();
-    view.mark_unchanged();
+    soon(view.watch().wait_for(Option::is_some)).await.unwrap();
+    view.watch().mark_unchanged();
     around.table.send_modify(|table| {
         table.insert(source("elsewhere.local"), known("10.0.0.9"));
     });
@@ -197,12 +201,12 @@ async fn a_change_wakes_only_the_views_it_touches() {
     around.keys.send_modify(|keys| {
         keys.insert(other_key.clone());
     });
-    soon(other.wait_for(Option::is_some)).await.unwrap();
+    soon(other.watch().wait_for(Option::is_some)).await.unwrap();
     assert!(matches!(
-        other.borrow().as_ref().unwrap().view,
+        other.watch().borrow().as_ref().unwrap().view,
         View::NotFound
     ));
-    assert!(!view.has_changed().unwrap());
+    assert!(!view.watch().has_changed().unwrap());
 }
 
 // Trap 19 of the notes on the xDS protocol: a watch that outlives its stream.
@@ -212,19 +216,22 @@ async fn a_view_ends_with_its_last_stream() {
     let mut view = around.views.subscribe(&key());
     around.keys.send_replace(OrdSet::unit(key()));
     around.load(model("a.local"));
-    soon(view.wait_for(Option::is_some)).await.unwrap();
+    soon(view.watch().wait_for(Option::is_some)).await.unwrap();
     around.keys.send_replace(OrdSet::new());
-    soon(view.wait_for(Option::is_none)).await.unwrap();
+    soon(view.watch().wait_for(Option::is_none)).await.unwrap();
     drop(view);
     // The next change finds nobody at the other end.
     let mut other_key = key();
     other_key.node = NodeRef::VirtualNode(MeshName::new("m"), NodeName::new("nobody"));
     let mut other = around.views.subscribe(&other_key);
     around.keys.send_replace(OrdSet::unit(other_key.clone()));
-    soon(other.wait_for(Option::is_some)).await.unwrap();
+    soon(other.watch().wait_for(Option::is_some)).await.unwrap();
     assert!(around.views.of_node(&key().node).is_empty());
     let mut again = around.views.subscribe(&key());
-    assert!(again.borrow_and_update().is_none(), "nothing stale is kept");
+    assert!(
+        again.watch().borrow_and_update().is_none(),
+        "nothing stale is kept"
+    );
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(super) struct Ledger {
     /// Resources of responses that were rejected without a name, in groups that are tried one after the other.
     suspects: VecDeque<Vec<ResourceName>>,
     newest_nonce: Option<u64>,
+    /// How many of the subscribed names the newest seen snapshot has.
+    present: usize,
     sent: Option<Version>,
     acked: Option<Version>,
 }
@@ -129,7 +131,12 @@ impl Ledger {
             if !self.subscription.matches(&name) {
                 continue;
             }
-            self.quarantine.release(&name);
+            if self.subscription.names().contains(&name) {
+                let is_there =
+                    |snapshot: &Snapshot| usize::from(snapshot.get(kind, &name).is_some());
+                self.present = self.present + is_there(new) - is_there(old);
+            }
+            let was_rejected = self.quarantine.release(&name);
             let gone = new.get(kind, &name).is_none() && !new.is_withheld(kind, &name);
             let behind = self.behind.entry(name).or_insert_with_key(|name| Behind {
                 has: Has::of(old.get(kind, name)),
@@ -138,7 +145,8 @@ impl Ledger {
                 deferred: false,
             });
             behind.deferred = false;
-            if gone && !behind.owed {
+            // What a resource waited for as long as it was rejected does not count for its new content.
+            if (gone || was_rejected) && !behind.owed {
                 behind.since = now;
             }
         }
@@ -174,6 +182,7 @@ impl Ledger {
         seen: &Snapshot,
         now: Duration,
     ) {
+        self.count_present(kind, change, seen);
         if change.narrowed {
             let subscription = &self.subscription;
             self.behind.retain(|name, _| subscription.matches(name));
@@ -315,33 +324,66 @@ impl Ledger {
         }
     }
 
-    /// How the stream stands with the type. Costs a look at each subscribed name.
-    pub(super) fn status(&self, kind: Kind, seen: &Snapshot) -> KindStatus {
-        let has = |name: &str| match self.behind.get(name) {
-            Some(behind) => !matches!(behind.has, Has::Nothing),
-            None => seen.get(kind, name).is_some(),
+    /// Keeps count of the subscribed names that there are.
+    fn count_present(&mut self, kind: Kind, change: &Change, seen: &Snapshot) {
+        let is_there = |name: &&ResourceName| seen.get(kind, name).is_some();
+        self.present = if change.repeated.is_empty() {
+            let dropped = change.dropped.iter().filter(is_there).count();
+            self.present + change.added.iter().filter(is_there).count() - dropped
+        } else {
+            // Those among them that are new are not told apart.
+            self.subscription.names().iter().filter(is_there).count()
         };
+    }
+
+    /// How the stream stands with the type.
+    pub(super) fn status(&self, kind: Kind, seen: &Snapshot) -> KindStatus {
         let wildcard = self.subscription.is_wildcard();
-        let current = seen.resources(kind).filter(|_| wildcard);
-        let past = self
-            .behind
-            .keys()
-            .filter(|name| wildcard && seen.get(kind, name).is_none());
-        let named = self.subscription.names().iter().filter(|_| !wildcard);
-        let names = current
-            .map(|resource| resource.name())
-            .chain(past)
-            .chain(named);
         // A client that came back with everything was sent nothing, and is up to date.
         let came_with = (self.resumed && self.behind.is_empty()).then(|| seen.version(kind));
         KindStatus {
             subscribed: wildcard || !self.subscription.names().is_empty(),
-            resources: names.filter(|name| has(name)).count(),
+            resources: self.resources(kind, seen),
             sent: self.sent.or(came_with),
             acked: self.acked.or(came_with.filter(|_| self.sent.is_none())),
             pending_since: self.in_flight.front().map(|response| response.at),
             rejections: self.quarantine.rejections(),
         }
+    }
+
+    /// How many resources the client has. Costs a look at what is behind only: this is asked after each step.
+    fn resources(&self, kind: Kind, seen: &Snapshot) -> usize {
+        let mut count = if self.subscription.is_wildcard() {
+            seen.len(kind)
+        } else {
+            self.present
+        };
+        for (name, behind) in &self.behind {
+            match (&behind.has, seen.get(kind, name)) {
+                (Has::Nothing, Some(_)) => count = count.saturating_sub(1),
+                (Has::Nothing, None) | (_, Some(_)) => {}
+                (_, None) => count += 1,
+            }
+        }
+        #[cfg(test)]
+        assert_eq!(count, self.resources_one_by_one(kind, seen));
+        count
+    }
+
+    #[cfg(test)]
+    fn resources_one_by_one(&self, kind: Kind, seen: &Snapshot) -> usize {
+        let names = self.subscription.names().iter();
+        let wanted: std::collections::BTreeSet<_> = if self.subscription.is_wildcard() {
+            let current = seen.resources(kind).map(|resource| resource.name());
+            current.chain(self.behind.keys()).collect()
+        } else {
+            names.collect()
+        };
+        let has = |name: &&ResourceName| match self.behind.get(&***name) {
+            Some(behind) => !matches!(behind.has, Has::Nothing),
+            None => seen.get(kind, name).is_some(),
+        };
+        wanted.iter().copied().filter(has).count()
     }
 }
 

@@ -220,7 +220,8 @@ impl Engine {
         let reconnected = self.kinds[Kind::Cluster].reconnected;
         NAMING.into_iter().any(|kind| {
             let ledger = &self.kinds[kind];
-            let pending = |name: &str| self.seen.get(kind, name).is_some();
+            // Of other types the client keeps what is gone, and there is nothing to wait for.
+            let pending = |name: &str| kind.is_wildcard() || self.seen.get(kind, name).is_some();
             // A client that comes back asks for clusters first; what its routes name is not yet known to be new.
             let unasked = reconnected && kind == Kind::Listener && !ledger.subscription.is_asked();
             unasked
@@ -289,7 +290,7 @@ impl Rules {
             return Decision::Absent;
         }
         let released = behind.since.saturating_add(self.removal_hold);
-        match (&behind.has, self.held_until) {
+        match (&behind.has, self.held_until(behind)) {
             (Has::Nothing, _) => Decision::Even,
             // Clients keep what they have of other types until its parent goes (xDS protocol, "Deleting resources").
             _ if !self.kind.is_wildcard() => Decision::Wait(None),
@@ -318,9 +319,17 @@ impl Rules {
                 _ => Decision::Wait(Some(until)),
             };
         }
-        match self.held_until {
+        match self.held_until(behind) {
             Some(until) if !behind.owed => Decision::Wait(Some(until)),
             _ => Decision::Send(Arc::clone(resource)),
         }
+    }
+
+    /// Until when a name waits for the endpoints of clusters: no longer than those of one cluster may take, or a row of
+    /// new clusters, each as slow as it may be, would hold it up for ever.
+    fn held_until(&self, behind: &Behind) -> Option<Duration> {
+        let longest = behind.since.saturating_add(self.withheld_hold);
+        let until = self.held_until?.min(longest);
+        (until > self.now).then_some(until)
     }
 }

@@ -70,11 +70,9 @@ impl Quarantine {
         });
     }
 
-    /// Its content changed, or nobody asks for it any more.
-    pub(super) fn release(&mut self, name: &str) {
-        if !self.rejected.is_empty() {
-            self.rejected.remove(name);
-        }
+    /// Its content changed, or nobody asks for it any more. Says whether it was rejected.
+    pub(super) fn release(&mut self, name: &str) -> bool {
+        !self.rejected.is_empty() && self.rejected.remove(name).is_some()
     }
 
     pub(super) fn accept(&mut self, name: &str, version: Version) {
@@ -99,7 +97,8 @@ impl Quarantine {
     }
 }
 
-fn shortened(message: &str) -> String {
+/// The beginning of a client's words.
+pub(super) fn shortened(message: &str) -> String {
     let mut end = message.len().min(MESSAGE_LEN);
     while !message.is_char_boundary(end) {
         end -= 1;

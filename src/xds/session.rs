@@ -150,19 +150,18 @@ impl<P: Protocol> Session<P> {
             return Err(Status::unavailable("no mesh is loaded yet; connect again").into());
         }
         let name = node.key.node.to_string();
+        let mut view = self.context.views.subscribe(&node.key);
         let registration = self.context.clients.register(ClientInfo {
             node: node.key.node.clone(),
-            key: node.key.clone(),
+            key: node.key,
             peer: self.peer,
             variant: P::VARIANT,
             user_agent: node.user_agent,
             connected_at: std::time::SystemTime::now(),
         });
-        // Dropped before the registration: whoever then takes the view back finds nobody at its channel.
-        let mut view = self.context.views.subscribe(&node.key);
         info!(node = name, peer = %self.peer(), variant = P::VARIANT.as_str(), "sidecar connected");
         let open = self.context.metrics.stream_opened(P::VARIANT);
-        let served = self.stream(first, &mut view, &registration, &name).await;
+        let served = self.stream(first, view.watch(), &registration, &name).await;
         drop(open);
         match &served {
             Err(End::Closed(status)) => {
@@ -200,7 +199,7 @@ impl<P: Protocol> Session<P> {
             let published = current(view).await?;
             let snapshot = self.snapshot(&published, node)?;
             let step = state.step(self.opened.elapsed(), &snapshot, std::mem::take(&mut batch));
-            let step = step.map_err(|error| self.refuse(Refusal::Protocol, error.to_string()))?;
+            let step = step.map_err(|error| self.refuse(refusal(&error), error.to_string()))?;
             let is_change = seen
                 .replace(published.changed_at)
                 .is_some_and(|seen| seen != published.changed_at);
@@ -370,6 +369,13 @@ fn stopped_if(stopped: bool) -> Result<(), End> {
     }
 }
 
+fn refusal(error: &StreamError) -> Refusal {
+    match error {
+        StreamError::NoTypeUrl => Refusal::Protocol,
+        StreamError::TooManyNames { .. } => Refusal::Limit,
+    }
+}
+
 fn is_the_clients(status: &Status) -> bool {
     use tonic::Code;
     matches!(
@@ -413,10 +419,9 @@ mod tests {
             vec![700; 100],
             vec![5000, 5000],
         ] {
-            let pieces: Vec<Bytes> = sizes
-                .iter()
-                .enumerate()
-                .map(|(n, size)| vec![u8::try_from(n % 256).unwrap(); *size].into())
+            let pieces: Vec<Bytes> = (0_u8..)
+                .zip(&sizes)
+                .map(|(n, size)| vec![n; *size].into())
                 .collect();
             let response = Response {
                 kind: None,

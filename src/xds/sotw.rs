@@ -60,7 +60,7 @@ impl SotwStream {
         Ok(step)
     }
 
-    /// How the stream stands. Costs a look at each subscribed name.
+    /// How the stream stands. Costs a look at each name that is behind.
     pub fn status(&self) -> StreamStatus {
         self.engine.status()
     }

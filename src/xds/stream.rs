@@ -54,7 +54,7 @@ pub enum Event {
     Rejected {
         kind: Kind,
         nonce: String,
-        /// The client's own words.
+        /// The beginning of the client's own words.
         message: String,
         /// The resources that the message names, quarantined from now on; empty if it names none.
         resources: Vec<ResourceName>,

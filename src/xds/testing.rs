@@ -113,7 +113,10 @@ impl Variant for SotwStream {
         snapshot: &Arc<Snapshot>,
         requests: Vec<SotwRequest>,
     ) -> Result<Step, StreamError> {
-        self.step(now, snapshot, requests)
+        let step = self.step(now, snapshot, requests);
+        // Checks its own counts.
+        drop(self.status());
+        step
     }
 
     fn decode(message: &[u8]) -> Received {
@@ -150,7 +153,10 @@ impl Variant for DeltaStream {
         snapshot: &Arc<Snapshot>,
         requests: Vec<DeltaRequest>,
     ) -> Result<Step, StreamError> {
-        self.step(now, snapshot, requests)
+        let step = self.step(now, snapshot, requests);
+        // Checks its own counts.
+        drop(self.status());
+        step
     }
 
     fn decode(message: &[u8]) -> Received {

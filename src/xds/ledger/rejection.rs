@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Behind, Has, InFlight, Ledger, Sent};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
-use crate::xds::quarantine::blamed;
+use crate::xds::quarantine::{blamed, shortened};
 use crate::xds::{Backoff, Event};
 
 /// What is said in a NACK.
@@ -78,7 +78,7 @@ impl Ledger {
                 .nonce
                 .map(|nonce| nonce.to_string())
                 .unwrap_or_default(),
-            message: nack.message.to_owned(),
+            message: shortened(nack.message),
             resources: bad,
         }
     }

@@ -205,3 +205,37 @@ fn the_status_tells_sent_from_accepted() {
         (accepted.acked, 0)
     );
 }
+
+// §6.6: what names a cluster goes before it, also where nothing takes its place
+#[test]
+fn a_cluster_goes_after_the_listener_that_goes_with_it() {
+    let mut client = settled("cds a=1 b=1; eds a=1 b=1; lds l=1 m=1; rds r=1");
+    assert_eq!(
+        client.publish("cds a=1; eds a=1; lds l=1; rds r=1"),
+        "lds -m"
+    );
+    assert_eq!(client.ack("lds"), "cds -b");
+}
+
+#[test]
+fn new_clusters_one_after_the_other_do_not_hold_routes_up_for_ever() {
+    let mut client = settled(MESH);
+    client.publish("cds a=1 b=1 c=1; eds a=1 b=1 c=?; lds l=1; rds r=2");
+    client.ask("eds", "+c");
+    client.seconds(2);
+    let next = "cds a=1 b=1 c=1 d=1; eds a=1 b=1 c=? d=?; lds l=1; rds r=3";
+    assert_eq!(client.publish(next), "cds d=1");
+    assert_eq!(client.ask("eds", "+d"), "");
+    assert_eq!(client.seconds(1), "eds -c; rds r=3");
+}
+
+#[test]
+fn routes_that_were_rejected_wait_for_new_clusters_as_others_do() {
+    let mut client = settled(MESH);
+    client.publish("cds a=1 b=1; eds a=1 b=1; lds l=1; rds r=2");
+    client.nack("rds", "r: no");
+    client.seconds(20);
+    let mended = "cds a=1 b=1 c=1; eds a=1 b=1 c=?; lds l=1; rds r=3";
+    assert_eq!(client.publish(mended), "cds c=1");
+    assert_eq!(client.seconds(3), "rds r=3");
+}

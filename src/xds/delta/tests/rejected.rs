@@ -161,3 +161,15 @@ fn a_rejection_says_what_and_why() {
     };
     assert!(client.events.contains(&rejected));
 }
+
+#[test]
+fn what_is_said_of_a_rejection_is_bounded() {
+    let mut client = settled(MESH);
+    client.publish("cds a=2 b=1; eds a=1 b=1; lds l=1; rds r=1");
+    client.nack("cds", &"é".repeat(100_000));
+    let rejected = client.events.iter().find_map(|event| match event {
+        Event::Rejected { message, .. } => Some(message.len()),
+        _ => None,
+    });
+    assert_eq!(rejected, Some(4096));
+}

@@ -124,3 +124,14 @@ fn intermediate_snapshots_are_skipped() {
         "eds a=3"
     );
 }
+
+// §6.6
+#[test]
+fn a_cluster_goes_after_the_listener_that_goes_with_it() {
+    let mut client = settled("cds a=1 b=1; eds a=1 b=1; lds l=1 m=1; rds r=1");
+    assert_eq!(
+        client.publish("cds a=1; eds a=1; lds l=1; rds r=1"),
+        "lds l=1"
+    );
+    assert_eq!(client.ack("lds"), "cds a=1");
+}
