@@ -31,7 +31,7 @@ pub struct BootstrapArgs {
     /// Where the application answers for a listener's port; may be repeated [default: 127.0.0.1 and the same port]
     #[arg(long, value_name = "PORT=ADDR", value_parser = bootstrap::parse_application)]
     app: Vec<(u16, SocketAddr)>,
-    /// Envoy's admin address [default: port 9901 of --bind if that is a loopback address, else of 127.0.0.1]
+    /// Envoy's admin address [default: port 9901 of --bind if that is loopback, else of 127.0.0.1]
     #[arg(long, value_name = "ADDR")]
     admin_addr: Option<SocketAddr>,
     /// Ask for changes only (the default)

@@ -114,9 +114,20 @@ pub fn bootstrap(options: &BootstrapOptions) -> Result<Value, BootstrapError> {
             "lds_config": { "resource_api_version": "V3", "ads": {} },
         },
         "static_resources": { "clusters": [xds_cluster(&options.xds)] },
+        "layered_runtime": layered_runtime(),
         "stats_config": { "stats_tags": stats_tags(&options.node) },
         "overload_manager": overload_manager(),
     }))
+}
+
+/// App Mesh's limit for regular expressions. Envoy's own is 100, and `/v[0-9]+/[a-z0-9-]{1,63}/.*` is beyond that: it
+/// would be rejected together with every route of the sidecar.
+fn layered_runtime() -> Value {
+    json!({ "layers": [
+        { "name": "static", "static_layer": { "re2.max_program_size.error_level": 1000 } },
+        // Envoy has it by itself only where no layer is named: it lets operators change the runtime.
+        { "name": "admin", "admin_layer": {} },
+    ] })
 }
 
 /// Looks for a sidecar that forwards to itself. Which ports the node has is the model's business, and not known here.

@@ -14,7 +14,7 @@ use super::document::Path;
 use super::names::{MeshName, NodeName, ResourceId, RouterName, ServiceName};
 use super::problem::{Problem, known_names};
 use super::registry::{Mesh, Model};
-use super::spec::{Backend, VirtualNodeSpec, VirtualServiceProvider, VirtualServiceSpec};
+use super::spec::{Backend, Listener, VirtualNodeSpec, VirtualServiceProvider, VirtualServiceSpec};
 
 pub use served::not_served;
 
@@ -154,6 +154,12 @@ impl<'a> Scope<'a> {
                     problem,
                 );
             }
+            for problem in health_check_problems(node) {
+                self.report(
+                    ResourceId::VirtualNode(self.name.clone(), name.clone()),
+                    problem,
+                );
+            }
         }
     }
 
@@ -238,4 +244,29 @@ impl<'a> Scope<'a> {
     fn node(&self, name: &NodeName) -> Option<&'a VirtualNodeSpec> {
         self.mesh.nodes.get(name).map(|node| &**node)
     }
+}
+
+/// Health checks that Envoy cannot make.
+fn health_check_problems(node: &VirtualNodeSpec) -> Vec<Problem> {
+    let listeners = node.listeners().iter().enumerate();
+    let impossible = listeners.filter(|(_, listener)| {
+        listener.health_check.is_some() && listener.possible_health_check().is_none()
+    });
+    let problem = |(index, listener): (usize, &Listener)| {
+        let protocol = listener.port_mapping.protocol.as_str();
+        Problem::warning(
+            Path::of("spec.listeners")
+                .index(index)
+                .field("healthCheck")
+                .field("protocol"),
+            format!(
+                "a listener of protocol `{protocol}` cannot be checked by gRPC, so it is not checked"
+            ),
+            format!("listener is `{protocol}`"),
+            format!(
+                "set `healthCheck.protocol` to `{protocol}`, or the listener's protocol to `http2` or `grpc`"
+            ),
+        )
+    };
+    impossible.map(problem).collect()
 }

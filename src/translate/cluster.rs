@@ -59,7 +59,7 @@ pub(crate) fn egress(
     hosts: &Hosts<'_>,
     listener: Option<&Listener>,
 ) -> Cluster {
-    let health_check = listener.and_then(|listener| listener.health_check.as_ref());
+    let health_check = listener.and_then(Listener::possible_health_check);
     let outliers = listener.and_then(|listener| listener.outlier_detection.as_ref());
     let mut cluster = Cluster {
         outlier_detection: outliers.map(outlier_detection),
@@ -217,6 +217,8 @@ fn outlier_detection(policy: &OutlierDetection) -> EnvoyOutlierDetection {
         max_ejection_percent: Some(proto::uint(
             policy.max_ejection_percent.unwrap_or(0).min(100),
         )),
+        // App Mesh ejected one host whatever the percentage; Envoy no longer does by itself.
+        always_eject_one_host: Some(proto::yes()),
         enforcing_consecutive_5xx: Some(proto::uint(100)),
         enforcing_consecutive_gateway_failure: Some(proto::uint(0)),
         enforcing_success_rate: Some(proto::uint(0)),

@@ -223,6 +223,13 @@ impl<'a> NodeInput<'a> {
                     "has several listeners on port {port}, of which the first counts; give each its own port"
                 ));
             }
+            if listener.health_check.is_some() && listener.possible_health_check().is_none() {
+                let protocol = listener.port_mapping.protocol.as_str();
+                report(format!(
+                    "has a listener on port {port} of protocol {protocol}, which cannot be checked by gRPC, so it is not \
+                     checked; set `healthCheck.protocol` to `{protocol}`"
+                ));
+            }
             let checked = listener.health_check.as_ref().and_then(|check| check.port);
             if let Some(checked) = checked.filter(|checked| *checked != port) {
                 report(format!(

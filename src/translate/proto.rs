@@ -19,9 +19,9 @@ pub(crate) fn any<M: Message + Name>(message: &M) -> Any {
     }
 }
 
-/// As long as protobuf can say, which is some 10,000 years.
+/// As long as Envoy can count in nanoseconds, which is some 292 years: it refuses more (measured on Envoy 1.40).
 pub(crate) fn duration(duration: std::time::Duration) -> Duration {
-    const LONGEST: u64 = 315_576_000_000;
+    const LONGEST: u64 = 9_223_372_035;
     Duration {
         seconds: i64::try_from(duration.as_secs().min(LONGEST)).unwrap_or_default(),
         nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),

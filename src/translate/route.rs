@@ -1,5 +1,7 @@
 //! Routes of virtual hosts: a match, and clusters by weight.
 
+use std::time::Duration;
+
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::upgrade_config::ConnectConfig;
 use envoy_types::pb::envoy::config::route::v3::route_action::{ClusterSpecifier, UpgradeConfig};
@@ -88,8 +90,12 @@ pub(crate) fn to_node(node: &NodeName, cluster: &ResourceName, options: &Options
     named(node.as_str(), route_match::everything(), action)
 }
 
-/// Ends CONNECT tunnels at the clusters of a TCP backend.
-pub(crate) fn tunnel(name: &str, clusters: ClusterSpecifier) -> Route {
+/// Ends CONNECT tunnels at these clusters. Without an idle time, Envoy's five minutes for any stream hold.
+pub(crate) fn tunnel(
+    name: &str,
+    clusters: ClusterSpecifier,
+    idle_timeout: Option<Duration>,
+) -> Route {
     let matched = RouteMatch {
         path_specifier: Some(PathSpecifier::ConnectMatcher(ConnectMatcher {})),
         ..Default::default()
@@ -97,6 +103,7 @@ pub(crate) fn tunnel(name: &str, clusters: ClusterSpecifier) -> Route {
     let action = Action::Route(RouteAction {
         cluster_specifier: Some(clusters),
         timeout: Some(proto::duration(defaults::NO_TIMEOUT)),
+        idle_timeout: idle_timeout.map(proto::duration),
         upgrade_configs: vec![UpgradeConfig {
             upgrade_type: "CONNECT".to_owned(),
             connect_config: Some(ConnectConfig::default()),

@@ -290,6 +290,60 @@ fn a_node_shapes_its_clients_and_its_own_way_in() {
     );
 }
 
+/// Envoy refuses a gRPC health check of hosts that do not speak HTTP/2 (measured on Envoy 1.40), cluster and all.
+#[test]
+fn a_health_check_that_envoy_would_refuse_is_left_out() {
+    let health = json!({"healthyThreshold": 2, "unhealthyThreshold": 3, "intervalMillis": 5000, "timeoutMillis": 2000,
+                        "protocol": "grpc"});
+    let checked = |protocol: &str| {
+        let mut listener = listener(80, protocol);
+        listener["healthCheck"] = health.clone();
+        let mesh = json!({
+            "mesh": {},
+            "nodes": {"a": {"backends": backends(&["b.local"])}, "b": {"serviceDiscovery": dns("b"), "listeners": [listener]}},
+            "services": {"b.local": to_node("b")},
+        });
+        let (snapshot, problems) = translate(&mesh, "a");
+        let cluster = format!("cds_egress_m_b_{protocol}_80");
+        let json = resource(&snapshot, Kind::Cluster, &cluster);
+        (json.get("healthChecks").is_some(), problems.join("\n"))
+    };
+    for protocol in ["http2", "grpc"] {
+        assert_eq!(checked(protocol), (true, String::new()), "{protocol}");
+    }
+    for protocol in ["http", "tcp"] {
+        let (there, problems) = checked(protocol);
+        assert!(!there, "{protocol}");
+        assert!(problems.contains("`healthCheck.protocol`"), "{problems}");
+    }
+}
+
+/// A TCP backend dialled through CONNECT is as patient as one that is dialled directly.
+#[test]
+fn a_tunnel_has_the_idle_time_of_its_route() {
+    let mut route = tcp([1, 1]);
+    let idle = |route: &Value| {
+        let (snapshot, _) = translate(&routed(&json!({"t": route})), "a");
+        resource(&snapshot, Kind::Route, EGRESS)["virtualHosts"][1]["routes"][0]["route"]["idleTimeout"]
+            .clone()
+    };
+    assert_eq!(idle(&route), "0s", "not Envoy's five minutes");
+    route["tcpRoute"]["timeout"] = json!({"idle": {"unit": "s", "value": 7200}});
+    assert_eq!(idle(&route), "7200s");
+}
+
+/// Longer ones than Envoy takes would cost the whole route configuration.
+#[test]
+fn an_endless_time_is_the_longest_that_envoy_takes() {
+    let mut route = http(&json!({"prefix": "/"}));
+    route["httpRoute"]["timeout"] = json!({"perRequest": {"unit": "s", "value": i64::MAX}});
+    let (snapshot, _) = translate(&routed(&json!({"x": route})), "a");
+    let json = resource(&snapshot, Kind::Route, EGRESS);
+    let timeout = &json["virtualHosts"][0]["routes"][0]["route"]["timeout"];
+    // Measured on Envoy 1.40: a second more is refused.
+    assert_eq!(timeout, "9223372035s");
+}
+
 /// What is broken is left out alone, and says how to be mended.
 #[test]
 fn what_is_broken_is_told_and_the_rest_is_served() {

@@ -99,7 +99,7 @@ impl<'a> Hosts<'a> {
             return;
         };
         let domain = format!("{name}:{}", port.port);
-        let route = route::tunnel(name.as_str(), clusters);
+        let route = route::tunnel(name.as_str(), clusters, Some(traffic.idle_timeout));
         self.add(name, domain.clone(), vec![domain], vec![route]);
     }
 
@@ -155,7 +155,7 @@ impl<'a> Hosts<'a> {
             name: names::ALLOW_ALL_HOST.to_owned(),
             domains: vec!["*".to_owned()],
             routes: vec![
-                route::tunnel("tunnel", tunnel),
+                route::tunnel("tunnel", tunnel, None),
                 route::pass("forward", cluster()),
             ],
             ..Default::default()

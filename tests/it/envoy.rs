@@ -9,7 +9,7 @@ use outrigger::envoy::bootstrap::{BootstrapOptions, XdsProtocol, bootstrap};
 use outrigger::envoy::process::{Envoy, EnvoyError, EnvoyOptions};
 use outrigger::envoy::progress::Progress;
 use outrigger::model::{Capture, NodeRef};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
 
@@ -82,6 +82,37 @@ async fn envoy_accepts_every_bootstrap_without_a_warning() {
             }
         }
     }
+}
+
+/// Envoy's own limit would refuse it, and with it every route of the sidecar; App Mesh's sidecars took it.
+#[tokio::test]
+async fn a_sidecar_takes_the_regular_expressions_that_app_mesh_took() {
+    let envoy = binary().await;
+    let node = NodeRef::parse("mesh/m/virtualNode/n").unwrap();
+    let xds = "127.0.0.1:18000".parse().unwrap();
+    let options = BootstrapOptions::new(node, xds, Capture::Redirect);
+    let mut bootstrap = bootstrap(&options).unwrap();
+    bootstrap["static_resources"]["listeners"] = json!([{
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 15001}},
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": "egress",
+                "http_filters": [{
+                    "name": "envoy.filters.http.router",
+                    "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+                }],
+                "route_config": {"virtual_hosts": [{"name": "h", "domains": ["*"], "routes": [{
+                    "match": {"safe_regex": {"regex": "/api/v[0-9]+/[a-z0-9-]{1,63}/.*"}},
+                    "direct_response": {"status": 200},
+                }]}]},
+            },
+        }]}],
+    }]);
+    let output = validate(&envoy, &bootstrap);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }
 
 #[tokio::test]

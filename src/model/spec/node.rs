@@ -51,6 +51,15 @@ impl VirtualNodeSpec {
     }
 }
 
+impl Listener {
+    /// The health check, unless Envoy would refuse it: one by gRPC is for hosts that speak HTTP/2.
+    pub fn possible_health_check(&self) -> Option<&HealthCheckPolicy> {
+        let http2 = matches!(self.port_mapping.protocol, Protocol::Http2 | Protocol::Grpc);
+        let check = self.health_check.as_ref();
+        check.filter(|check| http2 || check.protocol != Protocol::Grpc)
+    }
+}
+
 api_struct! {
     BackendDefaults {
         #[serde(skip_serializing_if = "Option::is_none")]

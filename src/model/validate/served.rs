@@ -15,17 +15,17 @@ static NOT_SERVED: &[(ResourceKind, &str, &str)] = &[
     (
         ResourceKind::VirtualNode,
         "spec.listeners[].tls",
-        "the listener takes plain text only",
+        "with mode STRICT the listener gets no calls, else it takes plain text only",
     ),
     (
         ResourceKind::VirtualNode,
         "spec.backendDefaults.clientPolicy.tls",
-        "calls to backends are sent as plain text",
+        "calls to backends are refused, or sent as plain text if `enforce` is false",
     ),
     (
         ResourceKind::VirtualNode,
         "spec.backends[].virtualService.clientPolicy.tls",
-        "calls to the backend are sent as plain text",
+        "calls to the backend are refused, or sent as plain text if `enforce` is false",
     ),
     (
         ResourceKind::VirtualNode,

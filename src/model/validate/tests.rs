@@ -218,6 +218,24 @@ fn a_router_without_routes_is_noticed_where_it_is_used() {
 }
 
 #[test]
+fn a_grpc_health_check_needs_a_listener_that_speaks_http2() {
+    let checked = |protocol: &str| {
+        let mut node = node("n", &[(80, protocol)]);
+        node["spec"]["listeners"][0]["healthCheck"] = json!({
+            "protocol": "grpc", "healthyThreshold": 2, "unhealthyThreshold": 2, "intervalMillis": 5000, "timeoutMillis": 2000,
+        });
+        check(&[node])
+    };
+    assert_eq!(checked("http2") + &checked("grpc"), "");
+    assert_eq!(
+        checked("http"),
+        "warning: mesh/m/virtualNode/n spec.listeners[0].healthCheck.protocol: a listener of protocol `http` cannot be \
+         checked by gRPC, so it is not checked; set `healthCheck.protocol` to `http`, or the listener's protocol to \
+         `http2` or `grpc`"
+    );
+}
+
+#[test]
 fn gateway_routes_pick_a_listener_too() {
     let gateway = json!({ "kind": "VirtualGateway", "meshName": "m", "virtualGatewayName": "g", "spec": {
         "listeners": listeners(&[(80, "http"), (81, "http")]),
@@ -272,7 +290,7 @@ fn what_is_not_served_is_said_for_each_place() {
     assert_eq!(
         lines,
         [
-            "spec.listeners[1].tls: `tls` is not yet served: the listener takes plain text only",
+            "spec.listeners[1].tls: `tls` is not yet served: with mode STRICT the listener gets no calls, else it takes plain text only",
             "spec.serviceDiscovery.awsCloudMap: `awsCloudMap` is not yet served: the node gets no endpoints",
         ]
     );
