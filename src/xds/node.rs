@@ -11,6 +11,9 @@ use thiserror::Error;
 use crate::model::metadata;
 use crate::model::{Capture, ClientKind, NodeRef, NodeRefError, ViewKey};
 
+/// Characters of a client's name for itself that are kept.
+const USER_AGENT: usize = 100;
+
 /// What the server reads of a `node`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -69,7 +72,7 @@ impl Node {
         };
         Ok(Self {
             key,
-            user_agent: node.user_agent_name,
+            user_agent: node.user_agent_name.chars().take(USER_AGENT).collect(),
         })
     }
 }

@@ -131,3 +131,11 @@ fn what_cannot_be_served_says_why_and_how_to_mend_it() {
         );
     }
 }
+
+// It is kept as long as the stream is open, and a request may have megabytes.
+#[test]
+fn the_user_agent_is_bounded() {
+    let read = Node::read(Some(&node(ID, &"gRPC é".repeat(1000), None))).unwrap();
+    assert_eq!(read.user_agent.chars().count(), 100);
+    assert_eq!(read.key.client, ClientKind::Grpc);
+}
