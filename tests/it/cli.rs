@@ -5,7 +5,10 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use outrigger::envoy::bootstrap::XdsProtocol;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::world::{OUTRIGGER, PATIENCE, World, eventually};
@@ -36,12 +39,18 @@ spec: { egressFilter: { type: ALLOW_SOME } }
 
 /// Runs the binary in a folder, without the caller's own settings.
 fn outrigger(folder: &Path, arguments: &[&str]) -> Output {
+    outrigger_with(folder, &[], arguments)
+}
+
+/// The same, with these variables.
+fn outrigger_with(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     let mut command = Command::new(OUTRIGGER);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OUTRIGGER_")) {
         command.env_remove(name);
     }
     command
         .args(arguments)
+        .envs(variables.iter().copied())
         .current_dir(folder)
         .stdin(Stdio::null())
         .output()
@@ -219,4 +228,103 @@ async fn a_stop_ends_serve_while_an_envoy_is_connected() {
         .unwrap();
     assert_eq!(status.code(), Some(0));
     assert!(told.elapsed().as_secs() < 5, "{:?}", told.elapsed());
+}
+
+/// A setting given at all four places, then at one less each time. What is complained about is the value in use.
+#[test]
+fn a_flag_wins_over_a_variable_a_variable_over_the_file_and_that_over_the_default() {
+    let folder = folder();
+    let at = folder.path();
+    // Keeps even good settings from being served.
+    let unservable = ["--mesh", "mesh", "--dns-min-ttl", "1h"].as_slice();
+    let settings = [
+        (
+            ["dns-max-ttl", "4s", "3s", "2s"],
+            unservable,
+            ["max-ttl 4s;", "max-ttl 3s;", "max-ttl 2s;", "max-ttl 30s;"],
+        ),
+        (
+            ["xds-addr", "0.0.0.0:4", "0.0.0.0:3", "0.0.0.0:2"],
+            unservable,
+            // The default is a loopback address, with which nothing is wrong.
+            [" 0.0.0.0:4 is", " 0.0.0.0:3 is", " 0.0.0.0:2 is", "max-ttl"],
+        ),
+        (
+            ["mesh", "flag", "variable", "file"],
+            &[],
+            [
+                "`flag` does",
+                "`variable` does",
+                "`file` does",
+                "no mesh to",
+            ],
+        ),
+    ];
+    for ([name, flag, variable, file], more, expected) in settings {
+        let long = format!("--{name}");
+        let upper = format!("OUTRIGGER_{}", name.replace('-', "_").to_uppercase());
+        let value = if name == "mesh" {
+            format!("[{file}]")
+        } else {
+            file.to_owned()
+        };
+        std::fs::write(at.join("file.yaml"), format!("{name}: {value}\n")).unwrap();
+        let (flag, config) = ([long.as_str(), flag], ["--config", "file.yaml"]);
+        let variable = (upper.as_str(), variable);
+        let given: [(&[_], &[_], &[_]); 4] = [
+            (&flag, &[variable], &config),
+            (&[], &[variable], &config),
+            (&[], &[], &config),
+            (&[], &[], &[]),
+        ];
+        for ((flag, variable, config), words) in given.into_iter().zip(expected) {
+            let arguments = [&["serve"], flag, config, more].concat();
+            assert_unable(&outrigger_with(at, variable, &arguments), words);
+        }
+    }
+}
+
+/// A request whose body never ends keeps `serve` from ending by itself within its grace of ten seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_serve_at_once() {
+    let mut world = World::new().await;
+    world.serve(MINIMAL).await;
+    let api = world.at(1, 9080);
+    let mut client = TcpStream::connect(api).await.unwrap();
+    let head = format!(
+        "POST /outrigger.operator.v1.Operator/ListClients HTTP/1.1\r\nhost: {api}\r\n\
+         content-type: application/grpc\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    // The server says so when it waits for the body.
+    let mut answer = [0; 12];
+    client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+
+    let told = Instant::now();
+    signal(&world);
+    eventually("serve is stopping", PATIENCE, async || {
+        world.control_log().contains("stopping").then_some(())
+    })
+    .await;
+    let ended = world.control.as_mut().unwrap().ended();
+    assert!(ended.is_none(), "{}", world.control_log());
+    // Again and again, as a person would: between the two waits for a signal one may go unheard.
+    let ended = eventually("serve has ended", PATIENCE, async || {
+        signal(&world);
+        world.control.as_mut().unwrap().ended()
+    })
+    .await;
+    let log = world.control_log();
+    assert_eq!(ended.code(), Some(0), "{log}");
+    assert!(log.contains("told to stop again: ending now"), "{log}");
+    assert!(told.elapsed().as_secs() < 5, "{:?}", told.elapsed());
+}
+
+/// SIGTERM to the control plane, unless it has ended and been waited for.
+fn signal(world: &World) {
+    let pid = world.control.as_ref().unwrap().id();
+    if let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid.try_into().unwrap())) {
+        kill_process(pid, Signal::TERM).unwrap();
+    }
 }

@@ -1,6 +1,6 @@
 //! The real Envoy: found or fetched, and pleased with every bootstrap that Outrigger writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(crate) async fn binary() -> PathBuf {
 }
 
 /// What `envoy --mode validate` says of a bootstrap, at the level that includes warnings.
-fn validate(envoy: &PathBuf, bootstrap: &Value) -> Output {
+pub(crate) fn validate(envoy: &Path, bootstrap: &Value) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("bootstrap.json");
     std::fs::write(&config, bootstrap.to_string()).unwrap();

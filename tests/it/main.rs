@@ -18,6 +18,7 @@ mod continuity;
 mod demo;
 mod envoy;
 mod generated;
+mod golden;
 mod hostile;
 mod http;
 mod minimal;
