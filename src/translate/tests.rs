@@ -549,7 +549,7 @@ fn the_order_of_backends_is_no_change() {
 #[test]
 fn views_with_other_addresses_are_other_views() {
     let model = model(&first_mesh());
-    let mut keys = vec![key("a"), key("a"), key("a"), key("b")];
+    let mut keys = [key("a"), key("a"), key("a"), key("b")];
     for (key, number) in keys.iter_mut().zip(0_u16..).skip(1).take(2) {
         let Capture::Explicit { bind, applications } = &mut key.capture else {
             continue;
