@@ -20,7 +20,7 @@ e2e:
 	cargo test --test it
 
 doc:
-	RUSTDOCFLAGS="--deny warnings" cargo doc --no-deps --document-private-items
+	RUSTDOCFLAGS="--deny warnings --allow rustdoc::private_intra_doc_links" cargo doc --no-deps --document-private-items
 
 run:
 	cargo run --release -- serve --mesh config/mesh
