@@ -15,12 +15,7 @@ pub struct BootstrapArgs {
     /// mesh/MESH/virtualNode/NODE, or the whole ARN
     node: String,
     /// Where the sidecar finds the control plane, host:port
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:18000",
-        env = "OUTRIGGER_XDS_ADDR"
-    )]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:18000")]
     xds_addr: String,
     /// How traffic enters the sidecar
     #[arg(long, value_enum, default_value_t = CaptureMode::Explicit)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -36,19 +36,20 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
         .map_err(CliError::unable_error)?;
     telemetry::log::init(settings.log_format, &settings.log).map_err(CliError::unable_error)?;
     let grace = settings.shutdown_grace;
+    let mut signals = Signals::listen().map_err(CliError::unable_error)?;
     let bound = app::bind(settings).await.map_err(CliError::unable_error)?;
     let stop = CancellationToken::new();
     let serving = bound.run(stop.clone());
     tokio::pin!(serving);
     tokio::select! {
         served = &mut serving => return served.map_err(CliError::unable_error),
-        () = told_to_stop() => {}
+        () = signals.next() => {}
     }
     info!("stopping");
     stop.cancel();
     tokio::select! {
         served = serving => served.map_err(CliError::unable_error),
-        () = told_to_stop() => {
+        () = signals.next() => {
             warn!("told to stop again: ending now");
             Ok(())
         }
@@ -59,17 +60,25 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
     }
 }
 
-/// Returns at the next SIGINT or SIGTERM.
-pub async fn told_to_stop() {
-    // Without handlers the signals end the process by themselves, which is what waiting for ever leaves them to do.
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// The signals that end the process. Listened for from the start, so that none is missed between two waits.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Returns at the next of them. Cancel-safe.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }

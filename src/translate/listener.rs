@@ -17,7 +17,7 @@ use envoy_types::pb::envoy::extensions::filters::http::dynamic_forward_proxy::v3
 };
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
-    CodecType, PathWithEscapedSlashesAction, RouteSpecifier, UpgradeConfig,
+    CodecType, PathWithEscapedSlashesAction, RouteSpecifier, Tracing, UpgradeConfig,
 };
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, HttpFilter, Rds, http_filter,
@@ -245,6 +245,8 @@ impl HttpManager<'_> {
             merge_slashes: true,
             path_with_escaped_slashes_action: PathWithEscapedSlashesAction::KeepUnchanged.into(),
             access_log: self.log.to_vec(),
+            // Spans go to whichever tracer the sidecar's own bootstrap has, as App Mesh had it; to none without one.
+            tracing: Some(Tracing::default()),
             route_specifier: Some(RouteSpecifier::Rds(Rds {
                 config_source: Some(proto::ads()),
                 route_config_name: self.routes,

@@ -90,12 +90,8 @@ pub(crate) fn to_node(node: &NodeName, cluster: &ResourceName, options: &Options
     named(node.as_str(), route_match::everything(), action)
 }
 
-/// Ends CONNECT tunnels at these clusters. Without an idle time, Envoy's five minutes for any stream hold.
-pub(crate) fn tunnel(
-    name: &str,
-    clusters: ClusterSpecifier,
-    idle_timeout: Option<Duration>,
-) -> Route {
+/// Ends CONNECT tunnels at these clusters; [`defaults::NO_TIMEOUT`] lets them be silent for ever.
+pub(crate) fn tunnel(name: &str, clusters: ClusterSpecifier, idle_timeout: Duration) -> Route {
     let matched = RouteMatch {
         path_specifier: Some(PathSpecifier::ConnectMatcher(ConnectMatcher {})),
         ..Default::default()
@@ -103,7 +99,7 @@ pub(crate) fn tunnel(
     let action = Action::Route(RouteAction {
         cluster_specifier: Some(clusters),
         timeout: Some(proto::duration(defaults::NO_TIMEOUT)),
-        idle_timeout: idle_timeout.map(proto::duration),
+        idle_timeout: Some(proto::duration(idle_timeout)),
         upgrade_configs: vec![UpgradeConfig {
             upgrade_type: "CONNECT".to_owned(),
             connect_config: Some(ConnectConfig::default()),
@@ -119,6 +115,8 @@ pub(crate) fn pass(name: &str, cluster: String) -> Route {
     let action = Action::Route(RouteAction {
         cluster_specifier: Some(ClusterSpecifier::Cluster(cluster)),
         timeout: Some(proto::duration(defaults::NO_TIMEOUT)),
+        // Envoy's own five minutes would cut a stream that is silent for longer.
+        idle_timeout: Some(proto::duration(defaults::NO_TIMEOUT)),
         ..Default::default()
     });
     named(name, route_match::everything(), action)

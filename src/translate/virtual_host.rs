@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration, Virtu
 use crate::model::{EGRESS_PORT, MeshName, ResourceId, ServiceName};
 
 use super::service::{ServicePort, ServiceUnit, TcpTraffic, Traffic};
-use super::{Problem, names, route};
+use super::{Problem, defaults, names, route};
 
 /// The route configuration behind the sidecar's 15001, with what could not be served.
 ///
@@ -99,7 +99,7 @@ impl<'a> Hosts<'a> {
             return;
         };
         let domain = format!("{name}:{}", port.port);
-        let route = route::tunnel(name.as_str(), clusters, Some(traffic.idle_timeout));
+        let route = route::tunnel(name.as_str(), clusters, traffic.idle_timeout);
         self.add(name, domain.clone(), vec![domain], vec![route]);
     }
 
@@ -155,7 +155,7 @@ impl<'a> Hosts<'a> {
             name: names::ALLOW_ALL_HOST.to_owned(),
             domains: vec!["*".to_owned()],
             routes: vec![
-                route::tunnel("tunnel", tunnel, None),
+                route::tunnel("tunnel", tunnel, defaults::NO_TIMEOUT),
                 route::pass("forward", cluster()),
             ],
             ..Default::default()

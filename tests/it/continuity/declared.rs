@@ -36,7 +36,11 @@ async fn a_deleted_node_s_sidecar_serves_on_and_comes_back() {
         .await;
         let refused = "outrigger_xds_refused_streams_total{reason=\"unknown_node\"}";
         assert!(world.metric(refused).await > 0);
-        assert!(world.clients().await.is_empty());
+        // It tries again and again, and is a client for the moment until it is refused.
+        eventually("it is no client", PATIENCE, async || {
+            world.clients().await.is_empty().then_some(())
+        })
+        .await;
         assert_eq!(
             world.call(2, "service-b.local", "/").await.0,
             200,
