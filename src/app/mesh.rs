@@ -95,10 +95,15 @@ impl Sink {
                 true
             }
             Err(problem) => {
-                error!("mesh files not taken, the last good model stays: {problem}");
+                let served = if self.store.watch().borrow().changed_at.is_some() {
+                    "the last good model stays"
+                } else {
+                    "nothing is served until they are"
+                };
+                error!("mesh files not taken, {served}: {problem}");
                 self.metrics.mesh_reloaded(Reload::Failed);
                 self.ready
-                    .set_degraded(WHAT, Some(format!("the last good model stays: {problem}")));
+                    .set_degraded(WHAT, Some(format!("not taken, {served}: {problem}")));
                 false
             }
         }

@@ -59,8 +59,8 @@ impl Page<'_> {
                 call.clone(),
             ),
             (
-                "send most calls to the second version, while all of it runs".to_owned(),
-                format!("sed -i 's/weight: 80/weight: 10/' {weights}\n{call}"),
+                "send two calls of three to the second version (weights of 10 and 20), while all of it runs".to_owned(),
+                format!("sed -i 's/weight: 80/weight: 10/' {weights}; sleep 1\n{call}"),
             ),
             (
                 "who is connected, and what service A's sidecar gets".to_owned(),

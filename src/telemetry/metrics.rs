@@ -93,7 +93,7 @@ impl Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
     Applied,
-    /// The files do not validate, or cannot be read; the last good model stays.
+    /// The files do not validate, or cannot be read; the last good model stays, if there is one.
     Failed,
 }
 

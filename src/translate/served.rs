@@ -94,5 +94,6 @@ impl<'a> Served<'a> {
 const GATEWAY_UNSUPPORTED: &str = "virtual gateways are not served yet; run a virtual node's sidecar in front of the mesh instead";
 const GRPC_UNSUPPORTED: &str =
     "gRPC clients without a proxy are not served yet; run an Envoy sidecar beside the application";
-const REDIRECT_UNSUPPORTED: &str = "capture mode `redirect` is not served yet; run the sidecar with a bootstrap made by \
-                                    `outrigger bootstrap NODE --capture explicit`";
+const REDIRECT_UNSUPPORTED: &str = "capture mode `redirect`, which is also meant where the bootstrap has no \
+                                    `node.metadata.outrigger.capture`, is not served yet; run the sidecar with a \
+                                    bootstrap made by `outrigger bootstrap NODE --capture explicit`";

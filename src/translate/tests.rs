@@ -580,3 +580,28 @@ fn views_with_other_addresses_are_other_views() {
         );
     }
 }
+
+#[test]
+fn an_application_for_a_port_without_listener_is_told() {
+    let model = model(&first_mesh());
+    let mut key = key("a");
+    let Capture::Explicit { applications, .. } = &mut key.capture else {
+        panic!("explicit by default");
+    };
+    applications.insert(9999, "127.0.0.1:7777".parse().unwrap());
+    let mut translator = Translator::new(Options::default());
+    let views = [key].into_iter().collect();
+    translator.apply(Input {
+        endpoints: endpoints(&model),
+        model,
+        views,
+    });
+    let problems: Vec<String> = translator.problems().map(ToString::to_string).collect();
+    let [problem] = problems.as_slice() else {
+        panic!("one problem: {problems:?}");
+    };
+    assert!(
+        problem.contains("port 9999") && problem.contains("--app"),
+        "{problem}"
+    );
+}

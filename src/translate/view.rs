@@ -65,6 +65,14 @@ pub(crate) fn own(input: &OwnInput<'_>, interner: &mut Interner) -> Own {
     for port in input.ports {
         builder.ingress(port);
     }
+    for (port, application) in input.applications {
+        if !input.ports.iter().any(|known| known.port == *port) {
+            builder.report(format!(
+                "has no listener on port {port}, for which its sidecar's bootstrap names the application {application}; \
+                 declare the listener, or correct `--app`"
+            ));
+        }
+    }
     let egress = SocketAddr::new(input.bind, EGRESS_PORT);
     let message = listener::http_egress(egress, input.outside, input.log);
     builder.put(Kind::Listener, &message.name.clone(), &message);

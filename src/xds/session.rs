@@ -159,7 +159,6 @@ impl<P: Protocol> Session<P> {
             user_agent: node.user_agent,
             connected_at: std::time::SystemTime::now(),
         });
-        info!(node = name, peer = %self.peer(), variant = P::VARIANT.as_str(), "sidecar connected");
         let open = self.context.metrics.stream_opened(P::VARIANT);
         let served = self.stream(first, view.watch(), &registration, &name).await;
         drop(open);
@@ -198,6 +197,10 @@ impl<P: Protocol> Session<P> {
         loop {
             let published = current(view).await?;
             let snapshot = self.snapshot(&published, node)?;
+            if seen.is_none() {
+                let variant = P::VARIANT.as_str();
+                info!(node, peer = %self.peer(), variant, "sidecar connected");
+            }
             let step = state.step(self.opened.elapsed(), &snapshot, std::mem::take(&mut batch));
             let step = step.map_err(|error| self.refuse(refusal(&error), error.to_string()))?;
             let is_change = seen

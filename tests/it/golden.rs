@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use outrigger::envoy::bootstrap::{BootstrapOptions, XdsProtocol, bootstrap};
 use outrigger::files;
+use outrigger::model::spec::VirtualNodeSpec;
 use outrigger::model::{Capture, ClientKind, NodeRef, ViewKey};
 use outrigger::snapshot::{Kind, Snapshot, descriptors};
 use outrigger::translate::{Input, Options, Translator, View};
@@ -52,8 +53,8 @@ fn example(path: PathBuf) -> Example {
     let keys: Vec<ViewKey> = model
         .meshes()
         .flat_map(|(mesh, content)| {
-            let nodes = content.nodes.keys();
-            nodes.map(|node| key(NodeRef::VirtualNode(mesh.clone(), node.clone())))
+            let nodes = content.nodes.iter();
+            nodes.map(|(node, spec)| key(NodeRef::VirtualNode(mesh.clone(), node.clone()), spec))
         })
         .collect();
     let mut translator = Translator::new(Options::default());
@@ -75,8 +76,12 @@ fn example(path: PathBuf) -> Example {
 }
 
 /// A sidecar on a loopback address of its own, as on a machine that runs several.
-fn key(node: NodeRef) -> ViewKey {
-    let applications = BTreeMap::from([(8080, ([127, 0, 0, 1], 18080).into())]);
+fn key(node: NodeRef, spec: &VirtualNodeSpec) -> ViewKey {
+    // The others' applications are at the listener's own port of 127.0.0.1.
+    let ports = spec.listeners().iter().map(|one| one.port_mapping.port);
+    let has_8080 = spec.listeners().is_empty() || ports.into_iter().any(|port| port == 8080);
+    let applications = has_8080.then_some((8080, ([127, 0, 0, 1], 18080).into()));
+    let applications: BTreeMap<_, _> = applications.into_iter().collect();
     ViewKey {
         node,
         capture: Capture::Explicit {
