@@ -96,7 +96,7 @@ pub(crate) struct EgressSet {
     clusters: BTreeMap<ClusterRef, usize>,
     snapshot: Snapshot,
     tcp_ports: Arc<[TcpPort]>,
-    problems: Vec<Problem>,
+    problems: Arc<[Problem]>,
 }
 
 impl EgressSet {
@@ -112,7 +112,7 @@ impl EgressSet {
             clusters: BTreeMap::new(),
             snapshot: Snapshot::default(),
             tcp_ports: Arc::default(),
-            problems: Vec::new(),
+            problems: Arc::default(),
             key,
         };
         if let OutsideKey::Allowed(preference) = set.key.outside {
@@ -137,7 +137,7 @@ impl EgressSet {
         &self.tcp_ports
     }
 
-    pub(crate) fn problems(&self) -> &[Problem] {
+    pub(crate) fn problems(&self) -> &Arc<[Problem]> {
         &self.problems
     }
 
@@ -327,7 +327,7 @@ impl EgressSet {
             .iter()
             .flat_map(|(name, unit)| tcp_ports(mesh, name, unit));
         self.tcp_ports = ports.collect();
-        self.problems = problems;
+        self.problems = problems.into();
         let name = message.name.as_str().into();
         self.put(interner.intern(Resource::new(Kind::Route, name, &message, None)))
     }

@@ -39,7 +39,7 @@ struct ViewState {
     view: View,
     set: Option<SetId>,
     tcp_ports: Arc<[TcpPort]>,
-    own: Own,
+    own: Arc<Own>,
 }
 
 impl Default for ViewState {
@@ -48,7 +48,7 @@ impl Default for ViewState {
             view: View::NotFound,
             set: None,
             tcp_ports: Arc::default(),
-            own: Own::default(),
+            own: Arc::default(),
         }
     }
 }
@@ -72,6 +72,7 @@ impl Translator {
 
     /// Takes the complete new input and returns the views whose outcome changed: added, changed and removed ones.
     pub fn apply(&mut self, input: Input) -> BTreeSet<ViewKey> {
+        self.problems.forget_changes();
         let older = std::mem::replace(&mut self.input, input);
         let mut touched = Touched::default();
         for (mesh, dirt) in self.dirt(&older, &mut touched) {
@@ -94,6 +95,16 @@ impl Translator {
     /// Everything that could not be served as it stands, by resource.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter()
+    }
+
+    /// What the last [`Translator::apply`] found that could not be served, and could before.
+    pub fn new_problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.new()
+    }
+
+    /// What could not be served before the last [`Translator::apply`], and can now or is gone.
+    pub fn mended_problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.mended()
     }
 
     /// Whether nothing is kept.
@@ -169,7 +180,7 @@ impl Translator {
             let Some((_, set)) = self.sets.by_id.get_mut(&id) else {
                 continue;
             };
-            let problems = set.problems().to_vec();
+            let problems = Arc::clone(set.problems());
             if set.update(
                 &changed.services,
                 &changed.nodes,
@@ -178,7 +189,10 @@ impl Translator {
             ) {
                 touched.sets.insert(id);
             }
-            self.problems.replace(&problems, set.problems());
+            // A set of a whole mesh may have very many, and most changes leave them alone.
+            if !Arc::ptr_eq(&problems, set.problems()) {
+                self.problems.replace(&problems, set.problems());
+            }
         }
         if units.is_empty() {
             self.meshes.remove(name);
@@ -242,7 +256,9 @@ impl Translator {
                 (state, differs)
             }
         };
-        self.problems.replace(&old.own.problems, &new.own.problems);
+        if !Arc::ptr_eq(&old.own, &new.own) {
+            self.problems.replace(&old.own.problems, &new.own.problems);
+        }
         if old.set != new.set {
             if let Some(set) = old.set {
                 self.sets.views.remove(&set, key);
@@ -287,7 +303,7 @@ impl Translator {
         };
         let (egress, set) = self.sets.by_id.get(&id).ok_or(View::NotFound)?;
         let own = if !from_model && old.tcp_ports == *set.tcp_ports() {
-            old.own.clone()
+            Arc::clone(&old.own)
         } else {
             let ports = units.node(served.node).map(|unit| unit.ports.as_slice());
             let input = OwnInput {
@@ -301,10 +317,11 @@ impl Translator {
                 outside: egress.outside.into(),
                 log: &log,
             };
-            view::own(&input, &mut self.interner)
+            view::own(&input, &mut self.interner).into()
         };
         let same_set = old.set == Some(id);
-        let same = same_set && !changed.contains(&id) && own.same_resources(&old.own);
+        let same_own = Arc::ptr_eq(&own, &old.own) || own.same_resources(&old.own);
+        let same = same_set && !changed.contains(&id) && same_own;
         let view = if same {
             old.view.clone()
         } else {
