@@ -52,17 +52,22 @@ impl Store {
         // There is one writer, so nothing changes between the comparison, which may take a while and would keep readers
         // out, and the replacement.
         let stored = self.current.borrow().clone();
-        // Files that are read anew share nothing with the model before; from here on, a comparison costs what changed.
-        let mut caught_up = stored.model.clone();
-        caught_up.catch_up(&model);
         // The first load counts even when it is empty: from then on the model is known.
-        if stored.changed_at.is_some() && stored.model == caught_up {
-            return None;
-        }
+        let model = if stored.changed_at.is_none() {
+            model
+        } else {
+            // Files that are read anew share nothing with the model before; from here on, a comparison costs what changed.
+            let mut caught_up = stored.model.clone();
+            caught_up.catch_up(&model);
+            if stored.model == caught_up {
+                return None;
+            }
+            caught_up
+        };
         let revision = Revision(stored.revision.0 + 1);
         self.current.send_replace(Stored {
             revision,
-            model: caught_up,
+            model,
             changed_at: Some(changed_at),
         });
         Some(revision)

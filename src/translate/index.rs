@@ -80,7 +80,7 @@ impl Problems {
     }
 
     /// What is told now and was not before.
-    pub(crate) fn new(&self) -> impl Iterator<Item = &Problem> {
+    pub(crate) fn appeared(&self) -> impl Iterator<Item = &Problem> {
         self.changed(false)
     }
 

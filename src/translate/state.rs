@@ -99,7 +99,7 @@ impl Translator {
 
     /// What the last [`Translator::apply`] found that could not be served, and could before.
     pub fn new_problems(&self) -> impl Iterator<Item = &Problem> {
-        self.problems.new()
+        self.problems.appeared()
     }
 
     /// What could not be served before the last [`Translator::apply`], and can now or is gone.
