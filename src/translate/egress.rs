@@ -326,8 +326,14 @@ impl EgressSet {
             .services
             .iter()
             .flat_map(|(name, unit)| tcp_ports(mesh, name, unit));
-        self.tcp_ports = ports.collect();
-        self.problems = problems.into();
+        let ports: Arc<[TcpPort]> = ports.collect();
+        // What stays equal stays the same, so that the set's views need not compare it again, each for itself.
+        if self.tcp_ports != ports {
+            self.tcp_ports = ports;
+        }
+        if *self.problems != *problems {
+            self.problems = problems.into();
+        }
         let name = message.name.as_str().into();
         self.put(interner.intern(Resource::new(Kind::Route, name, &message, None)))
     }

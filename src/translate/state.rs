@@ -302,7 +302,7 @@ impl Translator {
             }
         };
         let (egress, set) = self.sets.by_id.get(&id).ok_or(View::NotFound)?;
-        let own = if !from_model && old.tcp_ports == *set.tcp_ports() {
+        let own = if !from_model && Arc::ptr_eq(&old.tcp_ports, set.tcp_ports()) {
             Arc::clone(&old.own)
         } else {
             let ports = units.node(served.node).map(|unit| unit.ports.as_slice());
