@@ -247,7 +247,8 @@ fn edit_node(mesh: Mesh, input: &mut Input, forth: bool) {
     // An odd number: a service without a router.
     let index = mesh.nodes + 1;
     if forth {
-        mesh.add_node(&mut input.model, index, BACKENDS);
+        // One backend more than others have, so that none of them shares its list with it.
+        mesh.add_node(&mut input.model, index, BACKENDS + 1);
         mesh.add_service(&mut input.model, index);
         set_endpoints(input, index, 2);
         input.views.insert(key(index));

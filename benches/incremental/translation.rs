@@ -21,6 +21,8 @@ pub(crate) fn run(mesh: Mesh, meter: &mut Meter) -> Translated {
     let input = mesh.input();
     let translator = meter.build("from scratch", &input, from_scratch);
     let mut state = Translated { input, translator };
+    // The first change after the start drops the list of all problems that were new with it.
+    state.translator.apply(state.input.clone());
     for change in Change::of(mesh.shape) {
         meter.change(
             change.names(),
