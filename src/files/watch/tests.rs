@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{GONE, Known, MeshFiles, Outcome, load, publish, reload};
+use super::super::load::load;
+use super::{DOUBTED, MeshFiles, Outcome, publish};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -24,12 +25,12 @@ struct Watched {
 }
 
 impl Watched {
-    fn start(paths: impl FnOnce(&TempDir) -> Vec<PathBuf>) -> Self {
+    async fn start(paths: impl FnOnce(&TempDir) -> Vec<PathBuf>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("mesh")).unwrap();
         write(&folder.path().join("mesh/a.yaml"), "a");
-        let files = MeshFiles::new(paths(&folder));
-        let (sender, latest) = watch::channel(Arc::new(files.load_once()));
+        let mut files = MeshFiles::new(paths(&folder));
+        let (sender, latest) = watch::channel(Arc::new(files.load_once().await));
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(files.run(sender, stop.clone()));
@@ -41,8 +42,8 @@ impl Watched {
         }
     }
 
-    fn folder() -> Self {
-        Self::start(|folder| vec![folder.path().join("mesh")])
+    async fn folder() -> Self {
+        Self::start(|folder| vec![folder.path().join("mesh")]).await
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -123,7 +124,7 @@ fn only_what_differs_is_handed_on() {
 
 #[tokio::test]
 async fn changes_arrive() {
-    let mut watched = Watched::folder();
+    let mut watched = Watched::folder().await;
     write(&watched.path("mesh/b.yaml"), "b");
     watched.until("a b", &[]).await;
     fs::create_dir(watched.path("mesh/deep")).unwrap();
@@ -134,7 +135,7 @@ async fn changes_arrive() {
 
 #[tokio::test]
 async fn a_file_is_replaced_by_renaming() {
-    let mut watched = Watched::folder();
+    let mut watched = Watched::folder().await;
     write(&watched.path("mesh/.a.yaml.new"), "z");
     fs::rename(
         watched.path("mesh/.a.yaml.new"),
@@ -147,7 +148,7 @@ async fn a_file_is_replaced_by_renaming() {
 
 #[tokio::test]
 async fn a_single_file_is_replaced_by_renaming() {
-    let mut watched = Watched::start(|folder| vec![folder.path().join("mesh/a.yaml")]);
+    let mut watched = Watched::start(|folder| vec![folder.path().join("mesh/a.yaml")]).await;
     write(&watched.path("mesh/beside.yaml"), "beside");
     write(&watched.path("mesh/new"), "z");
     fs::rename(watched.path("mesh/new"), watched.path("mesh/a.yaml")).unwrap();
@@ -162,16 +163,20 @@ async fn reload_after(gone: impl FnOnce(&Path)) -> String {
     let (a, b) = (folder.path().join("a.yaml"), folder.path().join("b.yaml"));
     write(&a, "a");
     write(&b, "b");
-    let paths: Arc<[PathBuf]> = Arc::from([folder.path().to_owned()]);
-    let known = Known::of(&load(&paths).unwrap());
+    let mut files = MeshFiles::new([folder.path().to_owned()]);
+    shown(&files.load_once().await);
+    let heard = Arc::clone(&files.heard);
     gone(&a);
-    let changed = Notify::new();
-    let mut reloading = std::pin::pin!(reload(&paths, &known, &changed));
-    let early = timeout(GONE / 2, &mut reloading).await;
-    assert!(early.is_err(), "{:?}", early.map(|outcome| shown(&outcome)));
+    let mut reloading = std::pin::pin!(files.settle());
+    let early = timeout(DOUBTED / 2, &mut reloading).await;
+    assert!(
+        early.is_err(),
+        "{:?}",
+        early.map(|outcome| outcome.map(|outcome| shown(&outcome)))
+    );
     write(&a, "a2");
-    changed.notify_one();
-    shown(&reloading.await)
+    heard.changed.notify_one();
+    shown(&reloading.await.expect("a change"))
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +195,7 @@ async fn a_file_that_is_back_within_a_second_was_never_gone() {
 
 #[tokio::test]
 async fn a_file_that_is_removed_and_written_at_once_is_just_changed() {
-    let mut watched = Watched::folder();
+    let mut watched = Watched::folder().await;
     write(&watched.path("mesh/b.yaml"), "b");
     watched.until("a b", &[]).await;
     fs::remove_file(watched.path("mesh/b.yaml")).unwrap();
@@ -201,19 +206,19 @@ async fn a_file_that_is_removed_and_written_at_once_is_just_changed() {
 
 #[tokio::test]
 async fn a_file_that_stays_away_is_gone_after_a_second() {
-    let mut watched = Watched::folder();
+    let mut watched = Watched::folder().await;
     write(&watched.path("mesh/b.yaml"), "b");
     watched.until("a b", &[]).await;
     let removed = Instant::now();
     fs::remove_file(watched.path("mesh/b.yaml")).unwrap();
     watched.until("a", &[]).await;
-    assert!(removed.elapsed() >= GONE, "{:?}", removed.elapsed());
+    assert!(removed.elapsed() >= DOUBTED, "{:?}", removed.elapsed());
     watched.stop().await;
 }
 
 #[tokio::test]
 async fn a_folder_that_is_gone_is_an_error_and_comes_back() {
-    let mut watched = Watched::folder();
+    let mut watched = Watched::folder().await;
     let folder = watched.path("mesh").display().to_string();
     fs::rename(watched.path("mesh"), watched.path("elsewhere")).unwrap();
     let missing = format!("`{folder}` does not exist; name a mesh file or a folder of them");
@@ -228,7 +233,7 @@ async fn a_folder_that_is_gone_is_an_error_and_comes_back() {
 
 #[tokio::test]
 async fn a_folder_without_files_is_an_error() {
-    let mut watched = Watched::folder();
+    let mut watched = Watched::folder().await;
     fs::remove_file(watched.path("mesh/a.yaml")).unwrap();
     assert!(watched.next().await.contains("has no mesh files"));
     watched.stop().await;
@@ -236,7 +241,7 @@ async fn a_folder_without_files_is_an_error() {
 
 #[tokio::test]
 async fn files_with_errors_are_handed_on_with_their_reports() {
-    let mut watched = Watched::folder();
+    let mut watched = Watched::folder().await;
     write(&watched.path("mesh/b.yaml"), "[]");
     assert!(
         watched
@@ -251,7 +256,7 @@ async fn files_with_errors_are_handed_on_with_their_reports() {
 #[tokio::test]
 async fn a_swapped_link_is_noticed() {
     // As Kubernetes updates a mounted ConfigMap: files link into a hidden folder, which is a link that is replaced.
-    let mut watched = Watched::folder();
+    let mut watched = Watched::folder().await;
     let mount = watched.path("mesh");
     for (version, mesh) in [("..1", "one"), ("..2", "two")] {
         fs::create_dir(mount.join(version)).unwrap();
@@ -269,7 +274,7 @@ async fn a_swapped_link_is_noticed() {
 #[cfg(unix)]
 #[tokio::test]
 async fn what_lies_behind_a_link_is_looked_at_though_no_event_tells() {
-    let mut watched = Watched::folder();
+    let mut watched = Watched::folder().await;
     let outside = watched.path("outside.yaml");
     write(&outside, "one");
     std::os::unix::fs::symlink(&outside, watched.path("mesh/linked.yaml")).unwrap();
