@@ -58,7 +58,6 @@ pub(super) struct Document {
 pub(super) struct Reader {
     cache: BTreeMap<PathBuf, Cached>,
     /// How many files have been parsed so far.
-    #[cfg(test)]
     pub(super) parsed: usize,
 }
 
@@ -72,13 +71,15 @@ struct Cached {
 impl Reader {
     /// The files' contents, without those that have gone.
     pub(super) fn read(&mut self, files: &[File]) -> Vec<Arc<Content>> {
-        let mut before = std::mem::take(&mut self.cache);
+        let (mut before, parsed) = (std::mem::take(&mut self.cache), self.parsed);
         for file in files {
             let old = before.remove(&file.path);
             if let Some(cached) = self.read_file(file, old) {
                 self.cache.insert(file.path.clone(), cached);
             }
         }
+        let parsed = self.parsed - parsed;
+        tracing::debug!(files = files.len(), parsed, "mesh files read");
         let contents = files.iter().filter_map(|file| self.cache.get(&file.path));
         contents.map(|cached| Arc::clone(&cached.content)).collect()
     }
@@ -110,10 +111,7 @@ impl Reader {
                 old.content
             }
             _ => {
-                #[cfg(test)]
-                {
-                    self.parsed += 1;
-                }
+                self.parsed += 1;
                 Arc::new(Content::of(file.path.clone(), bytes))
             }
         };

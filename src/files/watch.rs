@@ -45,7 +45,7 @@ const RESTLESS: Duration = Duration::from_secs(5);
 /// How long a file that a program has open is waited for after it has written the last time,
 const WRITING: Duration = Duration::from_secs(10);
 /// and in all.
-const WRITING_AT_MOST: Duration = Duration::from_secs(60);
+const WRITING_AT_MOST: Duration = Duration::from_mins(1);
 /// How long git is waited for, and after that as long as files keep on changing.
 const LOCKED: Duration = Duration::from_secs(10);
 

@@ -3,6 +3,9 @@
 //! Nothing tells for certain when a program has finished several files, so the answer is how long a state must have stood:
 //! a saved file hardly at all, many changed files longer, and what takes something away a second.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +22,7 @@ pub(super) const QUIET: Duration = Duration::from_millis(20);
 const QUIET_FOR_EACH: Duration = Duration::from_millis(5);
 /// up to this.
 const QUIET_AT_MOST: Duration = Duration::from_millis(500);
-/// A file that has grown at its end may be growing still.
+/// A file that is new, or has grown at its end, may be growing still.
 const GROWING: Duration = Duration::from_millis(80);
 
 /// What was handed on last.
@@ -86,6 +89,7 @@ impl Known {
         for content in contents {
             let Some(old) = self.contents.get(content.path()) else {
                 changed += 1;
+                is_growing = true;
                 continue;
             };
             kept += 1;
