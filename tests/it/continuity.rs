@@ -2,6 +2,7 @@
 
 mod clusters;
 mod declared;
+mod files;
 mod load;
 mod names;
 mod outside;

@@ -17,6 +17,7 @@ mod cli;
 mod continuity;
 mod demo;
 mod envoy;
+mod files;
 mod generated;
 mod golden;
 mod hostile;
