@@ -36,6 +36,9 @@ pub enum ClientKind {
 /// The port where a sidecar takes the application's outgoing traffic, as App Mesh's sidecars did.
 pub const EGRESS_PORT: u16 = 15001;
 
+/// The port where a redirected sidecar takes calls to its application, as App Mesh's sidecars did.
+pub const INGRESS_PORT: u16 = 15000;
+
 /// Where a sidecar's bootstrap says, in `node.metadata`, how traffic enters it. Every value is a string.
 ///
 /// ```yaml
