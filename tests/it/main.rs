@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod capture;
 mod child;
 mod cli;
 mod continuity;
@@ -20,6 +21,7 @@ mod envoy;
 mod generated;
 mod golden;
 mod hostile;
+mod hosts;
 mod http;
 mod minimal;
 mod operator;
