@@ -42,12 +42,20 @@ pub fn parse(json: &str) -> Result<InForce, ListingError> {
     let listing: Value = serde_json::from_str(json)?;
     let listing = Listing(&listing);
     let app_ports = listing.set(APP_PORTS)?;
-    let egress = listing.chain(EGRESS, 8)?;
+    let egress = listing.chain(EGRESS, 9)?;
     let ingress = if app_ports.is_empty() {
         None
     } else {
-        Some(listing.chain(INGRESS, 3)?)
+        Some(listing.chain(INGRESS, 4)?)
     };
+    if ingress
+        .as_ref()
+        .is_some_and(|chain| chain.ipv6 != egress.ipv6)
+    {
+        return Err(ListingError::Foreign {
+            what: "its chains are for different families".to_owned(),
+        });
+    }
     let redirection = Redirection {
         // Nothing arrives there where no application is called.
         ingress_port: ingress

@@ -59,9 +59,12 @@ pub fn installation(redirection: &Redirection) -> String {
     text
 }
 
+/// A connection that was open before the rules shows up in the middle; to redirect it would be to end it.
+const NOT_ITS_BEGINNING: &str = "tcp flags & (fin | syn | rst | ack) != syn return";
+
 /// A rule either leaves a connection alone (`return`) or redirects it, as the last one does.
 fn egress(redirection: &Redirection) -> Vec<String> {
-    let mut rules = Vec::new();
+    let mut rules = vec![NOT_ITS_BEGINNING.to_owned()];
     if !redirection.ipv6 {
         rules.push("meta nfproto ipv6 return".to_owned());
     }
@@ -84,7 +87,7 @@ fn egress(redirection: &Redirection) -> Vec<String> {
 }
 
 fn ingress(redirection: &Redirection) -> Vec<String> {
-    let mut rules = Vec::new();
+    let mut rules = vec![NOT_ITS_BEGINNING.to_owned()];
     if !redirection.ipv6 {
         rules.push("meta nfproto ipv6 return".to_owned());
     }

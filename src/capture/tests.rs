@@ -162,6 +162,10 @@ fn a_table_that_was_changed_is_not_guessed_at() {
             "\"chain\": \"egress\", \"handle\": 10,",
             "\"chain\": \"other\",",
         ),
+        (
+            "\"chain\": \"egress\", \"handle\": 11,",
+            "\"chain\": \"other\",",
+        ),
         ("\"redirect\"", "\"accept\""),
         ("\"fd00:ec2::254\"", "{\"unknown\": 1}"),
     ];

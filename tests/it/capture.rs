@@ -182,7 +182,11 @@ async fn calls_from_other_hosts_go_to_the_sidecar_on_the_applications_ports_only
     for ip in [b.v4, b.v6] {
         serve(&b.envoy, (ip, 15000), "sidecar").await;
     }
+    let mut direct = connected(&a, b.at(8080)[0]).await;
     install(&b, &["--app-ports", "8080-8081", "--enable-ipv6"]).await;
+    echo(&mut direct)
+        .await
+        .expect("an open connection stays as it is");
 
     for port in [8080, 8081] {
         for address in b.at(port) {
@@ -240,12 +244,16 @@ async fn it_is_installed_changed_and_removed() {
         "nothing was redirected\n"
     );
 
+    let mut direct = connected(&a, address).await;
     insta::assert_snapshot!("installed", install(&a, &["--app-ports=8080"]).await);
     let (shown, exit) = show(&a).await;
     assert_eq!(exit, Some(0));
     assert_eq!(shown["ingress"]["appPorts"], json!(["8080"]));
     assert_eq!(answer(&a.app, address).await, meant);
     let mut open = connected(&a, address).await;
+    echo(&mut direct)
+        .await
+        .expect("an open connection stays as it is");
 
     install(&a, &["--app-ports=9000", "--egress-ignored-ports=5432"]).await;
     let (shown, _) = show(&a).await;
