@@ -9,63 +9,17 @@ use std::time::Duration;
 use outrigger::capture::settings::Settings;
 use outrigger::capture::{Redirection, nft};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::hosts::{Host, Net, User};
+use crate::hosts::{Host, Net, User, first_line, greet, greeting};
 use crate::world::{OUTRIGGER, PATIENCE};
-
-/// Answers every connection with its name and where the connection was meant to go, then with whatever it is sent.
-async fn serve(user: &User, address: impl Into<SocketAddr>, name: &'static str) {
-    let listener = TcpListener::bind(address.into());
-    let listener = user.run(listener).await.unwrap();
-    user.spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let meant = original_destination(&stream).unwrap();
-                let line = format!("{name} for {meant}\n");
-                // The other side may have heard enough.
-                stream.write_all(line.as_bytes()).await.ok();
-                let (mut from, mut to) = stream.split();
-                tokio::io::copy(&mut from, &mut to).await.ok();
-            });
-        }
-    });
-}
-
-fn original_destination(stream: &TcpStream) -> io::Result<SocketAddr> {
-    let local = stream.local_addr()?;
-    let found = match local {
-        SocketAddr::V4(_) => rustix::net::sockopt::ip_original_dst(stream).map(SocketAddr::V4),
-        SocketAddr::V6(_) => rustix::net::sockopt::ipv6_original_dst(stream).map(SocketAddr::V6),
-    };
-    // A host without NAT rules does not track connections; this one was not redirected.
-    Ok(found.unwrap_or(local))
-}
 
 /// Who answers this user at this address.
 async fn answer(user: &User, address: SocketAddr) -> String {
-    user.run(async move {
-        let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(address));
-        match stream.await.expect("an answer in time") {
-            Ok(mut stream) => first_line(&mut stream).await,
-            Err(error) => format!("{}", error.kind()),
-        }
-    })
-    .await
-}
-
-async fn first_line(stream: &mut TcpStream) -> String {
-    let mut line = String::new();
-    loop {
-        match stream.read_u8().await.map(char::from) {
-            Ok('\n') => return line,
-            Ok(character) => line.push(character),
-            Err(error) => return format!("{line}{}", error.kind()),
-        }
-    }
+    let greeting = tokio::time::timeout(PATIENCE, greeting(address));
+    user.run(greeting).await.expect("an answer in time")
 }
 
 /// Installs, and expects that to work.
@@ -97,10 +51,10 @@ async fn pair(net: &Net) -> (Host, Host) {
     let (a, b) = (net.host("a").await, net.host("b").await);
     for loopback in ["127.0.0.1:15001", "[::1]:15001"] {
         let loopback: SocketAddr = loopback.parse().unwrap();
-        serve(&a.envoy, loopback, "egress of a").await;
+        greet(&a.envoy, loopback, "egress of a").await;
     }
     for port in [8080, 9000, 5432, 22] {
-        serve(&b.root, (Ipv6Addr::UNSPECIFIED, port), "b").await;
+        greet(&b.root, (Ipv6Addr::UNSPECIFIED, port), "b").await;
     }
     (a, b)
 }
@@ -118,7 +72,7 @@ async fn what_applications_send_goes_to_the_sidecar() {
         a.v4,
         a.v6,
     ] {
-        serve(&a.app, (ip, 9000), "a").await;
+        greet(&a.app, (ip, 9000), "a").await;
     }
     let link = b.link_local(8080);
 
@@ -177,10 +131,10 @@ async fn calls_from_other_hosts_go_to_the_sidecar_on_the_applications_ports_only
     let net = Net::new().await;
     let (a, b) = (net.host("a").await, net.host("b").await);
     for port in [8080, 8081, 9000] {
-        serve(&b.app, (Ipv6Addr::UNSPECIFIED, port), "application").await;
+        greet(&b.app, (Ipv6Addr::UNSPECIFIED, port), "application").await;
     }
     for ip in [b.v4, b.v6] {
-        serve(&b.envoy, (ip, 15000), "sidecar").await;
+        greet(&b.envoy, (ip, 15000), "sidecar").await;
     }
     let mut direct = connected(&a, b.at(8080)[0]).await;
     install(&b, &["--app-ports", "8080-8081", "--enable-ipv6"]).await;
@@ -230,6 +184,27 @@ async fn a_kernel_without_ipv6_takes_the_same_rules() {
     let none = ["network unreachable", "address not available"];
     let answered = answer(&a.app, v6).await;
     assert!(none.contains(&answered.as_str()), "{answered}");
+}
+
+/// As a Kubernetes proxy does it to the addresses of services, in a table that was there first.
+#[tokio::test]
+async fn the_sidecar_learns_the_address_before_others_translate_it() {
+    let net = Net::new().await;
+    let (a, _b) = pair(&net).await;
+    let mut nft = Command::new("nft");
+    nft.arg(
+        "add table ip proxy; \
+         add chain ip proxy services { type nat hook output priority -100; }; \
+         add rule ip proxy services ip daddr 10.96.0.1 dnat to 10.0.0.2",
+    );
+    assert!(a.root.output(nft).await.status.success());
+    let service = "10.96.0.1:8080".parse().unwrap();
+    assert!(answer(&a.app, service).await.starts_with("b for "));
+    install(&a, &[]).await;
+    let answered = answer(&a.app, service).await;
+    assert_eq!(answered, format!("egress of a for {service}"));
+    // What the sidecar itself sends there is translated as ever.
+    assert!(answer(&a.envoy, service).await.starts_with("b for "));
 }
 
 #[tokio::test]

@@ -17,9 +17,10 @@
 
 use std::cell::Cell;
 use std::fs::File;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ use rustix::thread::{
     set_thread_res_uid,
 };
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -136,6 +139,15 @@ impl Net {
             root,
             namespace,
         }
+    }
+
+    /// A program where every user may run it.
+    pub(crate) fn program(&self, program: &Path) -> PathBuf {
+        let here = self.folder.path().join(program.file_name().unwrap());
+        if !here.exists() && std::fs::hard_link(program, &here).is_err() {
+            std::fs::copy(program, &here).unwrap();
+        }
+        here
     }
 }
 
@@ -279,4 +291,53 @@ async fn ip(user: &User, lines: &str) {
 fn open_to_all(folder: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+}
+
+/// Answers every connection with its name and where the connection was meant to go, then with whatever it is sent.
+pub(crate) async fn greet(user: &User, address: impl Into<SocketAddr>, name: &'static str) {
+    let listener = TcpListener::bind(address.into());
+    let listener = user.run(listener).await.unwrap();
+    user.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let meant = original_destination(&stream).unwrap();
+                let line = format!("{name} for {meant}\n");
+                // The other side may have heard enough.
+                stream.write_all(line.as_bytes()).await.ok();
+                let (mut from, mut to) = stream.split();
+                tokio::io::copy(&mut from, &mut to).await.ok();
+            });
+        }
+    });
+}
+
+fn original_destination(stream: &TcpStream) -> io::Result<SocketAddr> {
+    let local = stream.local_addr()?;
+    let found = match local {
+        SocketAddr::V4(_) => rustix::net::sockopt::ip_original_dst(stream).map(SocketAddr::V4),
+        SocketAddr::V6(_) => rustix::net::sockopt::ipv6_original_dst(stream).map(SocketAddr::V6),
+    };
+    // A host without NAT rules does not track connections; this one was not redirected.
+    let meant = found.unwrap_or(local);
+    Ok(SocketAddr::new(meant.ip().to_canonical(), meant.port()))
+}
+
+/// What the server at this address says first, or how it ends without.
+pub(crate) async fn greeting(address: SocketAddr) -> String {
+    match TcpStream::connect(address).await {
+        Ok(mut stream) => first_line(&mut stream).await,
+        Err(error) => error.kind().to_string(),
+    }
+}
+
+pub(crate) async fn first_line(stream: &mut TcpStream) -> String {
+    let mut line = String::new();
+    loop {
+        match stream.read_u8().await.map(char::from) {
+            Ok('\n') => return line,
+            Ok(character) => line.push(character),
+            Err(error) => return format!("{line}{}", error.kind()),
+        }
+    }
 }

@@ -27,6 +27,7 @@ mod minimal;
 mod operator;
 mod plane;
 mod raw;
+mod redirect;
 mod static_bootstrap;
 mod tidy;
 mod translate;
