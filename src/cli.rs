@@ -4,6 +4,7 @@
 //! command could not do its work (a flag, a file, an address, a server that does not answer).
 
 pub mod bootstrap;
+pub mod capture;
 pub mod config_dump;
 pub mod connect;
 pub mod demo;
@@ -35,6 +36,7 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     Validate(validate::ValidateArgs),
     Bootstrap(bootstrap::BootstrapArgs),
+    Capture(capture::CaptureArgs),
     Status(status::StatusArgs),
     Config(config_dump::ConfigArgs),
     Demo(demo::DemoArgs),
@@ -68,10 +70,8 @@ pub fn main(cli: Cli) -> ExitCode {
 async fn run(cli: Cli) -> ExitCode {
     let printed = match cli.command {
         Command::Serve(args) => serve::run(*args).await.map(|()| String::new()),
-        Command::Validate(args) => match validate::run(&args) {
-            Ok((text, exit)) => return print(&text, exit.map_or(ExitCode::SUCCESS, Into::into)),
-            Err(error) => Err(error),
-        },
+        Command::Validate(args) => return answer(validate::run(&args)),
+        Command::Capture(args) => return answer(capture::run(args).await),
         Command::Bootstrap(args) => bootstrap::run(args),
         Command::Status(args) => status::run(args).await,
         Command::Config(args) => config_dump::run(args).await,
@@ -81,6 +81,14 @@ async fn run(cli: Cli) -> ExitCode {
     };
     match printed {
         Ok(text) => print(&text, ExitCode::SUCCESS),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Prints an answer that may be no.
+fn answer(answer: Result<(String, Option<output::Exit>), CliError>) -> ExitCode {
+    match answer {
+        Ok((text, exit)) => print(&text, exit.map_or(ExitCode::SUCCESS, Into::into)),
         Err(error) => fail(&error),
     }
 }

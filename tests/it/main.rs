@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod capture;
 mod child;
 mod cli;
 mod continuity;
@@ -21,11 +22,13 @@ mod files;
 mod generated;
 mod golden;
 mod hostile;
+mod hosts;
 mod http;
 mod minimal;
 mod operator;
 mod plane;
 mod raw;
+mod redirect;
 mod static_bootstrap;
 mod tidy;
 mod translate;

@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "demo",
         &["app", "clients", "config", "envoy", "model", "snapshot"],
     ),
+    ("capture", &["envoy", "model"]),
     ("config", &["discovery", "telemetry", "translate"]),
     ("model", &[]),
     ("files", &["model", "store", "telemetry"]),
