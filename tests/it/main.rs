@@ -14,6 +14,7 @@
 mod admin;
 mod child;
 mod cli;
+mod compose;
 mod continuity;
 mod demo;
 mod envoy;
