@@ -16,11 +16,13 @@ const BOOTSTRAPS: &[(&str, &str, &[&str])] = &[
     ("service-a", "serviceANode", EXPLICIT),
     ("service-b", "serviceBNode", EXPLICIT),
     ("service-b-v2", "serviceBNodeV2", EXPLICIT),
+    ("service-a-redirect", "serviceANode", REDIRECT),
 ];
+const REDIRECT: &[&str] = &["--capture", "redirect"];
 const EXPLICIT: &[&str] = &["--bind", "0.0.0.0", "--app", "8080=127.0.0.1:18080"];
 
 /// Containers that do one thing and end.
-const ONE_SHOT: &[&str] = &[];
+const ONE_SHOT: &[&str] = &["service-a-redirect-capture"];
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -73,8 +75,12 @@ fn every_container_is_watched_and_has_no_rights() {
         for port in strings(&service["ports"]) {
             assert!(port.starts_with("127.0.0.1:"), "{name}: {port}");
         }
+        let is_one_shot = ONE_SHOT.contains(&name.as_str());
         let is_watched = service["healthcheck"]["test"].is_array();
-        assert_eq!(is_watched, !ONE_SHOT.contains(&name.as_str()), "{name}");
+        assert_eq!(is_watched, !is_one_shot, "{name}");
+        let capabilities: Vec<_> = strings(&service["cap_add"]).collect();
+        let expected: &[&str] = if is_one_shot { &["NET_ADMIN"] } else { &[] };
+        assert_eq!(capabilities, expected, "{name}");
     }
 }
 
