@@ -43,7 +43,7 @@ fn strings(list: &Value) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn bootstraps_are_what_outrigger_bootstrap_prints() {
+fn generated_bootstraps_are_what_outrigger_bootstrap_prints() {
     for (file, node, capture) in BOOTSTRAPS {
         let output = Command::new(OUTRIGGER)
             .args(["bootstrap", &format!("mesh/appMesh/virtualNode/{node}")])
