@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what continuous integration runs.
-.PHONY: check fmt lint deny test e2e doc run demo ci
+.PHONY: check fmt lint deny test e2e doc run demo compose-check ci
 
 check:
 	cargo check --all-targets
@@ -27,5 +27,9 @@ run:
 
 demo:
 	cargo run --release -- demo --check
+
+# By hand, where there is a container engine.
+compose-check:
+	tests/compose.sh
 
 ci: fmt lint deny doc test demo

@@ -8,6 +8,7 @@ pub mod capture;
 pub mod config_dump;
 pub mod connect;
 pub mod demo;
+pub mod health;
 pub mod output;
 pub mod serve;
 pub mod status;
@@ -39,6 +40,7 @@ enum Command {
     Capture(capture::CaptureArgs),
     Status(status::StatusArgs),
     Config(config_dump::ConfigArgs),
+    Health(health::HealthArgs),
     Demo(demo::DemoArgs),
     /// Is one of the demo's services
     #[command(name = ServiceOptions::SUBCOMMAND, hide = true)]
@@ -75,6 +77,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Bootstrap(args) => bootstrap::run(args),
         Command::Status(args) => status::run(args).await,
         Command::Config(args) => config_dump::run(args).await,
+        Command::Health(args) => health::run(args).await,
         Command::Demo(args) => demo::run(args).await.map(|()| String::new()),
         Command::DemoService(options) => demo::serve(options).await.map(|()| String::new()),
         Command::RunChild { .. } => Ok(String::new()),

@@ -15,6 +15,7 @@ mod admin;
 mod capture;
 mod child;
 mod cli;
+mod compose;
 mod continuity;
 mod demo;
 mod envoy;
