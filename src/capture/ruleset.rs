@@ -92,6 +92,7 @@ fn ingress(redirection: &Redirection) -> Vec<String> {
         rules.push("meta nfproto ipv6 return".to_owned());
     }
     rules.extend([
+        // The host's calls to itself have passed on their way out; App Mesh said it here as well.
         "fib saddr type local return".to_owned(),
         "ip6 daddr fe80::/10 return".to_owned(),
         format!(

@@ -276,7 +276,10 @@ async fn a_new_installation_leaves_no_gap() {
     let meant = format!("egress of a for {address}");
     let caller = a.user(1001);
     let calls: JoinHandle<()> = tokio::spawn(async move {
+        // A host has ports for some thousand connections a minute.
+        let mut every = tokio::time::interval(Duration::from_millis(3));
         loop {
+            every.tick().await;
             assert_eq!(answer(&caller, address).await, meant);
         }
     });

@@ -5,6 +5,7 @@ mod application;
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use outrigger::demo::dns::{DnsServer, Zone};
@@ -12,10 +13,12 @@ use outrigger::envoy::bootstrap::{BootstrapOptions, bootstrap};
 use outrigger::envoy::child::{Child, ChildCommand};
 use outrigger::envoy::process::{Envoy, EnvoyOptions};
 use outrigger::model::{Capture, NodeRef};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::hosts::{Host, Net, greet, greeting};
+use crate::hosts::{Host, Net, first_line, greet, greeting};
 use crate::world::{OUTRIGGER, PATIENCE, eventually, get};
 use application::{
     Failure, client_hello, conversation, echoed, get_http2, grpc, serve_echo, serve_http, unary,
@@ -25,15 +28,17 @@ use application::{
 /// What nobody who listens for a client's first bytes, and then goes on without, would do in.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
+const STATS: &str = "/stats?format=json&filter=^listener_manager";
+
 /// Four nodes' worth of protocols on two hosts; what `a` calls, and a host that is not of the mesh.
 struct Mesh {
     a: Host,
     b: Host,
     outside: Host,
     control_plane: Child,
+    sidecars: Vec<Envoy>,
+    net: Net,
     _hosts: [Host; 2],
-    _sidecars: Vec<Envoy>,
-    _net: Net,
 }
 
 /// Which addresses the mesh uses.
@@ -96,9 +101,9 @@ impl Mesh {
             b,
             outside,
             control_plane,
+            sidecars,
+            net,
             _hosts: [c, control],
-            _sidecars: sidecars,
-            _net: net,
         }
     }
 
@@ -110,6 +115,29 @@ impl Mesh {
         let answer = tokio::time::timeout(PATIENCE, self.a.app.run(call)).await;
         let answer = answer.unwrap_or_else(|_| panic!("{:?}", self.control_plane.last_lines(40)));
         answer.map_err(|error| error.to_string())
+    }
+
+    /// Saves another mesh, and waits until the sidecar of `a` has changed this number of listeners in place.
+    async fn declare(&mut self, yaml: &str, changed: u64) {
+        write_mesh(&self.net, yaml);
+        let admin = self.sidecars[0].admin();
+        eventually("the sidecar has it", PATIENCE, async || {
+            let stats = async move { admin.get_json(STATS).await.unwrap() };
+            let stats = self.a.root.run(stats).await;
+            let stat = |name: &str| {
+                let mut all = stats["stats"].as_array().unwrap().iter();
+                let name = format!("listener_manager.{name}");
+                all.find(|stat| stat["name"] == name)?["value"].as_u64()
+            };
+            let pairs = [
+                stat("listener_in_place_updated")?,
+                stat("total_listeners_warming")?,
+            ];
+            // All of a listener would change instead, and lose its connections.
+            assert_eq!(stat("total_listeners_draining"), Some(0));
+            (pairs == [changed, 0]).then_some(())
+        })
+        .await;
     }
 
     async fn get(&self, address: SocketAddr, authority: &'static str) -> (u16, String) {
@@ -176,9 +204,17 @@ spec: {{ provider: {{ virtualNode: {{ virtualNodeName: {name} }} }} }}
     .concat()
 }
 
-async fn control_plane(net: &Net, host: &Host, zone: Zone, mesh: &str) -> Child {
+/// As an editor saves it.
+fn write_mesh(net: &Net, yaml: &str) -> PathBuf {
+    let aside = net.folder.path().join("mesh.yaml.new");
     let file = net.folder.path().join("mesh.yaml");
-    std::fs::write(&file, mesh).unwrap();
+    std::fs::write(&aside, yaml).unwrap();
+    std::fs::rename(aside, &file).unwrap();
+    file
+}
+
+async fn control_plane(net: &Net, host: &Host, zone: Zone, mesh: &str) -> Child {
+    let file = write_mesh(net, mesh);
     let dns = SocketAddr::new(host.v4, 10053);
     let server = host.root.run(DnsServer::bind(dns, zone)).await.unwrap();
     host.root.spawn(server.run(CancellationToken::new()));
@@ -215,7 +251,9 @@ async fn sidecar(net: &Net, control: &Host, host: &Host, node: &'static str) -> 
     let options = BootstrapOptions::new(name, xds(control).parse().unwrap(), Capture::Redirect);
     let folder = net.folder.path().to_owned();
     let start = async move {
-        let start = EnvoyOptions::new(format!("envoy-{node}"), &guard, &binary, &folder);
+        let mut start = EnvoyOptions::new(format!("envoy-{node}"), &guard, &binary, &folder);
+        // What a change of a listener cuts off is cut off while the test still looks.
+        start.drain = Duration::from_secs(1);
         let bootstrap = bootstrap(&options).unwrap();
         let mut envoy = Envoy::start(&start, &bootstrap, options.admin()).unwrap();
         envoy.ready(PATIENCE).await.map(|()| envoy)
@@ -371,5 +409,58 @@ async fn drop_all_refuses_what_is_no_backend_but_aws() {
             .call(echoed(at(port), client_hello("example.com")))
             .await;
         assert_ne!(refused, Ok(true), "{port}");
+    }
+}
+
+/// A line that the other side repeats.
+async fn repeated(stream: &mut TcpStream) -> String {
+    stream.write_all(b"still there?\n").await.unwrap();
+    let line = tokio::time::timeout(PATIENCE, first_line(stream)).await;
+    line.expect("an answer in time")
+}
+
+#[tokio::test]
+async fn a_backend_on_a_new_port_cuts_no_connection() {
+    let mut mesh = Mesh::start("ALLOW_ALL", Families::V4).await;
+    let [tcp, outside] = [mesh.b.at(6379)[0], mesh.outside.at(3306)[0]];
+    let connect = |address| async move {
+        let mut stream = TcpStream::connect(address).await?;
+        first_line(&mut stream).await;
+        Ok(stream)
+    };
+    let mut backend = mesh.call(connect(tcp)).await.unwrap();
+    let mut passed = mesh.call(connect(outside)).await.unwrap();
+
+    let before = yaml("ALLOW_ALL", Families::V4);
+    let with_queue = before.replacen(
+        "backends: [",
+        "backends: [{ virtualService: { virtualServiceName: queue.local } }, ",
+        1,
+    );
+    let queue = "---
+kind: VirtualNode
+meshName: m
+virtualNodeName: queue
+spec:
+  serviceDiscovery: { dns: { hostname: b.local } }
+  listeners: [{ portMapping: { port: 3307, protocol: tcp } }]
+---
+kind: VirtualService
+meshName: m
+virtualServiceName: queue.local
+spec: { provider: { virtualNode: { virtualNodeName: queue } } }
+";
+    greet(&mesh.b.app, ([0; 16], 3307), "queue").await;
+    mesh.declare(&(with_queue + queue), 1).await;
+    let nobody: IpAddr = "10.0.0.99".parse().unwrap();
+    let greeted = mesh.greeting((nobody, 3307).into()).await;
+    assert_eq!(greeted, format!("queue for {}", mesh.b.at(3307)[0]));
+    // What drains ends after 1 s.
+    let until = Instant::now() + Duration::from_secs(2);
+    let mut every = tokio::time::interval(Duration::from_millis(50));
+    while Instant::now() < until {
+        every.tick().await;
+        assert_eq!(repeated(&mut backend).await, "still there?");
+        assert_eq!(repeated(&mut passed).await, "still there?");
     }
 }
