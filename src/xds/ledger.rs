@@ -32,6 +32,8 @@ pub(super) struct Ledger {
     pub(super) answer: bool,
     /// The client came with resources of an earlier stream.
     pub(super) reconnected: bool,
+    /// The client came with the version of an earlier stream, which does not say what it has of it.
+    pub(super) may_have_unknown: bool,
     /// Of these it may need none.
     pub(super) resumed: bool,
     /// Oldest first.

@@ -2,11 +2,11 @@
 
 mod clusters;
 mod declared;
-mod load;
+pub(crate) mod load;
 mod names;
 mod outside;
 mod restart;
-mod sidecar;
+pub(crate) mod sidecar;
 mod steady;
 mod tcp;
 

@@ -16,6 +16,7 @@ mod child;
 mod cli;
 mod continuity;
 mod demo;
+mod dns;
 mod envoy;
 mod generated;
 mod golden;
