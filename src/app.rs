@@ -61,7 +61,7 @@ pub struct Bound {
     admin_listener: TcpListener,
     discovery: Discovery,
     /// Locked as long as this lives.
-    data_dir: Option<DataDir>,
+    _data_dir: Option<DataDir>,
     metrics: Metrics,
     clients: Clients,
 }
@@ -97,7 +97,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         api_listener,
         admin_listener,
         discovery,
-        data_dir,
+        _data_dir: data_dir,
         metrics,
         clients: Clients::default(),
     })
@@ -167,11 +167,9 @@ impl Bound {
             "mesh files",
             mesh::follow(self.settings.mesh, sink, stop.clone()),
         );
-        tasks.follow(
-            "discovery",
-            self.discovery
-                .run(wanted, table, ready.clone(), stop.clone()),
-        );
+        let (degraded, until) = (ready.clone(), stop.clone());
+        let discovery = self.discovery.run(wanted, table, degraded, until);
+        tasks.follow("discovery", discovery);
         tasks.follow(
             "translation",
             reconcile::run(translation, inputs, outputs, stop.clone()),
@@ -182,9 +180,7 @@ impl Bound {
             "administration",
             api::serve(self.admin_listener, admin, stop),
         );
-        let served = tasks.join(&ready).await;
-        drop(self.data_dir);
-        served
+        tasks.join(&ready).await
     }
 }
 

@@ -47,7 +47,6 @@ pub(super) struct Source {
     hosts: BTreeMap<Arc<str>, Host>,
     endpoints: Arc<[Endpoint]>,
     known: bool,
-    given_up: bool,
     /// The last look-up brought what was needed, so that the next ones are spread already.
     settled: bool,
     failures: u32,
@@ -56,7 +55,8 @@ pub(super) struct Source {
     answered_at: Option<Instant>,
     /// `None` while a question is under way, and for addresses, which need none.
     next_query: Option<Instant>,
-    give_up_at: Instant,
+    /// `None` once it is no longer waited for.
+    give_up_at: Option<Instant>,
 }
 
 /// What an answer changed.
@@ -111,14 +111,13 @@ impl Source {
             hosts: BTreeMap::new(),
             endpoints: Arc::new([]),
             known: false,
-            given_up: false,
             settled: false,
             failures: 0,
             error: None,
             denied: false,
             answered_at: None,
             next_query: Some(now),
-            give_up_at: now + rules.unresolved_limit,
+            give_up_at: Some(now + rules.unresolved_limit),
         };
         // An address is taken as it is, whatever the preference: its family was chosen by whoever wrote it.
         if let Ok(address) = hostname.parse::<IpAddr>() {
@@ -162,11 +161,15 @@ impl Source {
     }
 
     pub(super) fn set(&self) -> EndpointSet {
-        match (self.known, self.given_up) {
+        match (self.known, self.give_up_at) {
             (true, _) => EndpointSet::Known(Arc::clone(&self.endpoints)),
-            (false, true) => EndpointSet::Unanswered,
-            (false, false) => EndpointSet::Unresolved,
+            (false, Some(_)) => EndpointSet::Unresolved,
+            (false, None) => EndpointSet::Unanswered,
         }
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.known
     }
 
     /// How the source stands.
@@ -182,7 +185,7 @@ impl Source {
 
     /// When this source next needs attention without an answer having come.
     pub(super) fn wake_at(&self) -> Option<Instant> {
-        let give_up_at = (!self.known && !self.given_up).then_some(self.give_up_at);
+        let give_up_at = self.give_up_at.filter(|_| !self.known);
         self.next_query.into_iter().chain(give_up_at).min()
     }
 
@@ -193,10 +196,7 @@ impl Source {
 
     /// Stops waiting for a first answer, if it is time.
     pub(super) fn give_up(&mut self, now: Instant) -> Option<Event> {
-        if self.known || self.given_up || now < self.give_up_at {
-            return None;
-        }
-        self.given_up = true;
+        self.give_up_at.take_if(|at| !self.known && *at <= now)?;
         Some(Event::GivenUp)
     }
 
@@ -315,7 +315,8 @@ impl Source {
             }
             // Many names are answered at once at the start and after an outage. They are spread over the whole time to
             // live, or they would stay together for ever.
-            now + ttl - (ttl - rules.min_ttl).mul_f64(jitter)
+            let room = ttl.saturating_sub(rules.min_ttl);
+            now + ttl.saturating_sub(room.mul_f64(jitter))
         });
         let denied = digest.denied.map(|ttl| {
             let pace = ttl.min(DENIED_PACE).mul_f64(1.0 - jitter / 4.0);

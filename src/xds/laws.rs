@@ -236,7 +236,11 @@ impl<V: Model> Proxy<V> {
         if kind == Kind::Endpoint && self.kept.is_none() {
             let known = &self.known[kind];
             let is_open = V::ignores_stale() && !known.version.is_empty();
-            self.kept = Some(is_open.then(|| known.names.clone()).unwrap_or_default());
+            self.kept = Some(if is_open {
+                known.names.clone()
+            } else {
+                BTreeSet::new()
+            });
         }
     }
 

@@ -23,6 +23,10 @@ pub(super) use rejection::Nack;
 /// Envoy withholds the ACKs of clusters while one warms, so responses pile up; of older ones only the count is known.
 const IN_FLIGHT: usize = 32;
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that have nothing to do with each other"
+)]
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) subscription: Subscription,

@@ -25,7 +25,9 @@ impl Owner {
 
     fn trouble(&self, now: Instant) -> Option<String> {
         let sources = self.followed.values();
-        let troubles = sources.filter_map(|followed| {
+        // A first look-up that is under way is no trouble yet.
+        let looked_up = sources.filter(|one| one.state.is_known() || one.state.error().is_some());
+        let troubles = looked_up.filter_map(|followed| {
             let EndpointSource::Dns { hostname, .. } = &followed.source;
             let oldest = followed.state.oldest();
             Some(Trouble {
