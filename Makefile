@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what continuous integration runs.
-.PHONY: check fmt lint deny test e2e doc run demo compose-check ci
+.PHONY: check fmt lint deny test e2e bench doc run demo compose-check ci
 
 check:
 	cargo check --all-targets
@@ -18,6 +18,9 @@ test:
 
 e2e:
 	cargo test --test it
+
+bench:
+	cargo bench --bench discovery
 
 doc:
 	RUSTDOCFLAGS="--deny warnings --allow rustdoc::private_intra_doc_links" cargo doc --no-deps --document-private-items

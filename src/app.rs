@@ -19,6 +19,7 @@ use crate::api::admin::{self, AdminState};
 use crate::api::operator::{self, ViewLookup};
 use crate::clients::Clients;
 use crate::config::Settings;
+use crate::data_dir::{self, DataDir};
 use crate::discovery::{self, Discovery};
 use crate::model::NodeRef;
 use crate::model::endpoint::EndpointTable;
@@ -34,6 +35,8 @@ use crate::{api, files};
 pub enum AppError {
     #[error(transparent)]
     Mesh(#[from] files::LoadError),
+    #[error(transparent)]
+    DataDir(#[from] data_dir::DataDirError),
     #[error(transparent)]
     Discovery(#[from] discovery::DiscoveryError),
     #[error(transparent)]
@@ -57,6 +60,8 @@ pub struct Bound {
     api_listener: TcpListener,
     admin_listener: TcpListener,
     discovery: Discovery,
+    /// Locked as long as this lives.
+    _data_dir: Option<DataDir>,
     metrics: Metrics,
     clients: Clients,
 }
@@ -68,8 +73,17 @@ pub struct Bound {
 /// [`AppError`] when an address is taken, or a path is missing or holds no mesh file.
 pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
     files::check_paths(&settings.mesh)?;
+    let data_dir = settings
+        .data_dir
+        .as_deref()
+        .map(DataDir::open)
+        .transpose()?;
+    let mut dns = settings.dns.clone();
+    dns.answers_file = data_dir
+        .as_ref()
+        .map(|folder| folder.file("dns-answers.jsonl"));
     let metrics = Metrics::new()?;
-    let discovery = Discovery::new(settings.dns.clone(), metrics.registry())?;
+    let discovery = Discovery::new(dns, metrics.registry())?;
     let xds_server = xds::Server::bind(settings.xds_addr)?;
     let api_listener = listen(settings.api_addr, "the API (--api-addr)").await?;
     let admin_listener = listen(settings.admin_addr, "administration (--admin-addr)").await?;
@@ -83,6 +97,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         api_listener,
         admin_listener,
         discovery,
+        _data_dir: data_dir,
         metrics,
         clients: Clients::default(),
     })
@@ -152,7 +167,9 @@ impl Bound {
             "mesh files",
             mesh::follow(self.settings.mesh, sink, stop.clone()),
         );
-        tasks.follow("discovery", self.discovery.run(wanted, table, stop.clone()));
+        let (degraded, until) = (ready.clone(), stop.clone());
+        let discovery = self.discovery.run(wanted, table, degraded, until);
+        tasks.follow("discovery", discovery);
         tasks.follow(
             "translation",
             reconcile::run(translation, inputs, outputs, stop.clone()),

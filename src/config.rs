@@ -27,6 +27,9 @@ pub struct Layer {
     )]
     #[serde(default)]
     pub mesh: Vec<PathBuf>,
+    /// Folder for what must outlive the process: the last good DNS answers [default: none, nothing is kept]
+    #[arg(long, value_name = "DIR", env = "OUTRIGGER_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Address for sidecars: ADS, state of the world and delta [default: 127.0.0.1:18000]
     #[arg(long, value_name = "ADDR", env = "OUTRIGGER_XDS_ADDR")]
     pub xds_addr: Option<SocketAddr>,
@@ -88,6 +91,8 @@ pub struct Layer {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub mesh: Vec<PathBuf>,
+    /// `None`: nothing outlives the process.
+    pub data_dir: Option<PathBuf>,
     pub xds_addr: SocketAddr,
     pub api_addr: SocketAddr,
     pub admin_addr: SocketAddr,
@@ -157,6 +162,7 @@ impl Layer {
             } else {
                 self.mesh
             },
+            data_dir: self.data_dir.or(below.data_dir),
             xds_addr: self.xds_addr.or(below.xds_addr),
             api_addr: self.api_addr.or(below.api_addr),
             admin_addr: self.admin_addr.or(below.admin_addr),
@@ -202,6 +208,7 @@ impl Layer {
             .unwrap_or(translation.default_retry_policy);
         let settings = Settings {
             mesh: self.mesh,
+            data_dir: self.data_dir,
             xds_addr: self.xds_addr.unwrap_or(defaults.xds_addr),
             api_addr: self.api_addr.unwrap_or(defaults.api_addr),
             admin_addr: self.admin_addr.unwrap_or(defaults.admin_addr),
@@ -241,6 +248,7 @@ impl Default for Settings {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self {
             mesh: Vec::new(),
+            data_dir: None,
             xds_addr: loopback(18000),
             api_addr: loopback(9080),
             admin_addr: loopback(9081),

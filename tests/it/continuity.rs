@@ -3,11 +3,11 @@
 mod clusters;
 mod declared;
 mod files;
-mod load;
+pub(crate) mod load;
 mod names;
 mod outside;
 mod restart;
-mod sidecar;
+pub(crate) mod sidecar;
 mod steady;
 mod tcp;
 

@@ -18,6 +18,7 @@ mod cli;
 mod compose;
 mod continuity;
 mod demo;
+mod dns;
 mod envoy;
 mod files;
 mod generated;
