@@ -378,6 +378,11 @@ async fn allow_all_passes_what_is_outside_the_mesh() {
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
     let greeted = mesh.greeting(at(3306)).await;
     assert_eq!(greeted, format!("outside for {}", at(3306)));
+    // All of it went through the sidecar.
+    let shown = ["capture", "show", "--output", "json"];
+    let shown = mesh.a.outrigger(&shown).await.stdout;
+    let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
+    assert_eq!(shown["egress"]["connections"], 7, "{shown:#}");
 }
 
 #[tokio::test]
