@@ -9,6 +9,7 @@ use outrigger::model::{Capture, NodeRef};
 use serde_json::Value;
 
 use crate::generated::check_file;
+use crate::tidy::{is_test, rust_files, src};
 use crate::world::{OUTRIGGER, PATIENCE, World};
 
 /// What each sidecar of docker-compose.yml is started with: its file, its node, how traffic enters it.
@@ -168,4 +169,31 @@ fn images_have_the_versions_of_the_repository() {
         .trim_matches('"');
     let builder = format!("FROM rust:{rust}-slim-trixie AS build");
     assert!(read("Dockerfile").contains(&builder), "{builder}");
+}
+
+/// An image is built in no test. What most easily breaks it is a file that the sources have come to include, and that the
+/// Dockerfile does not copy.
+#[test]
+fn the_dockerfile_copies_what_the_sources_include() {
+    let dockerfile = read("Dockerfile");
+    let copied: Vec<&str> = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("COPY ")?.split(' ').next())
+        .collect();
+    let ignored = read(".dockerignore");
+    let mut included = 0;
+    for path in rust_files(&src()).iter().filter(|path| !is_test(path)) {
+        let text = std::fs::read_to_string(path).unwrap();
+        for rest in text.split("include_").skip(1) {
+            let quoted = rest.split('"').nth(1).unwrap();
+            let file = path.parent().unwrap().join(quoted).canonicalize().unwrap();
+            let file = file.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
+            let folder = copied.iter().find(|folder| file.starts_with(folder));
+            let folder = folder.unwrap_or_else(|| panic!("no COPY of {}", file.display()));
+            let kept = format!("!{folder}");
+            assert!(ignored.lines().any(|line| line == kept), "{kept}");
+            included += 1;
+        }
+    }
+    assert!(included >= 5, "only {included} files");
 }
