@@ -20,7 +20,7 @@ use crate::model::{Model, ViewKey};
 use crate::snapshot::Kind;
 use crate::store::Stored;
 use crate::telemetry::Metrics;
-use crate::translate::{Input, Options, Problem, Translator};
+use crate::translate::{Input, Options, Translator};
 
 use sources::Sources;
 pub use views::{Published, Subscription, Views};
@@ -48,7 +48,6 @@ pub struct Outputs {
 pub async fn run(options: Options, mut inputs: Inputs, outputs: Outputs, stop: CancellationToken) {
     let mut translator = Translator::new(options);
     let mut sources = Sources::default();
-    let mut known_problems = Vec::new();
     let first_load = inputs.model.wait_for(|stored| stored.changed_at.is_some());
     tokio::select! {
         () = stop.cancelled() => return,
@@ -79,7 +78,7 @@ pub async fn run(options: Options, mut inputs: Inputs, outputs: Outputs, stop: C
                 .views
                 .publish(&key, translator.view(&key).cloned(), woken_at);
         }
-        report_problems(&translator, &mut known_problems);
+        report_problems(&translator);
         count_resources(&outputs);
         tokio::select! {
             () = stop.cancelled() => return,
@@ -97,20 +96,14 @@ fn replace<T: PartialEq>(current: &mut T, new: T) -> bool {
     differs
 }
 
-/// Logs what is new among the translation's problems, and what is mended. Both lists are sorted.
-fn report_problems(translator: &Translator, known: &mut Vec<Problem>) {
-    if translator.problems().eq(known.iter()) {
-        return;
-    }
-    let problems: Vec<Problem> = translator.problems().cloned().collect();
-    let missing_in = |list: &[Problem], problem: &&Problem| list.binary_search(problem).is_err();
-    for problem in problems.iter().filter(|one| missing_in(known, one)) {
+/// Logs what is new among the translation's problems, and what is mended.
+fn report_problems(translator: &Translator) {
+    for problem in translator.new_problems() {
         warn!(resource = %problem.resource, "{}", problem.text);
     }
-    for problem in known.iter().filter(|one| missing_in(&problems, one)) {
+    for problem in translator.mended_problems() {
         info!(resource = %problem.resource, "no longer a problem: {}", problem.text);
     }
-    *known = problems;
 }
 
 fn count_resources(outputs: &Outputs) {

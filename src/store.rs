@@ -53,9 +53,17 @@ impl Store {
         // out, and the replacement.
         let stored = self.current.borrow().clone();
         // The first load counts even when it is empty: from then on the model is known.
-        if stored.changed_at.is_some() && stored.model == model {
-            return None;
-        }
+        let model = if stored.changed_at.is_none() {
+            model
+        } else {
+            // Files that are read anew share nothing with the model before; from here on, a comparison costs what changed.
+            let mut caught_up = stored.model.clone();
+            caught_up.catch_up(&model);
+            if stored.model == caught_up {
+                return None;
+            }
+            caught_up
+        };
         let revision = Revision(stored.revision.0 + 1);
         self.current.send_replace(Stored {
             revision,
@@ -73,8 +81,10 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::model::spec::MeshSpec;
+    use crate::model::spec::{EgressFilter, EgressFilterType, MeshSpec};
     use crate::model::{MeshName, Resource, ResourceId, Spec};
 
     #[test]
@@ -90,6 +100,41 @@ mod tests {
         assert_eq!(store.replace_files(model, Instant::now()), None);
         let emptied = store.replace_files(Model::default(), Instant::now());
         assert!(emptied > first);
+    }
+
+    /// Files are read anew as a whole; readers compare only what changed in them.
+    #[test]
+    fn what_stays_the_same_stays_shared() {
+        let resource = |name: &str, filter: EgressFilterType| Resource {
+            id: ResourceId::Mesh(MeshName::new(name)),
+            spec: Spec::Mesh(Arc::new(MeshSpec {
+                egress_filter: Some(EgressFilter { r#type: filter }),
+                ..MeshSpec::default()
+            })),
+        };
+        let (open, closed) = (EgressFilterType::AllowAll, EgressFilterType::DropAll);
+        let store = Store::default();
+        let watch = store.watch();
+        let specs = || {
+            let stored = watch.borrow();
+            let spec = |name| stored.model.mesh(&MeshName::new(name))?.spec.clone();
+            ["same", "changed", "removed", "added"].map(spec)
+        };
+        let model = Model::from_resources([
+            resource("same", open),
+            resource("changed", open),
+            resource("removed", open),
+        ]);
+        store.replace_files(model, Instant::now());
+        let [same, ..] = specs();
+        let model = Model::from_resources([
+            resource("same", open),
+            resource("changed", closed),
+            resource("added", open),
+        ]);
+        store.replace_files(model.clone(), Instant::now());
+        assert_eq!(watch.borrow().model, model);
+        assert!(Arc::ptr_eq(&specs()[0].clone().unwrap(), &same.unwrap()));
     }
 
     #[test]

@@ -81,10 +81,8 @@ impl Sink {
         };
         match failure {
             Ok(model) => {
-                let resources = model.resources();
                 for kind in ResourceKind::ALL {
-                    let of_kind = resources.iter().filter(|one| one.id.kind() == kind);
-                    self.metrics.set_model_resources(kind, of_kind.count());
+                    self.metrics.set_model_resources(kind, model.count(kind));
                 }
                 // The same model again: a comment was edited, say.
                 if let Some(revision) = self.store.replace_files(model, seen_at) {

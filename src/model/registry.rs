@@ -8,8 +8,8 @@ use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 
 use super::names::{
-    GatewayName, GatewayRouteName, MeshName, NodeName, ResourceId, RouteName, RouterName,
-    ServiceName,
+    GatewayName, GatewayRouteName, MeshName, NodeName, ResourceId, ResourceKind, RouteName,
+    RouterName, ServiceName,
 };
 use super::spec::{
     GatewayRouteSpec, MeshSpec, RouteSpec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec,
@@ -170,6 +170,33 @@ impl Model {
         }
         if mesh.is_empty() {
             self.meshes.remove(id.mesh());
+        }
+    }
+
+    /// How many resources of a kind there are.
+    pub fn count(&self, kind: ResourceKind) -> usize {
+        let of_mesh = |mesh: &Mesh| match kind {
+            ResourceKind::Mesh => usize::from(mesh.spec.is_some()),
+            ResourceKind::VirtualNode => mesh.nodes.len(),
+            ResourceKind::VirtualService => mesh.services.len(),
+            ResourceKind::VirtualRouter => mesh.routers.len(),
+            ResourceKind::Route => mesh.routes.len(),
+            ResourceKind::VirtualGateway => mesh.gateways.len(),
+            ResourceKind::GatewayRoute => mesh.gateway_routes.len(),
+        };
+        self.meshes.values().map(of_mesh).sum()
+    }
+
+    /// Becomes equal to `newer` by taking over what differs, so that all else stays shared with what this was.
+    ///
+    /// A model that was read anew shares nothing with the one before, and telling the two apart costs a look at every
+    /// resource: whoever does it first spares all others that.
+    pub fn catch_up(&mut self, newer: &Self) {
+        for id in newer.changes_since(self) {
+            match newer.get(&id) {
+                Some(spec) => self.insert(Resource { id, spec }),
+                None => self.remove(&id),
+            }
         }
     }
 

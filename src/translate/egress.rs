@@ -92,7 +92,7 @@ pub(crate) struct EgressSet {
     ports: Arc<EgressPorts>,
     /// Whose a TCP port is.
     tcp_owners: BTreeMap<u16, ServiceName>,
-    problems: Vec<Problem>,
+    problems: Arc<[Problem]>,
 }
 
 impl EgressSet {
@@ -110,7 +110,7 @@ impl EgressSet {
             snapshot: Snapshot::default(),
             ports: Arc::default(),
             tcp_owners: BTreeMap::new(),
-            problems: Vec::new(),
+            problems: Arc::default(),
             key,
         };
         if let Some(message) = set.key.outside.cluster(&set.key.mesh, set.key.mode) {
@@ -134,7 +134,7 @@ impl EgressSet {
         &self.ports
     }
 
-    pub(crate) fn problems(&self) -> &[Problem] {
+    pub(crate) fn problems(&self) -> &Arc<[Problem]> {
         &self.problems
     }
 
@@ -168,8 +168,13 @@ impl EgressSet {
         for cluster in touched {
             changed |= self.refresh_cluster(&cluster, units, interner);
         }
+        let before = Arc::clone(&self.ports);
         for port in ports {
             changed |= self.refresh_port(port, interner);
+        }
+        if *before == *self.ports {
+            // What stays equal stays the same, so that the set's views need not compare it again, each for itself.
+            self.ports = before;
         }
         if reroute {
             changed |= self.refresh_routes(interner);
@@ -394,7 +399,9 @@ impl EgressSet {
             }));
         }
         self.report_shared_ports(&mut problems);
-        self.problems = problems;
+        if *self.problems != *problems {
+            self.problems = problems.into();
+        }
         let name = message.name.as_str().into();
         self.put(interner.intern(Resource::new(Kind::Route, name, &message, None)))
     }

@@ -1,4 +1,4 @@
-//! Who depends on whom, and how often a problem is told.
+//! Who depends on whom, and which problems are told.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,24 +40,60 @@ impl<K: Ord, V: Ord> Index<K, V> {
 
 /// Problems in a stable order, each once, however many units tell it.
 #[derive(Debug, Default)]
-pub(crate) struct Problems(BTreeMap<Problem, usize>);
+pub(crate) struct Problems {
+    /// How many units tell each.
+    told: BTreeMap<Problem, usize>,
+    /// What may have come or gone lately, and whether it was there before.
+    touched: BTreeMap<Problem, bool>,
+}
 
 impl Problems {
     pub(crate) fn replace(&mut self, old: &[Problem], new: &[Problem]) {
+        if old == new {
+            return;
+        }
         for problem in new {
-            *self.0.entry(problem.clone()).or_default() += 1;
+            let count = self.told.entry(problem.clone()).or_default();
+            if *count == 0 {
+                self.touched.entry(problem.clone()).or_insert(false);
+            }
+            *count += 1;
         }
         for problem in old {
-            if let Some(count) = self.0.get_mut(problem) {
+            if let Some(count) = self.told.get_mut(problem) {
                 *count -= 1;
                 if *count == 0 {
-                    self.0.remove(problem);
+                    self.told.remove(problem);
+                    self.touched.entry(problem.clone()).or_insert(true);
                 }
             }
         }
     }
 
+    /// What came and went from here on is what changed.
+    pub(crate) fn forget_changes(&mut self) {
+        self.touched.clear();
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.0.keys()
+        self.told.keys()
+    }
+
+    /// What is told now and was not before.
+    pub(crate) fn appeared(&self) -> impl Iterator<Item = &Problem> {
+        self.changed(false)
+    }
+
+    /// What was told before and no longer is.
+    pub(crate) fn mended(&self) -> impl Iterator<Item = &Problem> {
+        self.changed(true)
+    }
+
+    fn changed(&self, was_there: bool) -> impl Iterator<Item = &Problem> {
+        let changed = move |(problem, before): &(&Problem, &bool)| {
+            **before == was_there && self.told.contains_key(*problem) != was_there
+        };
+        let touched = self.touched.iter().filter(changed);
+        touched.map(|(problem, _)| problem)
     }
 }

@@ -318,6 +318,7 @@ proptest! {
         let mut input = Input::default();
         let mut translator = Translator::new(Options::default());
         let mut before = BTreeMap::new();
+        let mut told_before: BTreeSet<Problem> = BTreeSet::new();
         for edits in std::iter::once(start).chain(steps) {
             for edit in &edits {
                 perform(&mut input, edit);
@@ -330,6 +331,12 @@ proptest! {
             prop_assert_eq!(touched, differing(&before, &after));
             let problems: Vec<&Problem> = translator.problems().collect();
             prop_assert_eq!(problems, scratch.problems().collect::<Vec<_>>());
+            let told: BTreeSet<Problem> = translator.problems().cloned().collect();
+            let new: Vec<&Problem> = told.difference(&told_before).collect();
+            prop_assert_eq!(translator.new_problems().collect::<Vec<_>>(), new);
+            let mended: Vec<&Problem> = told_before.difference(&told).collect();
+            prop_assert_eq!(translator.mended_problems().collect::<Vec<_>>(), mended);
+            told_before = told;
             for view in after.values() {
                 if let View::Serving(snapshot) = view {
                     prop_assert_eq!(dangling(snapshot), Vec::<String>::new());

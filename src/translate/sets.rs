@@ -68,7 +68,7 @@ impl Sets {
     pub(crate) fn problems(&self, id: SetId) -> &[Problem] {
         self.by_id
             .get(&id)
-            .map(|(_, set)| set.problems())
+            .map(|(_, set)| &**set.problems())
             .unwrap_or_default()
     }
 
@@ -89,7 +89,7 @@ impl Sets {
     }
 
     /// Drops the sets that no view has any more, and returns their problems.
-    pub(crate) fn collect_garbage(&mut self, candidates: BTreeSet<SetId>) -> Vec<Vec<Problem>> {
+    pub(crate) fn collect_garbage(&mut self, candidates: BTreeSet<SetId>) -> Vec<Arc<[Problem]>> {
         let mut problems = Vec::new();
         for id in candidates {
             if self.views.of(&id).next().is_some() {
@@ -108,7 +108,7 @@ impl Sets {
                     }
                 }
             }
-            problems.push(set.problems().to_vec());
+            problems.push(Arc::clone(set.problems()));
         }
         problems
     }

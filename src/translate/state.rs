@@ -39,7 +39,7 @@ struct ViewState {
     view: View,
     set: Option<SetId>,
     ports: Arc<EgressPorts>,
-    own: Own,
+    own: Arc<Own>,
 }
 
 impl Default for ViewState {
@@ -48,7 +48,7 @@ impl Default for ViewState {
             view: View::NotFound,
             set: None,
             ports: Arc::default(),
-            own: Own::default(),
+            own: Arc::default(),
         }
     }
 }
@@ -72,6 +72,7 @@ impl Translator {
 
     /// Takes the complete new input and returns the views whose outcome changed: added, changed and removed ones.
     pub fn apply(&mut self, input: Input) -> BTreeSet<ViewKey> {
+        self.problems.forget_changes();
         let older = std::mem::replace(&mut self.input, input);
         let mut touched = Touched::default();
         for (mesh, dirt) in self.dirt(&older, &mut touched) {
@@ -95,6 +96,16 @@ impl Translator {
     /// Everything that could not be served as it stands, by resource.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter()
+    }
+
+    /// What the last [`Translator::apply`] found that could not be served, and could before.
+    pub fn new_problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.appeared()
+    }
+
+    /// What could not be served before the last [`Translator::apply`], and can now or is gone.
+    pub fn mended_problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.mended()
     }
 
     /// Whether nothing is kept.
@@ -170,7 +181,7 @@ impl Translator {
             let Some((_, set)) = self.sets.by_id.get_mut(&id) else {
                 continue;
             };
-            let problems = set.problems().to_vec();
+            let problems = Arc::clone(set.problems());
             if set.update(
                 &changed.services,
                 &changed.nodes,
@@ -179,7 +190,10 @@ impl Translator {
             ) {
                 touched.sets.insert(id);
             }
-            self.problems.replace(&problems, set.problems());
+            // A set of a whole mesh may have very many, and most changes leave them alone.
+            if !Arc::ptr_eq(&problems, set.problems()) {
+                self.problems.replace(&problems, set.problems());
+            }
         }
         if units.is_empty() {
             self.meshes.remove(name);
@@ -252,7 +266,9 @@ impl Translator {
                 (state, differs)
             }
         };
-        self.problems.replace(&old.own.problems, &new.own.problems);
+        if !Arc::ptr_eq(&old.own, &new.own) {
+            self.problems.replace(&old.own.problems, &new.own.problems);
+        }
         if old.set != new.set {
             if let Some(set) = old.set {
                 self.sets.views.remove(&set, key);
@@ -296,8 +312,8 @@ impl Translator {
             }
         };
         let (egress, set) = self.sets.by_id.get(&id).ok_or(View::NotFound)?;
-        let own = if !from_model && old.ports == *set.ports() {
-            old.own.clone()
+        let own = if !from_model && Arc::ptr_eq(&old.ports, set.ports()) {
+            Arc::clone(&old.own)
         } else {
             let unit = units.node(served.node);
             let source = unit.and_then(|unit| unit.source.as_ref());
@@ -313,10 +329,11 @@ impl Translator {
                 outside: egress.outside,
                 log: &log,
             };
-            view::own(&input, &mut self.interner)
+            view::own(&input, &mut self.interner).into()
         };
         let same_set = old.set == Some(id);
-        let same = same_set && !changed.contains(&id) && own.same_resources(&old.own);
+        let same_own = Arc::ptr_eq(&own, &old.own) || own.same_resources(&old.own);
+        let same = same_set && !changed.contains(&id) && same_own;
         let view = if same {
             old.view.clone()
         } else {
