@@ -5,7 +5,6 @@
 //! Nothing here waits, and no guard of the map outlives a statement.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -16,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::model::{NodeRef, ViewKey};
+use crate::transport::Peer;
 pub use crate::xds::{KindStatus, StreamStatus};
 
 /// The connected clients. A clone is a handle on the same ones.
@@ -40,8 +40,7 @@ pub struct ClientId(u64);
 pub struct ClientInfo {
     pub node: NodeRef,
     pub key: ViewKey,
-    /// `None` over a Unix socket.
-    pub peer: Option<SocketAddr>,
+    pub peer: Peer,
     pub variant: Variant,
     /// Name and version that the client gives itself; may be empty.
     pub user_agent: String,

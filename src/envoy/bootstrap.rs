@@ -205,19 +205,16 @@ fn ads(protocol: XdsProtocol) -> Value {
 /// A control plane that vanished without a word is noticed within 35 s, and another replica tried.
 fn xds_cluster(xds: &XdsAddress) -> Value {
     let discovery = match xds {
-        XdsAddress::Ip(_) => "STATIC",
+        XdsAddress::Ip(_) | XdsAddress::Unix(_) => "STATIC",
         XdsAddress::Name { .. } => "STRICT_DNS",
     };
-    json!({
+    let mut cluster = json!({
         "name": XDS_CLUSTER,
         "type": discovery,
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": XDS_CLUSTER,
-            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": xds.socket_address() } }] }],
-        },
-        "upstream_connection_options": {
-            "tcp_keepalive": { "keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 5 },
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": xds.envoy_address() } }] }],
         },
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
@@ -229,7 +226,13 @@ fn xds_cluster(xds: &XdsAddress) -> Value {
                 },
             },
         },
-    })
+    });
+    if !matches!(xds, XdsAddress::Unix(_)) {
+        cluster["upstream_connection_options"] = json!({
+            "tcp_keepalive": { "keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 5 },
+        });
+    }
+    cluster
 }
 
 /// The tags that App Mesh's sidecars put on every metric, so that dashboards keep working. The patterns take the

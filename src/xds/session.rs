@@ -1,6 +1,5 @@
 //! One stream: waits for requests, changes and timers, lets the protocol state answer, and sends what it says.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use crate::reconcile::Published;
 use crate::snapshot::{PerKind, Snapshot};
 use crate::telemetry::metrics::Refusal;
 use crate::translate::View;
+use crate::transport::Peer;
 
 /// Requests that one step takes together.
 const BATCH: usize = 64;
@@ -100,7 +100,7 @@ impl From<Status> for End {
 /// One stream with its two directions.
 pub(super) struct Session<P: Protocol> {
     context: Arc<AdsContext>,
-    peer: Option<SocketAddr>,
+    peer: Peer,
     requests: Streaming<P::Request>,
     frames: mpsc::Sender<Outgoing>,
     opened: Instant,
@@ -109,7 +109,7 @@ pub(super) struct Session<P: Protocol> {
 impl<P: Protocol> Session<P> {
     pub(super) fn new(
         context: Arc<AdsContext>,
-        peer: Option<SocketAddr>,
+        peer: Peer,
         requests: Streaming<P::Request>,
         frames: mpsc::Sender<Outgoing>,
     ) -> Self {
@@ -137,7 +137,7 @@ impl<P: Protocol> Session<P> {
         if status.add_header(&mut trailers).is_ok() {
             // A client that reads nothing keeps the channel full; it is not waited for when the server stops.
             let sent = self.frames.send(Ok(Frame::trailers(trailers)));
-            drop(timeout(Duration::from_secs(1), sent).await);
+            drop(timeout(self.context.limits.last_words, sent).await);
         }
     }
 
@@ -164,10 +164,10 @@ impl<P: Protocol> Session<P> {
         drop(open);
         match &served {
             Err(End::Closed(status)) => {
-                info!(node = name, peer = %self.peer(), reason = status.message(), "stream closed");
+                info!(node = name, peer = %self.peer, reason = status.message(), "stream closed");
             }
             Ok(()) | Err(End::ClientGone) => {
-                info!(node = name, peer = %self.peer(), "sidecar left");
+                info!(node = name, peer = %self.peer, "sidecar left");
             }
         }
         served
@@ -199,7 +199,7 @@ impl<P: Protocol> Session<P> {
             let snapshot = self.snapshot(&published, node)?;
             if seen.is_none() {
                 let variant = P::VARIANT.as_str();
-                info!(node, peer = %self.peer(), variant, "sidecar connected");
+                info!(node, peer = %self.peer, variant, "sidecar connected");
             }
             let step = state.step(self.opened.elapsed(), &snapshot, std::mem::take(&mut batch));
             let step = step.map_err(|error| self.refuse(refusal(&error), error.to_string()))?;
@@ -284,20 +284,14 @@ impl<P: Protocol> Session<P> {
                 Err(self.refuse(Refusal::Protocol, status.message().to_owned()))
             }
             Err(status) => {
-                debug!(peer = %self.peer(), error = status.message(), "stream broken");
+                debug!(peer = %self.peer, error = status.message(), "stream broken");
                 Err(End::ClientGone)
             }
         }
     }
 
-    /// The client's address, as log lines show it.
-    fn peer(&self) -> String {
-        self.peer
-            .map_or_else(|| "unknown".to_owned(), |peer| peer.to_string())
-    }
-
     fn refuse(&self, reason: Refusal, message: String) -> End {
-        warn!(peer = %self.peer(), "refused: {message}");
+        warn!(peer = %self.peer, "refused: {message}");
         self.context.metrics.stream_refused(reason);
         Status::invalid_argument(message).into()
     }
@@ -337,7 +331,7 @@ impl<P: Protocol> Session<P> {
                     message,
                     resources,
                 } => {
-                    warn!(node, peer = %self.peer(), r#type = %kind, nonce, ?resources, "rejected: {message}");
+                    warn!(node, peer = %self.peer, r#type = %kind, nonce, ?resources, "rejected: {message}");
                 }
             }
         }

@@ -16,6 +16,9 @@ use outrigger::cli::{config_dump, status};
 use outrigger::clients::{ClientInfo, Clients, Registration, Variant};
 use outrigger::model::{Capture, ClientKind, NodeRef, ViewKey};
 use outrigger::snapshot::{Kind, Resource, Snapshot, Version};
+use outrigger::telemetry::Metrics;
+use outrigger::telemetry::metrics::ListenerName;
+use outrigger::transport::{self, Http, Limits, Options, Peer};
 use outrigger::xds::{KindStatus, Rejection, StreamStatus};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -30,7 +33,7 @@ struct Plane {
     clients: Clients,
     url: String,
     stop: CancellationToken,
-    tasks: JoinSet<std::io::Result<()>>,
+    tasks: JoinSet<()>,
 }
 
 impl Plane {
@@ -52,7 +55,13 @@ impl Plane {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let router = outrigger::api::router(state);
-        tasks.spawn(outrigger::api::serve(listener, router, stop.clone()));
+        let options = Options {
+            http: Http::OneAndTwo,
+            limits: Limits::OPERATORS,
+            metrics: Metrics::new().unwrap().connections(ListenerName::Api),
+        };
+        let serving = transport::serve(listener.into(), router, options, stop.clone());
+        tasks.spawn(serving);
         Self {
             clients,
             url,
@@ -76,7 +85,7 @@ impl Plane {
                 client: ClientKind::Envoy,
             },
             node,
-            peer: Some(SocketAddr::from(([127, 0, 0, 1], 40123))),
+            peer: Peer::Tcp(([127, 0, 0, 1], 40123).into()),
             variant: Variant::Sotw,
             user_agent: "envoy 1.40.0".to_owned(),
             connected_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
@@ -376,7 +385,7 @@ async fn commands_say_no_with_1_and_fail_with_2() {
         mut tasks, stop, ..
     } = plane;
     stop.cancel();
-    tasks.join_next().await.unwrap().unwrap().unwrap();
+    tasks.join_next().await.unwrap().unwrap();
     for (url, text) in [(url.as_str(), "cannot reach"), ("not a url", "is no URL")] {
         let args = status::StatusArgs {
             node: None,

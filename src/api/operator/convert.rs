@@ -11,14 +11,13 @@ use crate::snapshot::{Kind, Snapshot, Version};
 
 pub(super) fn client(client: &ClientState) -> Client {
     let info = &client.info;
-    let peer = info.peer.map(|peer| peer.to_string());
     let variant = match info.variant {
         Variant::Sotw => generated::Variant::Sotw,
         Variant::Delta => generated::Variant::Delta,
     };
     Client {
         node: info.node.to_string(),
-        peer: peer.unwrap_or_else(|| "unix".to_owned()),
+        peer: info.peer.to_string(),
         user_agent: info.user_agent.clone(),
         variant: variant.into(),
         view: Some(view(&info.key)),
