@@ -142,6 +142,7 @@ impl Bound {
             },
             model: store.watch(),
         };
+        let model = store.watch();
         let sink = mesh::Sink {
             store,
             metrics: self.metrics.clone(),
@@ -150,6 +151,7 @@ impl Bound {
         let api = api::router(operator::State {
             clients: self.clients,
             views: lookup(views),
+            model,
         });
         let admin = admin::router(AdminState {
             registry: self.metrics.registry().clone(),

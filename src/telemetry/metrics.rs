@@ -82,7 +82,7 @@ impl Refusal {
         Self::Limit,
     ];
 
-    fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::NotReady => "not_ready",
             Self::MalformedNode => "malformed_node",

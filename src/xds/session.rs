@@ -14,10 +14,10 @@ use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::message::{DeltaRequest, SotwRequest};
-use super::node::Node;
+use super::node::{Claim, Node};
 use super::server::AdsContext;
 use super::{DeltaStream, Event, Limits, Response, SotwStream, Step, StreamError, StreamStatus};
-use crate::clients::{ClientInfo, Registration, Variant};
+use crate::clients::{ClientInfo, RefusedNode, Registration, Variant};
 use crate::reconcile::Published;
 use crate::snapshot::{PerKind, Snapshot};
 use crate::telemetry::metrics::Refusal;
@@ -104,6 +104,8 @@ pub(super) struct Session<P: Protocol> {
     requests: Streaming<P::Request>,
     frames: mpsc::Sender<Outgoing>,
     opened: Instant,
+    /// Who the client says it is, once it has.
+    claim: Option<Claim>,
 }
 
 impl<P: Protocol> Session<P> {
@@ -119,6 +121,7 @@ impl<P: Protocol> Session<P> {
             requests,
             frames,
             opened: Instant::now(),
+            claim: None,
         }
     }
 
@@ -143,6 +146,7 @@ impl<P: Protocol> Session<P> {
 
     async fn serve(&mut self) -> Result<(), End> {
         let first = self.first_request().await?;
+        self.claim = Some(Claim::read(P::node(&first)));
         let node = Node::read(P::node(&first))
             .map_err(|error| self.refuse(Refusal::MalformedNode, error.to_string()))?;
         if self.context.model.borrow().changed_at.is_none() {
@@ -200,6 +204,7 @@ impl<P: Protocol> Session<P> {
             if seen.is_none() {
                 let variant = P::VARIANT.as_str();
                 info!(node, peer = %self.peer, variant, "sidecar connected");
+                self.context.clients.forget_refusals(node);
             }
             let step = state.step(self.opened.elapsed(), &snapshot, std::mem::take(&mut batch));
             let step = step.map_err(|error| self.refuse(refusal(&error), error.to_string()))?;
@@ -224,18 +229,16 @@ impl<P: Protocol> Session<P> {
         match &published.view {
             View::Serving(snapshot) => Ok(Arc::clone(snapshot)),
             View::NotFound => {
-                self.context.metrics.stream_refused(Refusal::UnknownNode);
-                Err(Status::not_found(format!(
+                let message = format!(
                     "`{node}` is not declared; declare it, or correct `node.id` in the sidecar's bootstrap"
-                ))
-                .into())
+                );
+                self.note_refusal(Refusal::UnknownNode, &message);
+                Err(Status::not_found(message).into())
             }
             View::Unsupported(reason) => {
-                self.context.metrics.stream_refused(Refusal::Unsupported);
-                Err(
-                    Status::failed_precondition(format!("`{node}` cannot be served: {reason}"))
-                        .into(),
-                )
+                let message = format!("`{node}` cannot be served: {reason}");
+                self.note_refusal(Refusal::Unsupported, &message);
+                Err(Status::failed_precondition(message).into())
             }
         }
     }
@@ -292,8 +295,27 @@ impl<P: Protocol> Session<P> {
 
     fn refuse(&self, reason: Refusal, message: String) -> End {
         warn!(peer = %self.peer, "refused: {message}");
-        self.context.metrics.stream_refused(reason);
+        self.note_refusal(reason, &message);
         Status::invalid_argument(message).into()
+    }
+
+    /// Counts a refusal, and remembers whose it was if the client has said who it is.
+    fn note_refusal(&self, reason: Refusal, message: &str) {
+        self.context.metrics.stream_refused(reason);
+        let Some(claim) = self.claim.clone() else {
+            return;
+        };
+        let now = Instant::now();
+        self.context.clients.refused(RefusedNode {
+            node: claim.id,
+            peer: self.peer,
+            user_agent: claim.user_agent,
+            reason,
+            message: message.to_owned(),
+            count: 1,
+            first: now,
+            last: now,
+        });
     }
 
     fn observe(

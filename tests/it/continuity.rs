@@ -2,7 +2,7 @@
 
 mod clusters;
 mod declared;
-mod load;
+pub(crate) mod load;
 mod names;
 mod outside;
 mod restart;

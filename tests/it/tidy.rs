@@ -57,8 +57,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "transport",
         ],
     ),
-    ("clients", &["model", "snapshot", "transport", "xds"]),
-    ("api", &["clients", "model", "snapshot", "telemetry"]),
+    (
+        "clients",
+        &["model", "snapshot", "telemetry", "transport", "xds"],
+    ),
+    (
+        "api",
+        &["clients", "model", "snapshot", "store", "telemetry"],
+    ),
     ("transport", &["telemetry"]),
     ("envoy", &["config", "model", "telemetry"]),
     ("telemetry", &["clients", "model", "snapshot", "xds"]),

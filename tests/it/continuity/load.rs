@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::world::{PATIENCE, eventually, get};
 
 /// Requests to one service through one sidecar.
-pub(super) struct Load {
+pub(crate) struct Load {
     name: &'static str,
     account: Arc<Mutex<Account>>,
     stop: CancellationToken,
@@ -41,7 +41,7 @@ struct Failure {
 
 impl Load {
     /// Sends a request every 10 ms.
-    pub(super) fn start(name: &'static str, egress: SocketAddr, authority: &'static str) -> Self {
+    pub(crate) fn start(name: &'static str, egress: SocketAddr, authority: &'static str) -> Self {
         let account = Arc::new(Mutex::new(Account {
             phase: "start",
             ..Account::default()
@@ -57,12 +57,12 @@ impl Load {
     }
 
     /// Says what is going on from now on, for the account of failures.
-    pub(super) fn phase(&self, phase: &'static str) {
+    pub(crate) fn phase(&self, phase: &'static str) {
         self.account.lock().unwrap().phase = phase;
     }
 
     /// Waits until this many more requests have been answered.
-    pub(super) async fn answers(&self, more: u64) {
+    pub(crate) async fn answers(&self, more: u64) {
         let answered = || self.account.lock().unwrap().answered;
         let goal = answered() + more;
         eventually("requests are answered", PATIENCE, async || {
@@ -72,7 +72,7 @@ impl Load {
     }
 
     /// Waits until a replica answers from now on.
-    pub(super) async fn answered_by(&self, replica: SocketAddr) {
+    pub(crate) async fn answered_by(&self, replica: SocketAddr) {
         let replica = replica.to_string();
         let count = || {
             let account = self.account.lock().unwrap();
@@ -84,7 +84,7 @@ impl Load {
     }
 
     /// Ends it, waits for the last answers, and says what failed, if anything did.
-    pub(super) async fn stop(self) -> Result<String, String> {
+    pub(crate) async fn stop(self) -> Result<String, String> {
         self.stop.cancel();
         self.sender.await.unwrap();
         let account = self.account.lock().unwrap();
