@@ -24,7 +24,7 @@ use crate::discovery::{self, Discovery};
 use crate::model::NodeRef;
 use crate::model::endpoint::EndpointTable;
 use crate::reconcile::{self, Views};
-use crate::store::Store;
+use crate::store::{Store, Stored};
 use crate::telemetry::metrics::ListenerName;
 use crate::telemetry::{Metrics, Ready};
 use crate::translate::View;
@@ -61,6 +61,7 @@ pub struct Bound {
     xds_server: xds::Server,
     api_listener: TcpListener,
     admin_listener: TcpListener,
+    options: Options,
     discovery: Discovery,
     metrics: Metrics,
     clients: Clients,
@@ -91,6 +92,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         xds_server,
         api_listener,
         admin_listener,
+        options: Options::new(&metrics),
         discovery,
         metrics,
         clients: Clients::default(),
@@ -108,14 +110,7 @@ impl Bound {
     /// # Errors
     /// [`AppError`] when a component fails, or ends though nobody told it to.
     pub async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
-        let socket = self.xds_server.socket().map(Path::display);
-        info!(
-            xds = %self.xds,
-            xds_socket = socket.map(tracing::field::display),
-            api = %self.api,
-            admin = %self.admin,
-            "serving"
-        );
+        self.announce();
         let store = Store::default();
         let (ready, views) = (Ready::default(), Views::default());
         let table = watch::Sender::new(EndpointTable::default());
@@ -131,17 +126,7 @@ impl Bound {
             sources,
             metrics: self.metrics.clone(),
         };
-        let serving = Serving::new(&self.metrics);
-        let ads = AdsContext {
-            clients: self.clients.clone(),
-            views: views.clone(),
-            metrics: self.metrics.clone(),
-            limits: ServerLimits {
-                connections: serving.sidecars,
-                ..ServerLimits::default()
-            },
-            model: store.watch(),
-        };
+        let ads = self.ads(views.clone(), store.watch());
         let model = store.watch();
         let sink = mesh::Sink {
             store,
@@ -170,32 +155,53 @@ impl Bound {
             reconcile::run(translation, inputs, outputs, stop.clone()),
         );
         tasks.follow("xDS", self.xds_server.run(ads, stop.clone()));
-        tasks.follow(
-            "the API",
-            transport::serve(
-                self.api_listener.into(),
-                api,
-                serving.operators,
-                stop.clone(),
-            ),
-        );
-        tasks.follow(
-            "administration",
-            transport::serve(self.admin_listener.into(), admin, serving.monitors, stop),
-        );
+        let Options {
+            operators,
+            monitors,
+            ..
+        } = self.options;
+        let api = transport::serve(self.api_listener.into(), api, operators, stop.clone());
+        tasks.follow("the API", api);
+        let admin = transport::serve(self.admin_listener.into(), admin, monitors, stop);
+        tasks.follow("administration", admin);
         tasks.join(&ready).await
+    }
+
+    fn announce(&self) {
+        let socket = self.xds_server.socket().map(Path::display);
+        info!(
+            xds = %self.xds,
+            xds_socket = socket.map(tracing::field::display),
+            api = %self.api,
+            admin = %self.admin,
+            "serving"
+        );
+    }
+
+    fn ads(&self, views: Views, model: watch::Receiver<Stored>) -> AdsContext {
+        AdsContext {
+            clients: self.clients.clone(),
+            views,
+            metrics: self.metrics.clone(),
+            limits: ServerLimits {
+                connections: self.options.sidecars.clone(),
+                ..ServerLimits::default()
+            },
+            model,
+        }
     }
 }
 
 /// How the three addresses are served. A descriptor is there for each connection that their limits allow, with as many
 /// again for all else; where the system has few, an address takes fewer.
-struct Serving {
+#[derive(Debug)]
+struct Options {
     sidecars: Limits,
     operators: transport::Options,
     monitors: transport::Options,
 }
 
-impl Serving {
+impl Options {
     fn new(metrics: &Metrics) -> Self {
         let files = transport::raise_open_files();
         let options = |limits, name| transport::Options {

@@ -6,6 +6,7 @@
 //! **Invariant:** a connection is there for a request that is being answered, or for no longer than
 //! [`Limits::idle`]; and [`serve`] returns within [`Limits::drain`] of being told to stop, whatever clients do.
 
+mod authority;
 mod connection;
 mod limits;
 mod open_files;
@@ -27,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::telemetry::metrics::{Closed, ConnectionMetrics};
+use authority::UnixConnection;
 use connection::Connection;
 use throttle::Throttle;
 
@@ -138,7 +140,7 @@ pub async fn serve(listener: Listener, router: Router, options: Options, stop: C
         };
         match stream {
             Stream::Tcp(stream) => tasks.spawn(connection.run(stream)),
-            Stream::Unix(stream) => tasks.spawn(connection.run(stream)),
+            Stream::Unix(stream) => tasks.spawn(connection.run(UnixConnection::new(stream))),
         };
     }
     // Whoever connects from now on is refused at once instead of waiting for an answer that never comes.

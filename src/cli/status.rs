@@ -299,7 +299,7 @@ fn nobody(node: &str, status: &Status) -> String {
         );
     }
     for refused in &status.refused {
-        text.push_str("\n");
+        text.push('\n');
         text.push_str(refusal(refused).trim_end());
     }
     text

@@ -208,7 +208,13 @@ fn xds_cluster(xds: &XdsAddress) -> Value {
         XdsAddress::Ip(_) | XdsAddress::Unix(_) => "STATIC",
         XdsAddress::Name { .. } => "STRICT_DNS",
     };
-    let mut cluster = json!({
+    let connection = match xds {
+        XdsAddress::Unix(_) => json!({}),
+        XdsAddress::Ip(_) | XdsAddress::Name { .. } => json!({
+            "tcp_keepalive": { "keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 5 },
+        }),
+    };
+    json!({
         "name": XDS_CLUSTER,
         "type": discovery,
         "connect_timeout": "1s",
@@ -216,6 +222,7 @@ fn xds_cluster(xds: &XdsAddress) -> Value {
             "cluster_name": XDS_CLUSTER,
             "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": xds.envoy_address() } }] }],
         },
+        "upstream_connection_options": connection,
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -226,13 +233,7 @@ fn xds_cluster(xds: &XdsAddress) -> Value {
                 },
             },
         },
-    });
-    if !matches!(xds, XdsAddress::Unix(_)) {
-        cluster["upstream_connection_options"] = json!({
-            "tcp_keepalive": { "keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 5 },
-        });
-    }
-    cluster
+    })
 }
 
 /// The tags that App Mesh's sidecars put on every metric, so that dashboards keep working. The patterns take the

@@ -17,12 +17,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
 use tower_service::Service;
 use tracing::{debug, warn};
 
+use super::authority::UnixConnection;
 use super::{Http, Peer, Shared};
 use crate::telemetry::metrics::Closed;
 
@@ -43,10 +44,10 @@ impl Socket for TcpStream {
     }
 }
 
-impl Socket for UnixStream {
+impl Socket for UnixConnection {
     /// Nobody speaks TLS over a Unix socket: there is nobody between.
     async fn begins_tls(&self) -> io::Result<bool> {
-        self.readable().await?;
+        self.stream.readable().await?;
         Ok(false)
     }
 }
@@ -117,9 +118,10 @@ impl Connection {
             () = self.shared.stop.cancelled() => {}
         }
         connection.as_mut().graceful_shutdown();
-        match timeout(limits.drain, connection).await {
-            Ok(ended) => self.note(ended),
-            Err(_) => debug!(peer = %self.peer, "cut: the client does not read what it is sent"),
+        if let Ok(ended) = timeout(limits.drain, connection).await {
+            self.note(ended);
+        } else {
+            debug!(peer = %self.peer, "cut: the client does not read what it is sent");
         }
     }
 

@@ -259,9 +259,42 @@ async fn the_image_is_served_over_a_socket_and_tcp_and_outlives_a_restart() {
             down.elapsed()
         );
     }
+    outage(&mut world, &mut sidecars, &loads).await;
     for load in loads {
         println!("{}", load.stop().await.unwrap());
     }
+}
+
+/// A control plane that is away until its sidecars have tried in vain, and then back: gRPC waits ten seconds after the
+/// first refusal, and Envoy up to thirty between two tries.
+async fn outage(world: &mut World, sidecars: &mut [Envoy], loads: &[Load]) {
+    for load in loads {
+        load.phase("away");
+    }
+    world.kill_control_plane().await;
+    for envoy in sidecars {
+        eventually("a try is refused", PATIENCE, async || {
+            let log = std::fs::read_to_string(envoy.child().log()).ok()?;
+            log.contains("closed: 14, failed to connect").then_some(())
+        })
+        .await;
+    }
+    for load in loads {
+        load.answers(20).await;
+    }
+    world.start_control_plane().await;
+    let up = Instant::now();
+    eventually(
+        "both sidecars are back",
+        Duration::from_mins(1),
+        async || (world.clients().await.len() == 2).then_some(()),
+    )
+    .await;
+    println!(
+        "away: both sidecars back {:?} after the control plane",
+        up.elapsed()
+    );
+    synced(world, A, 2, &KINDS).await;
 }
 
 /// App Mesh's sidecars send a PING every 10 s although they have nothing to say; here it is every second.
