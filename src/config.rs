@@ -73,6 +73,9 @@ pub struct Layer {
     /// Whether a node without `backends` in an `ALLOW_ALL` mesh has every virtual service as backend [default: true]
     #[arg(long, value_name = "BOOL", env = "OUTRIGGER_DEFAULT_BACKENDS")]
     pub default_backends: Option<bool>,
+    /// Whether AWS's services (`*.amazonaws.com`) can be called out of a `DROP_ALL` mesh [default: true]
+    #[arg(long, env = "OUTRIGGER_AWS_EGRESS", value_name = "BOOL")]
+    pub aws_egress: Option<bool>,
     /// Whether routes without a retry policy get App Mesh's default one [default: true]
     #[arg(long, value_name = "BOOL", env = "OUTRIGGER_DEFAULT_RETRY_POLICY")]
     pub default_retry_policy: Option<bool>,
@@ -175,6 +178,7 @@ impl Layer {
             dns_negative_grace: self.dns_negative_grace.or(below.dns_negative_grace),
             default_listener_port: self.default_listener_port.or(below.default_listener_port),
             default_backends: self.default_backends.or(below.default_backends),
+            aws_egress: self.aws_egress.or(below.aws_egress),
             default_retry_policy: self.default_retry_policy.or(below.default_retry_policy),
             shutdown_grace: self.shutdown_grace.or(below.shutdown_grace),
             log: self.log.or(below.log),
@@ -203,6 +207,7 @@ impl Layer {
         translation.default_backends = self
             .default_backends
             .unwrap_or(translation.default_backends);
+        translation.aws_egress = self.aws_egress.unwrap_or(translation.aws_egress);
         translation.default_retry_policy = self
             .default_retry_policy
             .unwrap_or(translation.default_retry_policy);

@@ -1,7 +1,6 @@
 //! `outrigger bootstrap`.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use clap::ValueEnum;
@@ -65,10 +64,5 @@ pub fn run(args: BootstrapArgs) -> Result<String, CliError> {
         XdsProtocol::Delta
     };
     let bootstrap = bootstrap::bootstrap(&options).map_err(CliError::unable_error)?;
-    if matches!(options.capture, Capture::Redirect) {
-        let warning = "warning: `outrigger serve` does not serve capture mode `redirect` yet; \
-                       take `--capture explicit` for a sidecar that is to work now";
-        drop(writeln!(std::io::stderr(), "{warning}"));
-    }
     Ok(format!("{bootstrap:#}\n"))
 }

@@ -207,9 +207,9 @@ fn view_key() -> impl Strategy<Value = ViewKey> {
     (select(&NODES[..]), 0..8_u8).prop_map(|(node, kind)| {
         let mut view = key(node);
         match kind {
-            0 => view.capture = Capture::Redirect,
-            1 => view.client = ClientKind::Grpc,
-            2 => {
+            0..=2 => view.capture = Capture::Redirect,
+            3 => view.client = ClientKind::Grpc,
+            4 => {
                 view.capture = Capture::Explicit {
                     bind: [127, 0, 0, 1].into(),
                     applications: BTreeMap::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::endpoint::{EndpointSet, EndpointSource, EndpointTable};
+use crate::model::endpoint::{Endpoint, EndpointSet, EndpointSource, EndpointTable};
 use crate::model::spec::{
     DnsResponseType, Listener, MeshSpec, Protocol, ServiceDiscovery, VirtualNodeSpec,
 };
@@ -59,6 +59,20 @@ pub(crate) fn listener_on(spec: &VirtualNodeSpec, port: u16) -> Option<&Listener
     spec.listeners()
         .iter()
         .find(|listener| listener.port_mapping.port == port)
+}
+
+/// The endpoints of a node with this source; `None` while they are being looked up. A node without a source has none.
+pub(crate) fn known_endpoints<'a>(
+    source: Option<&EndpointSource>,
+    table: &'a EndpointTable,
+) -> Option<&'a [Endpoint]> {
+    let Some(source) = source else {
+        return Some(&[]);
+    };
+    match table.get(source) {
+        Some(EndpointSet::Known(endpoints)) => Some(endpoints),
+        Some(EndpointSet::Unresolved) | None => None,
+    }
 }
 
 /// A cluster as it is served, with its load assignment.
@@ -148,15 +162,9 @@ impl NodeUnit {
         unit
     }
 
-    /// Takes over what is known of the endpoints. A node without a source has none.
+    /// Takes over what is known of the endpoints.
     pub(crate) fn assign(&mut self, table: &EndpointTable, interner: &mut Interner) {
-        let known = match &self.source {
-            None => Some(Arc::default()),
-            Some(source) => match table.get(source) {
-                Some(EndpointSet::Known(endpoints)) => Some(Arc::clone(endpoints)),
-                Some(EndpointSet::Unresolved) | None => None,
-            },
-        };
+        let known = known_endpoints(self.source.as_ref(), table);
         for ((port, _), compiled) in &mut self.clusters {
             if let Assignment::Inline = compiled.assignment {
                 continue;

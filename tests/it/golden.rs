@@ -54,7 +54,15 @@ fn example(path: PathBuf) -> Example {
         .meshes()
         .flat_map(|(mesh, content)| {
             let nodes = content.nodes.iter();
-            nodes.map(|(node, spec)| key(NodeRef::VirtualNode(mesh.clone(), node.clone()), spec))
+            nodes.flat_map(|(node, spec)| {
+                let node = NodeRef::VirtualNode(mesh.clone(), node.clone());
+                let redirected = ViewKey {
+                    node: node.clone(),
+                    capture: Capture::Redirect,
+                    client: ClientKind::Envoy,
+                };
+                [key(node, spec), redirected]
+            })
         })
         .collect();
     let mut translator = Translator::new(Options::default());
@@ -111,11 +119,15 @@ fn printed(snapshot: &Snapshot) -> String {
 #[test]
 fn meshes_become_the_resources_that_are_kept() {
     for Example { name, views } in examples() {
-        let shown = views.iter().find(|(key, _)| key.node.to_string() == SHOWN);
-        let (_, snapshot) = shown.unwrap();
-        insta::with_settings!({omit_expression => true}, {
-            insta::assert_snapshot!(format!("golden_{name}"), printed(snapshot));
-        });
+        for (suffix, redirected) in [("", false), ("_redirect", true)] {
+            let is_shown = |key: &ViewKey| {
+                key.node.to_string() == SHOWN && (key.capture == Capture::Redirect) == redirected
+            };
+            let (_, snapshot) = views.iter().find(|(key, _)| is_shown(key)).unwrap();
+            insta::with_settings!({omit_expression => true}, {
+                insta::assert_snapshot!(format!("golden_{name}{suffix}"), printed(snapshot));
+            });
+        }
     }
 }
 

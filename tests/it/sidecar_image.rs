@@ -297,6 +297,66 @@ async fn outage(world: &mut World, sidecars: &mut [Envoy], loads: &[Load]) {
     synced(world, A, 2, &KINDS).await;
 }
 
+/// The image as it is, with nothing of Outrigger's in its bootstrap: App Mesh's own ports are opened, so that the test
+/// runs itself again in a network of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_image_is_served_with_nothing_changed_in_its_bootstrap() {
+    const INSIDE: &str = "OUTRIGGER_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_none() {
+        let name = "sidecar_image::the_image_is_served_with_nothing_changed_in_its_bootstrap";
+        let alone = std::process::Command::new("unshare")
+            .args([
+                "--net",
+                "sh",
+                "-c",
+                "ip link set lo up && exec \"$@\"",
+                "sh",
+            ])
+            .arg(std::env::current_exe().unwrap())
+            .args([name, "--exact", "--nocapture"])
+            .env(INSIDE, "1")
+            .status()
+            .unwrap();
+        assert!(
+            alone.success(),
+            "it needs root, `unshare` and `ip`: {alone}"
+        );
+        return;
+    }
+    let (mut world, _b) = a_world().await;
+    let target = format!("unix://{}", world.xds_socket().display());
+    let image = Image::new(ARN, target, world.at(2, 9901));
+    let mut envoy = image.start("image", &world.envoy, world.folder.path());
+    if let Err(error) = envoy.ready(PATIENCE).await {
+        panic!("{error}\ncontrol plane:\n{}", world.control_log());
+    }
+    // The node's own endpoints, for routing by zone.
+    let own = format!("local_cluster::{}:8080::", world.ip(2));
+    eventually(
+        "`local_cluster` has them",
+        Duration::from_secs(5),
+        async || {
+            let clusters = envoy.admin().get("/clusters").await.ok()?;
+            String::from_utf8_lossy(&clusters)
+                .contains(&own)
+                .then_some(())
+        },
+    )
+    .await;
+    let egress = SocketAddr::from(([127, 0, 0, 1], 15001));
+    let load = Load::start("b", egress, "service-b.local");
+    load.answers(20).await;
+    world.kill_control_plane().await;
+    load.phase("away");
+    load.answers(20).await;
+    world.start_control_plane().await;
+    let clients = synced(&world, A, 1, &KINDS).await;
+    let view = clients[0].view.as_ref().unwrap();
+    assert_eq!(view.capture, "redirect");
+    load.answers(20).await;
+    println!("unchanged: {}", load.stop().await.unwrap());
+}
+
 /// App Mesh's sidecars send a PING every 10 s although they have nothing to say; here it is every second.
 #[tokio::test(flavor = "multi_thread")]
 async fn pings_without_data_never_cost_a_sidecar_its_connection() {
