@@ -166,7 +166,7 @@ async fn a_stop_is_quick_when_clients_read() {
     })
     .await;
     let start = Instant::now();
-    let (_, (code, message)) = tokio::join!(plane.stop(), bystander.ends());
+    let ((), (code, message)) = tokio::join!(plane.stop(), bystander.ends());
     println!("stopped in {:?} with clients that read", start.elapsed());
     assert_eq!(code, tonic::Code::Unavailable);
     assert!(message.contains("is stopping"), "{message}");

@@ -231,8 +231,17 @@ async fn the_image_is_served_over_a_socket_and_tcp_and_outlives_a_restart() {
     );
 
     let loads = [2, 3].map(|host| Load::start("b", world.at(host, 15001), "service-b.local"));
+    restarts(&mut world, &loads).await;
+    outage(&mut world, &sidecars, &loads).await;
+    for load in loads {
+        println!("{}", load.stop().await.unwrap());
+    }
+}
+
+/// A control plane that is stopped, and one that is killed, and at once there again.
+async fn restarts(world: &mut World, loads: &[Load]) {
     for (phase, restart) in [("stopped", false), ("killed", true)] {
-        for load in &loads {
+        for load in loads {
             load.phase(phase);
             load.answers(20).await;
         }
@@ -253,48 +262,45 @@ async fn the_image_is_served_over_a_socket_and_tcp_and_outlives_a_restart() {
         let down = Instant::now();
         world.start_control_plane().await;
         let up = down.elapsed();
-        synced(&world, A, 2, &KINDS).await;
+        back(world, 2).await;
         println!(
             "{phase}: up again after {up:?}, both sidecars back after {:?}",
             down.elapsed()
         );
     }
-    outage(&mut world, &mut sidecars, &loads).await;
-    for load in loads {
-        println!("{}", load.stop().await.unwrap());
-    }
 }
 
-/// A control plane that is away until its sidecars have tried in vain, and then back: gRPC waits ten seconds after the
-/// first refusal, and Envoy up to thirty between two tries.
-async fn outage(world: &mut World, sidecars: &mut [Envoy], loads: &[Load]) {
-    for load in loads {
-        load.phase("away");
-    }
+/// A control plane that is away for seconds, and then back: gRPC waits ten seconds after a try that was refused, and Envoy
+/// up to thirty between two.
+async fn outage(world: &mut World, sidecars: &[Envoy], loads: &[Load]) {
     world.kill_control_plane().await;
-    for envoy in sidecars {
-        eventually("a try is refused", PATIENCE, async || {
-            let log = std::fs::read_to_string(envoy.child().log()).ok()?;
-            log.contains("closed: 14, failed to connect").then_some(())
+    for (envoy, load) in sidecars.iter().zip(loads) {
+        load.phase("away");
+        eventually("Envoy has noticed", PATIENCE, async || {
+            (stat(envoy, "control_plane.connected_state").await? == 0).then_some(())
         })
         .await;
-    }
-    for load in loads {
-        load.answers(20).await;
+        // Three seconds of requests, in which it has tried more than once.
+        load.answers(300).await;
     }
     world.start_control_plane().await;
     let up = Instant::now();
-    eventually(
-        "both sidecars are back",
-        Duration::from_mins(1),
-        async || (world.clients().await.len() == 2).then_some(()),
-    )
-    .await;
+    back(world, sidecars.len()).await;
     println!(
-        "away: both sidecars back {:?} after the control plane",
+        "away: all sidecars back {:?} after the control plane",
         up.elapsed()
     );
-    synced(world, A, 2, &KINDS).await;
+}
+
+/// Waits for as long as the two back-offs may take together.
+async fn back(world: &World, count: usize) {
+    eventually(
+        "the sidecars are back",
+        Duration::from_mins(2),
+        async || (world.clients().await.len() == count).then_some(()),
+    )
+    .await;
+    synced(world, A, count, &KINDS).await;
 }
 
 /// The image as it is, with nothing of Outrigger's in its bootstrap: App Mesh's own ports are opened, so that the test
@@ -350,7 +356,8 @@ async fn the_image_is_served_with_nothing_changed_in_its_bootstrap() {
     load.phase("away");
     load.answers(20).await;
     world.start_control_plane().await;
-    let clients = synced(&world, A, 1, &KINDS).await;
+    back(&world, 1).await;
+    let clients = world.clients().await;
     let view = clients[0].view.as_ref().unwrap();
     assert_eq!(view.capture, "redirect");
     load.answers(20).await;
