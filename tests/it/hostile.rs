@@ -177,8 +177,9 @@ async fn nodes_that_cannot_be_served_are_told_what_to_do() {
     use Code::{FailedPrecondition, InvalidArgument, NotFound};
     let plane = Plane::start(ServerLimits::default());
     let mut bystander = Bystander::connect(&plane, 1).await;
-    let bare = Node {
+    let grpc = Node {
         id: A.to_owned(),
+        user_agent_name: "gRPC Go".to_owned(),
         ..Node::default()
     };
     let mut cases = vec![
@@ -188,12 +189,7 @@ async fn nodes_that_cannot_be_served_are_told_what_to_do() {
             "malformed_node",
             "must set `node.id`",
         ),
-        (
-            Some(bare),
-            FailedPrecondition,
-            "unsupported",
-            "outrigger bootstrap",
-        ),
+        (Some(grpc), FailedPrecondition, "unsupported", "gRPC"),
     ];
     let words = "`node` is not an `envoy.config.core.v3.Node`";
     cases.push((
