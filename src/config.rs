@@ -10,6 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::telemetry::log::Format;
+use crate::transport::SocketMode;
 use crate::{discovery, translate};
 
 /// What was typed, or written in the file: every setting may be left out.
@@ -33,6 +34,12 @@ pub struct Layer {
     /// Address for sidecars: ADS, state of the world and delta [default: 127.0.0.1:18000]
     #[arg(long, value_name = "ADDR", env = "OUTRIGGER_XDS_ADDR")]
     pub xds_addr: Option<SocketAddr>,
+    /// Unix socket for sidecars of this machine, beside --xds-addr [default: none]
+    #[arg(long, value_name = "PATH", env = "OUTRIGGER_XDS_SOCKET")]
+    pub xds_socket: Option<PathBuf>,
+    /// Who may connect to --xds-socket, as permission bits in octal [default: 0660, its user and group]
+    #[arg(long, value_name = "MODE", env = "OUTRIGGER_XDS_SOCKET_MODE")]
+    pub xds_socket_mode: Option<SocketMode>,
     /// Address for operators and API clients [default: 127.0.0.1:9080]
     #[arg(long, value_name = "ADDR", env = "OUTRIGGER_API_ADDR")]
     pub api_addr: Option<SocketAddr>,
@@ -94,6 +101,8 @@ pub struct Settings {
     /// `None`: nothing outlives the process.
     pub data_dir: Option<PathBuf>,
     pub xds_addr: SocketAddr,
+    pub xds_socket: Option<PathBuf>,
+    pub xds_socket_mode: SocketMode,
     pub api_addr: SocketAddr,
     pub admin_addr: SocketAddr,
     pub dns: discovery::Settings,
@@ -164,6 +173,8 @@ impl Layer {
             },
             data_dir: self.data_dir.or(below.data_dir),
             xds_addr: self.xds_addr.or(below.xds_addr),
+            xds_socket: self.xds_socket.or(below.xds_socket),
+            xds_socket_mode: self.xds_socket_mode.or(below.xds_socket_mode),
             api_addr: self.api_addr.or(below.api_addr),
             admin_addr: self.admin_addr.or(below.admin_addr),
             insecure: self.insecure.or(below.insecure),
@@ -210,6 +221,8 @@ impl Layer {
             mesh: self.mesh,
             data_dir: self.data_dir,
             xds_addr: self.xds_addr.unwrap_or(defaults.xds_addr),
+            xds_socket: self.xds_socket.filter(|path| !path.as_os_str().is_empty()),
+            xds_socket_mode: self.xds_socket_mode.unwrap_or_default(),
             api_addr: self.api_addr.unwrap_or(defaults.api_addr),
             admin_addr: self.admin_addr.unwrap_or(defaults.admin_addr),
             dns,
@@ -250,6 +263,8 @@ impl Default for Settings {
             mesh: Vec::new(),
             data_dir: None,
             xds_addr: loopback(18000),
+            xds_socket: None,
+            xds_socket_mode: SocketMode::default(),
             api_addr: loopback(9080),
             admin_addr: loopback(9081),
             dns: discovery::Settings::default(),
@@ -346,6 +361,24 @@ mod tests {
                     .is_ok()
             );
         }
+    }
+
+    #[test]
+    fn the_xds_socket_has_a_mode_in_octal() {
+        let socket = "mesh: [a]\nxds-socket: /run/outrigger/xds.sock\n";
+        let settings = layer(socket).into_settings().unwrap();
+        assert_eq!(
+            settings.xds_socket.as_deref(),
+            Some(Path::new("/run/outrigger/xds.sock"))
+        );
+        assert_eq!(settings.xds_socket_mode, "0660".parse().unwrap());
+        for mode in ["0666", "\"0666\"", "666"] {
+            let layer = layer(&format!("{socket}xds-socket-mode: {mode}\n"));
+            assert_eq!(layer.xds_socket_mode, Some("0666".parse().unwrap()));
+        }
+        assert!(serde_saphyr::from_str::<Layer>("xds-socket-mode: rw\n").is_err());
+        let none = layer("mesh: [a]\nxds-socket: \"\"\n");
+        assert_eq!(none.into_settings().unwrap().xds_socket, None);
     }
 
     #[test]

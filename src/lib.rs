@@ -2,9 +2,9 @@
 //!
 //! In reading order: [`model`] is what users declare, [`files`] reads it, [`store`] keeps it, [`discovery`] finds
 //! endpoints, [`translate`] turns both into Envoy's resources, [`snapshot`] holds those, [`reconcile`] joins the four,
-//! [`xds`] streams them to sidecars, [`clients`] knows who is connected, [`api`] tells operators, [`envoy`] finds and
-//! starts Envoy itself, [`capture`] redirects traffic into it, [`app`] is `serve` (with what outlives it in [`data_dir`]),
-//! [`demo`] a whole mesh on one machine, [`cli`] the command line.
+//! [`xds`] streams them to sidecars, [`clients`] knows who is connected, [`api`] tells operators, [`transport`] holds the
+//! connections of both, [`envoy`] finds and starts Envoy itself, [`capture`] redirects traffic into it, [`app`] is `serve`
+//! (with what outlives it in [`data_dir`]), [`demo`] a whole mesh on one machine, [`cli`] the command line.
 
 pub mod api;
 pub mod app;
@@ -23,4 +23,5 @@ pub mod snapshot;
 pub mod store;
 pub mod telemetry;
 pub mod translate;
+pub mod transport;
 pub mod xds;

@@ -14,7 +14,7 @@ use crate::model::{Capture, NodeRef};
 pub struct BootstrapArgs {
     /// mesh/MESH/virtualNode/NODE, or the whole ARN
     node: String,
-    /// Where the sidecar finds the control plane, host:port
+    /// Where the sidecar finds the control plane: `host:port`, or `unix:///PATH` for its --xds-socket
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:18000")]
     xds_addr: String,
     /// How traffic enters the sidecar

@@ -222,8 +222,14 @@ fn ads(protocol: XdsProtocol) -> Value {
 /// A control plane that vanished without a word is noticed within 35 s, and another replica tried.
 fn xds_cluster(xds: &XdsAddress) -> Value {
     let discovery = match xds {
-        XdsAddress::Ip(_) => "STATIC",
+        XdsAddress::Ip(_) | XdsAddress::Unix(_) => "STATIC",
         XdsAddress::Name { .. } => "STRICT_DNS",
+    };
+    let connection = match xds {
+        XdsAddress::Unix(_) => json!({}),
+        XdsAddress::Ip(_) | XdsAddress::Name { .. } => json!({
+            "tcp_keepalive": { "keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 5 },
+        }),
     };
     json!({
         "name": XDS_CLUSTER,
@@ -231,11 +237,9 @@ fn xds_cluster(xds: &XdsAddress) -> Value {
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": XDS_CLUSTER,
-            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": xds.socket_address() } }] }],
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": xds.envoy_address() } }] }],
         },
-        "upstream_connection_options": {
-            "tcp_keepalive": { "keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 5 },
-        },
+        "upstream_connection_options": connection,
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",

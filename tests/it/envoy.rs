@@ -68,6 +68,7 @@ async fn envoy_accepts_every_bootstrap_without_a_warning() {
                 "127.0.0.1:18000",
                 "[::1]:18000",
                 "control-plane.local:18000",
+                "unix:///run/outrigger/xds.sock",
             ] {
                 let id = ["mesh/m/virtualNode/n", "mesh/m/virtualGateway/g"][index % 2];
                 let node = NodeRef::parse(id).unwrap();

@@ -16,10 +16,11 @@ use outrigger::api::operator::generated::operator_client::OperatorClient;
 use outrigger::api::operator::generated::{Client, ListClientsRequest};
 use outrigger::demo::dns::{DnsServer, Zone};
 use outrigger::demo::service::ServiceOptions;
-use outrigger::envoy::bootstrap::{BootstrapOptions, XdsProtocol, bootstrap};
+use outrigger::envoy::bootstrap::{BootstrapOptions, XdsAddress, XdsProtocol, bootstrap};
 use outrigger::envoy::child::{Child, ChildCommand};
 use outrigger::envoy::process::{Envoy, EnvoyOptions};
 use outrigger::model::{Capture, NodeRef};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -113,6 +114,11 @@ impl World {
         self.at(host, 18080)
     }
 
+    /// The Unix socket of the control plane.
+    pub(crate) fn xds_socket(&self) -> PathBuf {
+        self.folder.path().join("xds.sock")
+    }
+
     /// Saves the mesh as an editor does: aside, then renamed into place.
     pub(crate) fn write_mesh(&self, yaml: &str) {
         let path = self.folder.path().join("mesh/mesh.yaml");
@@ -128,6 +134,8 @@ impl World {
             .arg("--mesh")
             .arg(self.folder.path().join("mesh"))
             .args(["--xds-addr", &self.at(1, 18000).to_string()])
+            .arg("--xds-socket")
+            .arg(self.xds_socket())
             .args(["--api-addr", &self.at(1, 9080).to_string()])
             .args(["--admin-addr", &self.at(1, 9081).to_string()])
             .args(["--dns-server", &self.dns_server.to_string()])
@@ -171,24 +179,37 @@ impl World {
 
     /// The same, without waiting.
     pub(crate) fn start_sidecar(&self, node: &str, host: u8, protocol: XdsProtocol) -> Envoy {
+        let xds = self.at(1, 18000).into();
+        self.start_sidecar_of(xds, node, host, protocol)
+    }
+
+    /// The same, with the control plane at another address.
+    pub(crate) fn start_sidecar_of(
+        &self,
+        xds: XdsAddress,
+        node: &str,
+        host: u8,
+        protocol: XdsProtocol,
+    ) -> Envoy {
         let applications = [(8080, self.application(host)), (9000, self.at(host, 19000))].into();
         let capture = Capture::Explicit {
             bind: self.ip(host),
             applications,
         };
         let node = NodeRef::parse(node).unwrap();
-        let mut options = BootstrapOptions::new(
-            node,
-            self.at(1, 18000).to_string().parse().unwrap(),
-            capture,
-        );
+        let mut options = BootstrapOptions::new(node, xds, capture);
         options.protocol = protocol;
+        self.start_envoy(host, &bootstrap(&options).unwrap(), options.admin())
+    }
+
+    /// A real Envoy on a host, with any bootstrap.
+    pub(crate) fn start_envoy(&self, host: u8, bootstrap: &Value, admin: SocketAddr) -> Envoy {
         let name = format!("envoy-{host}");
         let mut start =
             EnvoyOptions::new(name, OUTRIGGER.as_ref(), &self.envoy, self.folder.path());
         // What a change of a listener cuts off is cut off while the test still looks.
         start.drain = Duration::from_secs(1);
-        Envoy::start(&start, &bootstrap(&options).unwrap(), options.admin()).unwrap()
+        Envoy::start(&start, bootstrap, admin).unwrap()
     }
 
     /// `GET http://authority/path`, sent to `address`: the status and the body.

@@ -79,6 +79,21 @@ fn a_redirected_gateway_asks_for_the_state_of_the_world_at_a_name() {
 }
 
 #[test]
+fn a_sidecar_can_find_the_control_plane_at_a_unix_socket() {
+    for xds in ["unix:///run/xds.sock", "unix:/run/xds.sock"] {
+        let node = options(Capture::Redirect).node;
+        let options = BootstrapOptions::new(node, xds.parse().unwrap(), Capture::Redirect);
+        let cluster = &bootstrap(&options).unwrap()["static_resources"]["clusters"][0];
+        assert_eq!(cluster["type"], "STATIC");
+        let endpoint = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+        let pipe = json!({ "pipe": { "path": "/run/xds.sock" } });
+        assert_eq!(endpoint["address"], pipe);
+        // TCP's keep-alive is not for it.
+        assert_eq!(cluster["upstream_connection_options"], json!({}));
+    }
+}
+
+#[test]
 fn the_admin_interface_never_leaves_the_machine_by_default() {
     let at = |bind| {
         options(explicit(bind, &[(80, "127.0.0.1:81")]))
@@ -184,6 +199,7 @@ fn addresses_are_parsed_or_explained() {
         "[::1]:18000",
         "xds.local:18000",
         "localhost:1",
+        "unix:///run/xds.sock",
     ] {
         assert_eq!(text.parse::<XdsAddress>().unwrap().to_string(), text);
     }
@@ -198,6 +214,10 @@ fn addresses_are_parsed_or_explained() {
         "a b:1",
         "::1:80",
         "h:99999",
+        "unix:",
+        "unix://",
+        "unix:run/xds.sock",
+        "unix://run/xds.sock",
     ] {
         let error = text.parse::<XdsAddress>().unwrap_err();
         assert_eq!(
