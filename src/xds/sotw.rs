@@ -101,6 +101,9 @@ impl SotwStream {
                 .behind
                 .values_mut()
                 .for_each(|behind| behind.has = Has::Unknown);
+            if kind == Kind::Cluster && !request.version_info.is_empty() {
+                engine.returned = Some(now);
+            }
         }
         if !first && request.response_nonce.is_empty() {
             ledger.owe_all(kind, &engine.seen, now);
