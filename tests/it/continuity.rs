@@ -2,13 +2,14 @@
 
 mod clusters;
 mod declared;
-mod load;
+mod life;
+pub(crate) mod load;
 mod names;
 mod outside;
 mod restart;
-mod sidecar;
+pub(crate) mod sidecar;
 mod steady;
-mod tcp;
+pub(crate) mod tcp;
 
 use std::time::Duration;
 

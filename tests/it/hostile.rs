@@ -83,7 +83,7 @@ fn node(id: &str, outrigger: Value) -> Node {
 }
 
 /// A node as `outrigger bootstrap` writes it.
-fn sidecar(id: &str) -> Node {
+pub(crate) fn sidecar(id: &str) -> Node {
     let outrigger = object([("capture", text("explicit")), ("bind", text("127.0.0.2"))]);
     node(id, nested(outrigger))
 }

@@ -12,11 +12,13 @@
 )]
 
 mod admin;
+mod changes;
 mod child;
 mod cli;
 mod continuity;
 mod demo;
 mod envoy;
+mod fleet;
 mod generated;
 mod golden;
 mod hostile;
@@ -25,6 +27,7 @@ mod minimal;
 mod operator;
 mod plane;
 mod raw;
+mod references;
 mod static_bootstrap;
 mod tidy;
 mod translate;

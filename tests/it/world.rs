@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -54,6 +55,9 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) zone: Zone,
     pub(crate) control: Option<Child>,
+    /// What the control plane logs, and more arguments of `serve`.
+    pub(crate) log: &'static str,
+    pub(crate) arguments: Vec<&'static str>,
     pub(crate) envoy: PathBuf,
     stop: CancellationToken,
 }
@@ -74,6 +78,8 @@ impl World {
             folder,
             zone,
             control: None,
+            log: "info,outrigger=debug",
+            arguments: Vec::new(),
             envoy,
             stop,
         };
@@ -124,7 +130,8 @@ impl World {
             .args(["--api-addr", &self.at(1, 9080).to_string()])
             .args(["--admin-addr", &self.at(1, 9081).to_string()])
             .args(["--dns-server", &self.at(1, 10053).to_string()])
-            .args(["--log", "info,outrigger=debug"])
+            .args(["--log", self.log])
+            .args(&self.arguments)
             .spawn("control plane", &log)
             .unwrap();
         self.control = Some(child);
@@ -144,6 +151,13 @@ impl World {
         self.control.take().unwrap().kill().await.unwrap();
     }
 
+    /// Asks the control plane to end, and says how it did and how long that took.
+    pub(crate) async fn stop_control_plane(&mut self) -> (ExitStatus, Duration) {
+        let asked = Instant::now();
+        let status = self.control.take().unwrap().stop(PATIENCE).await.unwrap();
+        (status, asked.elapsed())
+    }
+
     /// The last lines of the control plane's log, for a failing assertion's message.
     pub(crate) fn control_log(&self) -> String {
         let log = std::fs::read_to_string(self.folder.path().join("control-plane.log"))
@@ -161,18 +175,24 @@ impl World {
         envoy
     }
 
+    /// How traffic enters a host's sidecar: its application listens ten thousand ports above each listener.
+    pub(crate) fn capture(&self, host: u8) -> Capture {
+        let ports = [7000, 8080, 8090, 9000].into_iter();
+        Capture::Explicit {
+            bind: self.ip(host),
+            applications: ports
+                .map(|port| (port, self.at(host, port + 10_000)))
+                .collect(),
+        }
+    }
+
     /// The same, without waiting.
     pub(crate) fn start_sidecar(&self, node: &str, host: u8, protocol: XdsProtocol) -> Envoy {
-        let applications = [(8080, self.application(host)), (9000, self.at(host, 19000))].into();
-        let capture = Capture::Explicit {
-            bind: self.ip(host),
-            applications,
-        };
         let node = NodeRef::parse(node).unwrap();
         let mut options = BootstrapOptions::new(
             node,
             self.at(1, 18000).to_string().parse().unwrap(),
-            capture,
+            self.capture(host),
         );
         options.protocol = protocol;
         let name = format!("envoy-{host}");
