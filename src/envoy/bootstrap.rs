@@ -215,7 +215,11 @@ fn ads(protocol: XdsProtocol) -> Value {
         "transport_api_version": "V3",
         // Envoy's node is 60 KB: every ACK would carry it.
         "set_node_on_first_message_only": true,
-        "grpc_services": [{ "envoy_grpc": { "cluster_name": XDS_CLUSTER } }],
+        "grpc_services": [{ "envoy_grpc": {
+            "cluster_name": XDS_CLUSTER,
+            // Envoy's own pauses grow to 30 s: as long after an outage some sidecars would still be unsteered.
+            "retry_policy": { "retry_back_off": { "base_interval": "0.5s", "max_interval": "5s" } },
+        } }],
     })
 }
 

@@ -34,11 +34,9 @@ pub(super) struct Ledger {
     pub(super) quarantine: Quarantine,
     /// The newest request must be answered even if there is nothing to send.
     pub(super) answer: bool,
-    /// The client came with resources of an earlier stream.
-    pub(super) reconnected: bool,
     /// The client came with the version of an earlier stream, which does not say what it has of it.
     pub(super) may_have_unknown: bool,
-    /// Of these it may need none.
+    /// The client came with resources of an earlier stream, of which it may need none.
     pub(super) resumed: bool,
     /// Oldest first.
     in_flight: VecDeque<InFlight>,

@@ -38,7 +38,7 @@ impl Default for ServerLimits {
 pub struct Limits {
     /// How many names one stream may subscribe to, per type.
     pub names: usize,
-    /// How long the removal of a cluster waits for the ACK of the listeners and routes that stop naming it.
+    /// How long a cluster stays that no listener or route names any more: what is under way still may need it.
     pub removal_hold: Duration,
     /// How long an answer waits for a resource that is withheld, and listeners and routes for the endpoints of the
     /// clusters sent before them.

@@ -3,13 +3,14 @@
 mod clusters;
 mod declared;
 mod files;
+mod life;
 pub(crate) mod load;
 mod names;
 mod outside;
 mod restart;
 pub(crate) mod sidecar;
 mod steady;
-mod tcp;
+pub(crate) mod tcp;
 
 use std::time::Duration;
 

@@ -13,6 +13,7 @@
 
 mod admin;
 mod capture;
+mod changes;
 mod child;
 mod cli;
 mod compose;
@@ -21,6 +22,7 @@ mod demo;
 mod dns;
 mod envoy;
 mod files;
+mod fleet;
 mod generated;
 mod golden;
 mod hostage;
@@ -32,6 +34,7 @@ mod operator;
 mod plane;
 mod raw;
 mod redirect;
+mod references;
 mod sidecar_image;
 mod static_bootstrap;
 mod tidy;

@@ -230,7 +230,7 @@ async fn the_image_is_served_over_a_socket_and_tcp_and_outlives_a_restart() {
             .all(|client| client.user_agent.starts_with("envoy"))
     );
 
-    let loads = [2, 3].map(|host| Load::start("b", world.at(host, 15001), "service-b.local"));
+    let loads = [2, 3].map(|host| Load::start("b", world.at(host, 15001), &["service-b.local"]));
     restarts(&mut world, &loads).await;
     outage(&mut world, &sidecars, &loads).await;
     for load in loads {
@@ -350,7 +350,7 @@ async fn the_image_is_served_with_nothing_changed_in_its_bootstrap() {
     )
     .await;
     let egress = SocketAddr::from(([127, 0, 0, 1], 15001));
-    let load = Load::start("b", egress, "service-b.local");
+    let load = Load::start("b", egress, &["service-b.local"]);
     load.answers(20).await;
     world.kill_control_plane().await;
     load.phase("away");

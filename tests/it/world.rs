@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) zone: Zone,
     pub(crate) control: Option<Child>,
+    /// What the control plane logs.
+    pub(crate) log: &'static str,
     pub(crate) envoy: PathBuf,
     /// Who resolves the mesh's names.
     pub(crate) dns_server: SocketAddr,
@@ -80,6 +83,7 @@ impl World {
             folder,
             zone,
             control: None,
+            log: "info,outrigger=debug",
             envoy,
             dns_server: (Ipv4Addr::new(a, b, c, 1), 10053).into(),
             serve_args: Vec::new(),
@@ -139,8 +143,8 @@ impl World {
             .args(["--api-addr", &self.at(1, 9080).to_string()])
             .args(["--admin-addr", &self.at(1, 9081).to_string()])
             .args(["--dns-server", &self.dns_server.to_string()])
+            .args(["--log", self.log])
             .args(&self.serve_args)
-            .args(["--log", "info,outrigger=debug"])
             .spawn("control plane", &log)
             .unwrap();
         self.control = Some(child);
@@ -160,6 +164,13 @@ impl World {
         self.control.take().unwrap().kill().await.unwrap();
     }
 
+    /// Asks the control plane to end, and says how it did and how long that took.
+    pub(crate) async fn stop_control_plane(&mut self) -> (ExitStatus, Duration) {
+        let asked = Instant::now();
+        let status = self.control.take().unwrap().stop(PATIENCE).await.unwrap();
+        (status, asked.elapsed())
+    }
+
     /// The last lines of the control plane's log, for a failing assertion's message.
     pub(crate) fn control_log(&self) -> String {
         let log = std::fs::read_to_string(self.folder.path().join("control-plane.log"))
@@ -177,6 +188,17 @@ impl World {
         envoy
     }
 
+    /// How traffic enters a host's sidecar: its application listens ten thousand ports above each listener.
+    pub(crate) fn capture(&self, host: u8) -> Capture {
+        let ports = [7000, 8080, 8090, 9000].into_iter();
+        Capture::Explicit {
+            bind: self.ip(host),
+            applications: ports
+                .map(|port| (port, self.at(host, port + 10_000)))
+                .collect(),
+        }
+    }
+
     /// The same, without waiting.
     pub(crate) fn start_sidecar(&self, node: &str, host: u8, protocol: XdsProtocol) -> Envoy {
         let xds = self.at(1, 18000).into();
@@ -191,13 +213,8 @@ impl World {
         host: u8,
         protocol: XdsProtocol,
     ) -> Envoy {
-        let applications = [(8080, self.application(host)), (9000, self.at(host, 19000))].into();
-        let capture = Capture::Explicit {
-            bind: self.ip(host),
-            applications,
-        };
         let node = NodeRef::parse(node).unwrap();
-        let mut options = BootstrapOptions::new(node, xds, capture);
+        let mut options = BootstrapOptions::new(node, xds, self.capture(host));
         options.protocol = protocol;
         self.start_envoy(host, &bootstrap(&options).unwrap(), options.admin())
     }

@@ -332,10 +332,13 @@ fn a_client_that_comes_back_is_answered_whatever_version_it_names() {
         request.response_nonce.clear();
         client.send(vec![request])
     };
-    assert_eq!(reconnect("cds"), "cds a=1 b=1");
+    assert_eq!(reconnect("cds"), "");
     assert_eq!(reconnect("eds"), "eds a=1 b=1");
     assert_eq!(reconnect("lds"), "lds l=1");
     assert_eq!(reconnect("rds"), "rds r=1");
+    assert_eq!(client.ack("lds"), "");
+    client.names[kind("rds")] = vec!["r".to_owned()];
+    assert_eq!(client.ack("rds"), "cds a=1 b=1; eds a=1 b=1");
     for of in ["cds", "eds", "lds", "rds"] {
         assert_eq!(
             old.request(of).version_info,

@@ -99,7 +99,7 @@ async fn hosts_that_dnsmasq_learns_get_traffic() {
     ];
     let _envoy = world.sidecar(A, 2, XdsProtocol::Delta).await;
     let names = ["service-b.local:8080", "alias.local:8080"];
-    let loads = names.map(|name| Load::start(name, world.at(2, 15001), name));
+    let loads = names.map(|name| Load::start(name, world.at(2, 15001), &[name]));
     for load in &loads {
         load.answered_by(replicas[0].address).await;
         load.phase("a host more");

@@ -49,7 +49,7 @@ async fn mesh_with_load(serve_args: Vec<String>) -> Mesh {
     for (host, protocol) in CALLERS {
         envoys.push(world.sidecar(A, host, protocol).await);
     }
-    let start = |host: u8| Load::start("load", world.at(host, 15001), "service-b.local:8080");
+    let start = |host: u8| Load::start("load", world.at(host, 15001), &["service-b.local:8080"]);
     let loads: Vec<Load> = CALLERS.iter().map(|(host, _)| start(*host)).collect();
     for load in &loads {
         load.answers(20).await;

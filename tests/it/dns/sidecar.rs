@@ -66,7 +66,7 @@ async fn no_request_fails_whatever_the_name_server_does() {
         world.sidecar(A, 5, XdsProtocol::StateOfTheWorld).await,
     ];
     let loads = [("delta", 2), ("sotw", 5)]
-        .map(|(name, host)| Load::start(name, world.at(host, 15001), "service-b.local:8080"));
+        .map(|(name, host)| Load::start(name, world.at(host, 15001), &["service-b.local:8080"]));
     for load in &loads {
         load.answers(20).await;
     }
