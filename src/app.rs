@@ -20,6 +20,7 @@ use crate::api::admin::{self, AdminState};
 use crate::api::operator::{self, ViewLookup};
 use crate::clients::Clients;
 use crate::config::Settings;
+use crate::data_dir::{self, DataDir};
 use crate::discovery::{self, Discovery};
 use crate::model::NodeRef;
 use crate::model::endpoint::EndpointTable;
@@ -37,6 +38,8 @@ use crate::{api, files};
 pub enum AppError {
     #[error(transparent)]
     Mesh(#[from] files::LoadError),
+    #[error(transparent)]
+    DataDir(#[from] data_dir::DataDirError),
     #[error(transparent)]
     Discovery(#[from] discovery::DiscoveryError),
     #[error(transparent)]
@@ -63,6 +66,8 @@ pub struct Bound {
     admin_listener: TcpListener,
     options: Options,
     discovery: Discovery,
+    /// Locked as long as this lives.
+    _data_dir: Option<DataDir>,
     metrics: Metrics,
     clients: Clients,
 }
@@ -74,8 +79,17 @@ pub struct Bound {
 /// [`AppError`] when an address is taken, or a path is missing or holds no mesh file.
 pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
     files::check_paths(&settings.mesh)?;
+    let data_dir = settings
+        .data_dir
+        .as_deref()
+        .map(DataDir::open)
+        .transpose()?;
+    let mut dns = settings.dns.clone();
+    dns.answers_file = data_dir
+        .as_ref()
+        .map(|folder| folder.file("dns-answers.jsonl"));
     let metrics = Metrics::new()?;
-    let discovery = Discovery::new(settings.dns.clone(), metrics.registry())?;
+    let discovery = Discovery::new(dns, metrics.registry())?;
     let mut xds_server = xds::Server::bind(settings.xds_addr)?;
     if let Some(path) = &settings.xds_socket {
         let socket = UnixSocket::bind(path, settings.xds_socket_mode).await?;
@@ -94,6 +108,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         admin_listener,
         options: Options::new(&metrics),
         discovery,
+        _data_dir: data_dir,
         metrics,
         clients: Clients::default(),
     })
@@ -149,7 +164,9 @@ impl Bound {
             "mesh files",
             mesh::follow(self.settings.mesh, sink, stop.clone()),
         );
-        tasks.follow("discovery", self.discovery.run(wanted, table, stop.clone()));
+        let (degraded, until) = (ready.clone(), stop.clone());
+        let discovery = self.discovery.run(wanted, table, degraded, until);
+        tasks.follow("discovery", discovery);
         tasks.follow(
             "translation",
             reconcile::run(translation, inputs, outputs, stop.clone()),

@@ -28,6 +28,9 @@ pub struct Layer {
     )]
     #[serde(default)]
     pub mesh: Vec<PathBuf>,
+    /// Folder for what must outlive the process: the last good DNS answers [default: none, nothing is kept]
+    #[arg(long, value_name = "DIR", env = "OUTRIGGER_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Address for sidecars: ADS, state of the world and delta [default: 127.0.0.1:18000]
     #[arg(long, value_name = "ADDR", env = "OUTRIGGER_XDS_ADDR")]
     pub xds_addr: Option<SocketAddr>,
@@ -95,6 +98,8 @@ pub struct Layer {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub mesh: Vec<PathBuf>,
+    /// `None`: nothing outlives the process.
+    pub data_dir: Option<PathBuf>,
     pub xds_addr: SocketAddr,
     pub xds_socket: Option<PathBuf>,
     pub xds_socket_mode: SocketMode,
@@ -166,6 +171,7 @@ impl Layer {
             } else {
                 self.mesh
             },
+            data_dir: self.data_dir.or(below.data_dir),
             xds_addr: self.xds_addr.or(below.xds_addr),
             xds_socket: self.xds_socket.or(below.xds_socket),
             xds_socket_mode: self.xds_socket_mode.or(below.xds_socket_mode),
@@ -213,6 +219,7 @@ impl Layer {
             .unwrap_or(translation.default_retry_policy);
         let settings = Settings {
             mesh: self.mesh,
+            data_dir: self.data_dir,
             xds_addr: self.xds_addr.unwrap_or(defaults.xds_addr),
             xds_socket: self.xds_socket.filter(|path| !path.as_os_str().is_empty()),
             xds_socket_mode: self.xds_socket_mode.unwrap_or_default(),
@@ -254,6 +261,7 @@ impl Default for Settings {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self {
             mesh: Vec::new(),
+            data_dir: None,
             xds_addr: loopback(18000),
             xds_socket: None,
             xds_socket_mode: SocketMode::default(),

@@ -29,6 +29,9 @@ pub struct BootstrapArgs {
     /// Envoy's admin address [default: port 9901 of --bind if that is loopback, else of 127.0.0.1]
     #[arg(long, value_name = "ADDR")]
     admin_addr: Option<SocketAddr>,
+    /// Where Prometheus may scrape /stats/prometheus and an orchestrator ask /ready, and nothing else of admin
+    #[arg(long, value_name = "ADDR")]
+    stats_addr: Option<SocketAddr>,
     /// Ask for changes only (the default)
     #[arg(long, conflicts_with = "sotw")]
     delta: bool,
@@ -58,6 +61,7 @@ pub fn run(args: BootstrapArgs) -> Result<String, CliError> {
     };
     let mut options = BootstrapOptions::new(node, xds, capture);
     options.admin = args.admin_addr;
+    options.stats = args.stats_addr;
     options.protocol = if args.sotw {
         XdsProtocol::StateOfTheWorld
     } else {

@@ -362,10 +362,11 @@ impl EgressSet {
         let assignment = match &compiled.assignment {
             Assignment::Inline => self.take(Kind::Endpoint, name),
             Assignment::Known(resource) => self.put(Arc::clone(resource)),
-            Assignment::Withheld => {
-                let already = self.snapshot.is_withheld(Kind::Endpoint, name);
+            Assignment::Withheld(why) => {
+                let already = self.snapshot.why_withheld(Kind::Endpoint, name) == Some(*why);
                 if !already {
-                    self.snapshot.withhold(Kind::Endpoint, Arc::clone(name));
+                    let name = Arc::clone(name);
+                    self.snapshot.withhold(Kind::Endpoint, name, *why);
                 }
                 !already
             }

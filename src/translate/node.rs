@@ -8,7 +8,7 @@ use crate::model::spec::{
     DnsResponseType, Listener, MeshSpec, Protocol, ServiceDiscovery, VirtualNodeSpec,
 };
 use crate::model::{MeshName, NodeName, ResourceId};
-use crate::snapshot::{Interner, Kind, Resource, ResourceName};
+use crate::snapshot::{Interner, Kind, Resource, ResourceName, Withheld};
 
 use super::cluster::{self, Hosts};
 use super::{Options, Problem, endpoint, names};
@@ -61,17 +61,18 @@ pub(crate) fn listener_on(spec: &VirtualNodeSpec, port: u16) -> Option<&Listener
         .find(|listener| listener.port_mapping.port == port)
 }
 
-/// The endpoints of a node with this source; `None` while they are being looked up. A node without a source has none.
+/// The endpoints of a node with this source, or why they are not known. A node without a source has none.
 pub(crate) fn known_endpoints<'a>(
     source: Option<&EndpointSource>,
     table: &'a EndpointTable,
-) -> Option<&'a [Endpoint]> {
+) -> Result<&'a [Endpoint], Withheld> {
     let Some(source) = source else {
-        return Some(&[]);
+        return Ok(&[]);
     };
     match table.get(source) {
-        Some(EndpointSet::Known(endpoints)) => Some(endpoints),
-        Some(EndpointSet::Unresolved) | None => None,
+        Some(EndpointSet::Known(endpoints)) => Ok(endpoints),
+        Some(EndpointSet::Unanswered) => Err(Withheld::Overdue),
+        Some(EndpointSet::Unresolved) | None => Err(Withheld::Awaited),
     }
 }
 
@@ -86,8 +87,8 @@ pub(crate) struct CompiledCluster {
 pub(crate) enum Assignment {
     /// The cluster carries its own.
     Inline,
-    /// Its addresses are being looked up.
-    Withheld,
+    /// Its addresses are not known.
+    Withheld(Withheld),
     Known(Arc<Resource>),
 }
 
@@ -100,7 +101,8 @@ impl PartialEq for CompiledCluster {
 impl PartialEq for Assignment {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Inline, Self::Inline) | (Self::Withheld, Self::Withheld) => true,
+            (Self::Inline, Self::Inline) => true,
+            (Self::Withheld(one), Self::Withheld(other)) => one == other,
             (Self::Known(one), Self::Known(other)) => one.version() == other.version(),
             _ => false,
         }
@@ -150,7 +152,7 @@ impl NodeUnit {
             let resource = Resource::new(Kind::Cluster, Arc::clone(&port.cluster), &message, None);
             let assignment = match hosts {
                 Hosts::LoadBalancer { .. } => Assignment::Inline,
-                Hosts::Eds => Assignment::Withheld,
+                Hosts::Eds => Assignment::Withheld(Withheld::Awaited),
             };
             let compiled = CompiledCluster {
                 cluster: interner.intern(resource),
@@ -171,8 +173,8 @@ impl NodeUnit {
             }
             let cluster = &compiled.cluster;
             compiled.assignment = match &known {
-                None => Assignment::Withheld,
-                Some(endpoints) => {
+                Err(why) => Assignment::Withheld(*why),
+                Ok(endpoints) => {
                     let message = endpoint::load_assignment(cluster.name(), endpoints, *port);
                     // A cluster that changes must bring its load assignment after it.
                     let context = Some(cluster.version());

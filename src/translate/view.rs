@@ -16,7 +16,7 @@ use crate::model::spec::{
     ApiDuration, IpPreference, ListenerTimeout, ListenerTlsMode, Protocol, VirtualNodeSpec,
 };
 use crate::model::{Capture, LOCAL_CLUSTER, MeshName, NodeName, ResourceId};
-use crate::snapshot::{Interner, Kind, Resource, Snapshot};
+use crate::snapshot::{Interner, Kind, Resource, Snapshot, Withheld};
 
 use super::egress::EgressPorts;
 use super::encryption::Encryption;
@@ -30,8 +30,8 @@ pub(crate) struct OwnInput<'a> {
     pub(crate) node: &'a NodeName,
     pub(crate) spec: &'a VirtualNodeSpec,
     pub(crate) ports: &'a [NodePort],
-    /// The node's own endpoints; `None` while they are being looked up.
-    pub(crate) endpoints: Option<&'a [Endpoint]>,
+    /// The node's own endpoints, or why they are not known.
+    pub(crate) endpoints: Result<&'a [Endpoint], Withheld>,
     pub(crate) preference: Option<IpPreference>,
     pub(crate) capture: &'a Capture,
     pub(crate) egress: &'a EgressPorts,
@@ -43,8 +43,8 @@ pub(crate) struct OwnInput<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Own {
     resources: Vec<Arc<Resource>>,
-    /// Whether the node's own endpoints are still being looked up.
-    withheld: bool,
+    /// Why the node's own endpoints are not known.
+    withheld: Option<Withheld>,
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -62,8 +62,8 @@ impl Own {
         for resource in &self.resources {
             snapshot.insert(Arc::clone(resource));
         }
-        if self.withheld {
-            snapshot.withhold(Kind::Endpoint, LOCAL_CLUSTER.into());
+        if let Some(why) = self.withheld {
+            snapshot.withhold(Kind::Endpoint, LOCAL_CLUSTER.into(), why);
         }
     }
 }
@@ -151,8 +151,8 @@ impl Builder<'_> {
             return self.put_local_cluster(&[], 0);
         };
         match input.endpoints {
-            Some(endpoints) => self.put_local_cluster(endpoints, first.port),
-            None => self.own.withheld = true,
+            Ok(endpoints) => self.put_local_cluster(endpoints, first.port),
+            Err(why) => self.own.withheld = Some(why),
         }
     }
 

@@ -140,10 +140,10 @@ fn reconnect(engine: &mut Engine, kind: Kind, versions: &HashMap<String, String>
             even.push(name);
         } else {
             // What is withheld may turn out to be what the client has: until then it is not asking.
-            let is_awaited = engine.seen.is_withheld(kind, name) && !must_follow;
+            let is_withheld = engine.seen.is_withheld(kind, name) && !must_follow;
             let behind = Behind {
                 has: version.map_or(Has::Unknown, Has::Version),
-                owed: !is_awaited,
+                owed: !is_withheld,
                 since: now,
                 deferred: false,
             };

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::ledger::{Batch, Behind, Has, Ledger, Sent};
 use super::limits::Limits;
-use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot};
+use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot, Withheld};
 use crate::xds::{Step, StreamStatus};
 
 /// The part of a stream that both variants share.
@@ -126,6 +126,10 @@ impl Engine {
                     kept.push((name, behind));
                     answer = true;
                 }
+                Decision::LeftAsItIs => {
+                    behind.owed = false;
+                    kept.push((name, behind));
+                }
                 Decision::Absent => batch.absent.push((name, behind.has)),
                 Decision::AbsentForNow => {
                     behind.owed = false;
@@ -169,7 +173,8 @@ impl Engine {
     /// Notes that a load assignment is to follow a cluster.
     fn uncover(&mut self, name: &ResourceName, now: Duration) {
         let (kind, seen) = (Kind::Endpoint, &self.seen);
-        if seen.get(kind, name).is_some() || seen.is_withheld(kind, name) {
+        let is_awaited = seen.why_withheld(kind, name) == Some(Withheld::Awaited);
+        if seen.get(kind, name).is_some() || is_awaited {
             self.uncovered.insert(Arc::clone(name), now);
         }
         let endpoints = &mut self.kinds[kind];
@@ -269,6 +274,8 @@ enum Decision {
     Absent,
     /// There will be one, but the client has waited long enough.
     AbsentForNow,
+    /// There will be one, and the client may have an older one.
+    LeftAsItIs,
 }
 
 impl Rules {
@@ -279,9 +286,18 @@ impl Rules {
         if let Some(resource) = seen.get(self.kind, name) {
             return self.decide_present(resource, behind, ledger);
         }
-        if seen.is_withheld(self.kind, name) {
-            return match behind.since.saturating_add(self.withheld_hold) {
+        if let Some(why) = seen.why_withheld(self.kind, name) {
+            let hold = match why {
+                Withheld::Awaited => self.withheld_hold,
+                Withheld::Overdue => Duration::ZERO,
+            };
+            return match behind.since.saturating_add(hold) {
                 _ if !behind.owed => Decision::Wait(None),
+                // "There is none" would take away what it may have. A cluster that changed meanwhile warms on, and the
+                // one before it serves.
+                _ if ledger.may_have_unknown && matches!(behind.has, Has::Unknown) => {
+                    Decision::LeftAsItIs
+                }
                 until if until > self.now => Decision::Wait(Some(until)),
                 _ => Decision::AbsentForNow,
             };

@@ -2,11 +2,12 @@
 
 mod clusters;
 mod declared;
+mod files;
 pub(crate) mod load;
 mod names;
 mod outside;
 mod restart;
-mod sidecar;
+pub(crate) mod sidecar;
 mod steady;
 mod tcp;
 

@@ -75,6 +75,7 @@ async fn envoy_accepts_every_bootstrap_without_a_warning() {
                 let mut options =
                     BootstrapOptions::new(node, xds.parse().unwrap(), capture.clone());
                 options.protocol = protocol;
+                options.stats = (index == 0).then(|| "0.0.0.0:9902".parse().unwrap());
                 let bootstrap = bootstrap(&options).unwrap();
                 let output = validate(&envoy, &bootstrap);
                 let said = String::from_utf8_lossy(&output.stderr);

@@ -26,6 +26,9 @@ const SHOWN: &str = "mesh/appMesh/virtualNode/serviceANode";
 /// Names the file to which a second process writes what it encodes.
 const ENCODE_TO: &str = "OUTRIGGER_TEST_ENCODE_TO";
 
+/// What is in `config` and is no mesh: settings of processes.
+const OF_NO_MESH: [&str; 2] = ["config/compose", "config/outrigger.yaml"];
+
 /// One mesh and what each of its nodes' sidecars gets.
 struct Example {
     name: String,
@@ -38,8 +41,7 @@ fn examples() -> Vec<Example> {
         .iter()
         .flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap())
         .map(|entry| entry.unwrap().path())
-        // Of the process, not of a mesh.
-        .filter(|path| !path.ends_with("config/outrigger.yaml"))
+        .filter(|path| !OF_NO_MESH.iter().any(|other| path.ends_with(other)))
         .collect();
     paths.sort();
     paths.into_iter().map(example).collect()

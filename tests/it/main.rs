@@ -12,20 +12,26 @@
 )]
 
 mod admin;
+mod capture;
 mod child;
 mod cli;
+mod compose;
 mod continuity;
 mod demo;
+mod dns;
 mod envoy;
+mod files;
 mod generated;
 mod golden;
 mod hostage;
 mod hostile;
+mod hosts;
 mod http;
 mod minimal;
 mod operator;
 mod plane;
 mod raw;
+mod redirect;
 mod sidecar_image;
 mod static_bootstrap;
 mod tidy;

@@ -15,7 +15,7 @@ use outrigger::cli::output::{CliError, Exit, Output};
 use outrigger::cli::{config_dump, status};
 use outrigger::clients::{ClientInfo, Clients, RefusedNode, Registration, Variant};
 use outrigger::model::{Capture, ClientKind, NodeRef, ViewKey};
-use outrigger::snapshot::{Kind, Resource, Snapshot, Version};
+use outrigger::snapshot::{Kind, Resource, Snapshot, Version, Withheld};
 use outrigger::store::Store;
 use outrigger::telemetry::Metrics;
 use outrigger::telemetry::metrics::{ListenerName, Refusal};
@@ -145,7 +145,7 @@ fn snapshot() -> Snapshot {
         &secret,
         None,
     )));
-    snapshot.withhold(Kind::Endpoint, name);
+    snapshot.withhold(Kind::Endpoint, name, Withheld::Awaited);
     snapshot
 }
 

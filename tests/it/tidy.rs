@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "api",
             "clients",
             "config",
+            "data_dir",
             "discovery",
             "files",
             "model",
@@ -30,6 +31,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "demo",
         &["app", "clients", "config", "envoy", "model", "snapshot"],
     ),
+    ("capture", &["envoy", "model"]),
+    ("data_dir", &[]),
     (
         "config",
         &["discovery", "telemetry", "translate", "transport"],
@@ -98,11 +101,11 @@ const PURE_XDS: &[&str] = &[
     "wire",
 ];
 
-fn src() -> PathBuf {
+pub(crate) fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -116,7 +119,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn is_test(path: &Path) -> bool {
+pub(crate) fn is_test(path: &Path) -> bool {
     path.file_stem().is_some_and(|stem| stem == "tests") || path.iter().any(|part| part == "tests")
 }
 

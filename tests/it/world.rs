@@ -56,6 +56,10 @@ pub(crate) struct World {
     pub(crate) zone: Zone,
     pub(crate) control: Option<Child>,
     pub(crate) envoy: PathBuf,
+    /// Who resolves the mesh's names.
+    pub(crate) dns_server: SocketAddr,
+    /// Further arguments of `serve`.
+    pub(crate) serve_args: Vec<String>,
     stop: CancellationToken,
 }
 
@@ -70,15 +74,18 @@ impl World {
         let zone = Zone::default();
         let stop = CancellationToken::new();
         let envoy = crate::envoy::binary().await;
+        let [a, b, c] = subnet;
         let world = Self {
             subnet,
             folder,
             zone,
             control: None,
             envoy,
+            dns_server: (Ipv4Addr::new(a, b, c, 1), 10053).into(),
+            serve_args: Vec::new(),
             stop,
         };
-        let dns = DnsServer::bind(world.at(1, 10053), world.zone.clone())
+        let dns = DnsServer::bind(world.dns_server, world.zone.clone())
             .await
             .unwrap();
         tokio::spawn(dns.run(world.stop.clone()));
@@ -131,7 +138,8 @@ impl World {
             .arg(self.xds_socket())
             .args(["--api-addr", &self.at(1, 9080).to_string()])
             .args(["--admin-addr", &self.at(1, 9081).to_string()])
-            .args(["--dns-server", &self.at(1, 10053).to_string()])
+            .args(["--dns-server", &self.dns_server.to_string()])
+            .args(&self.serve_args)
             .args(["--log", "info,outrigger=debug"])
             .spawn("control plane", &log)
             .unwrap();

@@ -111,6 +111,38 @@ fn the_admin_interface_never_leaves_the_machine_by_default() {
 }
 
 #[test]
+fn metrics_get_an_address_of_their_own_only_when_asked_for() {
+    let mut options = options(explicit("0.0.0.0", &[(8080, "127.0.0.1:18080")]));
+    let without = bootstrap(&options).unwrap();
+    assert_eq!(without["static_resources"].get("listeners"), None);
+
+    options.stats = Some("0.0.0.0:9902".parse().unwrap());
+    let written = bootstrap(&options).unwrap();
+    assert_eq!(written["admin"], without["admin"]);
+    let resources = &written["static_resources"];
+    assert_eq!(
+        resources["listeners"][0]["address"]["socket_address"],
+        json!({ "address": "0.0.0.0", "port_value": 9902 })
+    );
+    let admin = &resources["clusters"][1]["load_assignment"]["endpoints"][0];
+    assert_eq!(
+        admin["lb_endpoints"][0]["endpoint"]["address"],
+        written["admin"]["address"]
+    );
+
+    let taken = Capture::Explicit {
+        bind: "0.0.0.0".parse().unwrap(),
+        applications: [(9902, "127.0.0.1:18080".parse().unwrap())].into(),
+    };
+    options.capture = taken;
+    let error = bootstrap(&options).unwrap_err();
+    assert!(matches!(
+        error,
+        BootstrapError::PortTaken { port: 9902, .. }
+    ));
+}
+
+#[test]
 fn a_sidecar_that_would_forward_to_itself_is_refused() {
     fn refused(bind: &str, applications: &[(u16, &str)]) -> BootstrapError {
         bootstrap(&options(explicit(bind, applications))).unwrap_err()

@@ -250,6 +250,28 @@ fn what_is_withheld_is_waited_for() {
     assert_eq!(client.publish("eds a=1"), "", "which it still has");
 }
 
+// Decision: nobody waits for what may never come, and nobody loses what it has to it.
+#[test]
+fn what_is_overdue_is_absent_only_for_who_has_none() {
+    let mut client = Delta::new("eds a=! b=1");
+    assert_eq!(client.ask("eds", "+a +b"), "eds b=1 -a", "at once");
+    assert_eq!(client.publish("eds a=1 b=1"), "eds a=1");
+    assert_eq!(
+        client.publish("eds a=! b=1"),
+        "",
+        "it keeps its last good one"
+    );
+
+    let mut client = Delta::new("eds a=! b=!");
+    assert_eq!(client.ask("eds", "+a +b a=1 b=1"), "");
+    assert_eq!(client.seconds(3600), "", "what it came with stays");
+    assert_eq!(client.publish("eds a=1 b=2"), "eds b=2");
+
+    let mut client = Delta::new("eds a=?");
+    assert_eq!(client.ask("eds", "+a"), "");
+    assert_eq!(client.publish("eds a=!"), "eds -a", "no longer waited for");
+}
+
 // §5.4, trap 11
 #[test]
 fn the_first_wildcard_is_answered_with_nothing_too() {
