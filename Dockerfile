@@ -1,5 +1,5 @@
-# `docker build --tag outrigger .`: the control plane and every subcommand, as a user without rights, in an image without a
-# shell. `--target capture` is the same with `nft`, for `outrigger capture`.
+# `docker build --tag outrigger .`: the control plane and every subcommand, as a user without rights. `--target capture` is
+# the same as root and with `nft`, for `outrigger capture`.
 
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /build
@@ -28,7 +28,7 @@ RUN apt-get update \
 COPY --from=build /build/target/release/outrigger /usr/local/bin/outrigger
 ENTRYPOINT ["outrigger"]
 
-FROM gcr.io/distroless/cc-debian13:nonroot
+FROM debian:trixie-slim
 COPY --from=build /build/target/release/outrigger /usr/local/bin/outrigger
 USER 65532:65532
 ENTRYPOINT ["outrigger"]
