@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what continuous integration runs.
-.PHONY: check fmt lint deny test e2e bench doc run demo ci
+.PHONY: check fmt lint deny test e2e bench doc run demo compose-check ci
 
 check:
 	cargo check --all-targets
@@ -20,7 +20,7 @@ e2e:
 	cargo test --test it
 
 bench:
-	cargo bench --bench incremental
+	cargo bench --bench incremental --bench discovery
 
 doc:
 	RUSTDOCFLAGS="--deny warnings --allow rustdoc::private_intra_doc_links" cargo doc --no-deps --document-private-items
@@ -30,5 +30,9 @@ run:
 
 demo:
 	cargo run --release -- demo --check
+
+# By hand, where there is a container engine.
+compose-check:
+	tests/compose.sh
 
 ci: fmt lint deny doc test demo

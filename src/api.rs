@@ -3,13 +3,9 @@
 pub mod admin;
 pub mod operator;
 
-use std::io;
-
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use operator::generated::operator_server::OperatorServer;
@@ -20,20 +16,6 @@ pub fn router(state: State) -> Router {
     Routes::new(OperatorServer::new(Server::new(state)))
         .into_axum_router()
         .fallback(not_found)
-}
-
-/// Serves HTTP/1 and HTTP/2 without TLS until `stop`, then ends connections as their requests end.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    stop: CancellationToken,
-) -> io::Result<()> {
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
 }
 
 async fn not_found(method: Method, uri: Uri) -> Response {

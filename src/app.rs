@@ -6,6 +6,7 @@
 mod mesh;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -19,13 +20,16 @@ use crate::api::admin::{self, AdminState};
 use crate::api::operator::{self, ViewLookup};
 use crate::clients::Clients;
 use crate::config::Settings;
+use crate::data_dir::{self, DataDir};
 use crate::discovery::{self, Discovery};
 use crate::model::NodeRef;
 use crate::model::endpoint::EndpointTable;
 use crate::reconcile::{self, Views};
-use crate::store::Store;
+use crate::store::{Store, Stored};
+use crate::telemetry::metrics::ListenerName;
 use crate::telemetry::{Metrics, Ready};
 use crate::translate::View;
+use crate::transport::{self, Http, Limits, UnixSocket};
 use crate::xds::{self, AdsContext, ServerLimits};
 use crate::{api, files};
 
@@ -35,15 +39,19 @@ pub enum AppError {
     #[error(transparent)]
     Mesh(#[from] files::LoadError),
     #[error(transparent)]
+    DataDir(#[from] data_dir::DataDirError),
+    #[error(transparent)]
     Discovery(#[from] discovery::DiscoveryError),
     #[error(transparent)]
-    Bind(#[from] xds::BindError),
+    Bind(#[from] transport::BindError),
+    #[error(transparent)]
+    Socket(#[from] transport::SocketError),
     #[error("cannot set up metrics")]
     Metrics(#[from] prometheus::Error),
     #[error("{task} ended by itself; see the log lines above")]
     Ended { task: &'static str },
-    #[error("{task} failed")]
-    Failed { task: &'static str, source: Failure },
+    #[error("a component failed")]
+    Failed { source: tokio::task::JoinError },
 }
 
 /// Everything bound and nothing started: the addresses are known, also where port 0 was asked for.
@@ -56,7 +64,10 @@ pub struct Bound {
     xds_server: xds::Server,
     api_listener: TcpListener,
     admin_listener: TcpListener,
+    options: Options,
     discovery: Discovery,
+    /// Locked as long as this lives.
+    _data_dir: Option<DataDir>,
     metrics: Metrics,
     clients: Clients,
 }
@@ -68,11 +79,24 @@ pub struct Bound {
 /// [`AppError`] when an address is taken, or a path is missing or holds no mesh file.
 pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
     files::check_paths(&settings.mesh)?;
+    let data_dir = settings
+        .data_dir
+        .as_deref()
+        .map(DataDir::open)
+        .transpose()?;
+    let mut dns = settings.dns.clone();
+    dns.answers_file = data_dir
+        .as_ref()
+        .map(|folder| folder.file("dns-answers.jsonl"));
     let metrics = Metrics::new()?;
-    let discovery = Discovery::new(settings.dns.clone(), metrics.registry())?;
-    let xds_server = xds::Server::bind(settings.xds_addr)?;
-    let api_listener = listen(settings.api_addr, "the API (--api-addr)").await?;
-    let admin_listener = listen(settings.admin_addr, "administration (--admin-addr)").await?;
+    let discovery = Discovery::new(dns, metrics.registry())?;
+    let mut xds_server = xds::Server::bind(settings.xds_addr)?;
+    if let Some(path) = &settings.xds_socket {
+        let socket = UnixSocket::bind(path, settings.xds_socket_mode).await?;
+        xds_server = xds_server.with_socket(socket);
+    }
+    let api_listener = transport::listen(settings.api_addr, "the API (--api-addr)")?;
+    let admin_listener = transport::listen(settings.admin_addr, "administration (--admin-addr)")?;
     let addr = |listener: &TcpListener, asked| listener.local_addr().unwrap_or(asked);
     Ok(Bound {
         xds: xds_server.addr(),
@@ -82,20 +106,12 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         xds_server,
         api_listener,
         admin_listener,
+        options: Options::new(&metrics),
         discovery,
+        _data_dir: data_dir,
         metrics,
         clients: Clients::default(),
     })
-}
-
-async fn listen(addr: SocketAddr, purpose: &'static str) -> Result<TcpListener, AppError> {
-    Ok(TcpListener::bind(addr)
-        .await
-        .map_err(|source| xds::BindError {
-            addr,
-            purpose,
-            source,
-        })?)
 }
 
 impl Bound {
@@ -109,7 +125,7 @@ impl Bound {
     /// # Errors
     /// [`AppError`] when a component fails, or ends though nobody told it to.
     pub async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
-        info!(xds = %self.xds, api = %self.api, admin = %self.admin, "serving");
+        self.announce();
         let store = Store::default();
         let (ready, views) = (Ready::default(), Views::default());
         let table = watch::Sender::new(EndpointTable::default());
@@ -125,13 +141,8 @@ impl Bound {
             sources,
             metrics: self.metrics.clone(),
         };
-        let ads = AdsContext {
-            clients: self.clients.clone(),
-            views: views.clone(),
-            metrics: self.metrics.clone(),
-            limits: ServerLimits::default(),
-            model: store.watch(),
-        };
+        let ads = self.ads(views.clone(), store.watch());
+        let model = store.watch();
         let sink = mesh::Sink {
             store,
             metrics: self.metrics.clone(),
@@ -140,6 +151,7 @@ impl Bound {
         let api = api::router(operator::State {
             clients: self.clients,
             views: lookup(views),
+            model,
         });
         let admin = admin::router(AdminState {
             registry: self.metrics.registry().clone(),
@@ -152,18 +164,74 @@ impl Bound {
             "mesh files",
             mesh::follow(self.settings.mesh, sink, stop.clone()),
         );
-        tasks.follow("discovery", self.discovery.run(wanted, table, stop.clone()));
+        let (degraded, until) = (ready.clone(), stop.clone());
+        let discovery = self.discovery.run(wanted, table, degraded, until);
+        tasks.follow("discovery", discovery);
         tasks.follow(
             "translation",
             reconcile::run(translation, inputs, outputs, stop.clone()),
         );
-        tasks.spawn("xDS", self.xds_server.run(ads, stop.clone()));
-        tasks.spawn("the API", api::serve(self.api_listener, api, stop.clone()));
-        tasks.spawn(
-            "administration",
-            api::serve(self.admin_listener, admin, stop),
-        );
+        tasks.follow("xDS", self.xds_server.run(ads, stop.clone()));
+        let Options {
+            operators,
+            monitors,
+            ..
+        } = self.options;
+        let api = transport::serve(self.api_listener.into(), api, operators, stop.clone());
+        tasks.follow("the API", api);
+        let admin = transport::serve(self.admin_listener.into(), admin, monitors, stop);
+        tasks.follow("administration", admin);
         tasks.join(&ready).await
+    }
+
+    fn announce(&self) {
+        let socket = self.xds_server.socket().map(Path::display);
+        info!(
+            xds = %self.xds,
+            xds_socket = socket.map(tracing::field::display),
+            api = %self.api,
+            admin = %self.admin,
+            "serving"
+        );
+    }
+
+    fn ads(&self, views: Views, model: watch::Receiver<Stored>) -> AdsContext {
+        AdsContext {
+            clients: self.clients.clone(),
+            views,
+            metrics: self.metrics.clone(),
+            limits: ServerLimits {
+                connections: self.options.sidecars.clone(),
+                ..ServerLimits::default()
+            },
+            model,
+        }
+    }
+}
+
+/// How the three addresses are served. A descriptor is there for each connection that their limits allow, with as many
+/// again for all else; where the system has few, an address takes fewer.
+#[derive(Debug)]
+struct Options {
+    sidecars: Limits,
+    operators: transport::Options,
+    monitors: transport::Options,
+}
+
+impl Options {
+    fn new(metrics: &Metrics) -> Self {
+        let files = transport::raise_open_files();
+        let options = |limits, name| transport::Options {
+            http: Http::OneAndTwo,
+            limits,
+            metrics: metrics.connections(name),
+        };
+        Self {
+            // Over TCP and over the Unix socket each.
+            sidecars: Limits::SIDECARS.within(files / 4),
+            operators: options(Limits::OPERATORS.within(files / 8), ListenerName::Api),
+            monitors: options(Limits::MONITORS.within(files / 8), ListenerName::Admin),
+        }
     }
 }
 
@@ -179,13 +247,10 @@ fn lookup(views: Views) -> ViewLookup {
     })
 }
 
-/// Whatever error a component ends with.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
 /// The components, each with its name; the first that ends by itself stops all.
 #[derive(Debug)]
 struct Tasks {
-    running: JoinSet<(&'static str, Result<(), Failure>)>,
+    running: JoinSet<&'static str>,
     stop: CancellationToken,
 }
 
@@ -197,21 +262,11 @@ impl Tasks {
         }
     }
 
-    /// Starts a component that cannot fail.
     fn follow(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.running.spawn(async move {
             task.await;
-            (name, Ok(()))
+            name
         });
-    }
-
-    fn spawn<E: std::error::Error + Send + Sync + 'static>(
-        &mut self,
-        name: &'static str,
-        task: impl Future<Output = Result<(), E>> + Send + 'static,
-    ) {
-        self.running
-            .spawn(async move { (name, task.await.map_err(Into::into)) });
     }
 
     async fn join(mut self, ready: &Ready) -> Result<(), AppError> {
@@ -225,13 +280,9 @@ impl Tasks {
             while let Some(ended) = self.running.join_next().await {
                 let stopped = self.stop.is_cancelled();
                 let failure = match ended {
-                    Ok((_, Ok(()))) if stopped => continue,
-                    Ok((task, Ok(()))) => AppError::Ended { task },
-                    Ok((task, Err(source))) => AppError::Failed { task, source },
-                    Err(source) => AppError::Failed {
-                        task: "a component",
-                        source: source.into(),
-                    },
+                    Ok(_) if stopped => continue,
+                    Ok(task) => AppError::Ended { task },
+                    Err(source) => AppError::Failed { source },
                 };
                 if outcome.is_ok() {
                     outcome = Err(failure);

@@ -4,9 +4,11 @@
 //! command could not do its work (a flag, a file, an address, a server that does not answer).
 
 pub mod bootstrap;
+pub mod capture;
 pub mod config_dump;
 pub mod connect;
 pub mod demo;
+pub mod health;
 pub mod output;
 pub mod serve;
 pub mod status;
@@ -35,8 +37,10 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     Validate(validate::ValidateArgs),
     Bootstrap(bootstrap::BootstrapArgs),
+    Capture(capture::CaptureArgs),
     Status(status::StatusArgs),
     Config(config_dump::ConfigArgs),
+    Health(health::HealthArgs),
     Demo(demo::DemoArgs),
     /// Is one of the demo's services
     #[command(name = ServiceOptions::SUBCOMMAND, hide = true)]
@@ -68,19 +72,26 @@ pub fn main(cli: Cli) -> ExitCode {
 async fn run(cli: Cli) -> ExitCode {
     let printed = match cli.command {
         Command::Serve(args) => serve::run(*args).await.map(|()| String::new()),
-        Command::Validate(args) => match validate::run(&args) {
-            Ok((text, exit)) => return print(&text, exit.map_or(ExitCode::SUCCESS, Into::into)),
-            Err(error) => Err(error),
-        },
+        Command::Validate(args) => return answer(validate::run(&args)),
+        Command::Capture(args) => return answer(capture::run(args).await),
         Command::Bootstrap(args) => bootstrap::run(args),
         Command::Status(args) => status::run(args).await,
         Command::Config(args) => config_dump::run(args).await,
+        Command::Health(args) => health::run(args).await,
         Command::Demo(args) => demo::run(args).await.map(|()| String::new()),
         Command::DemoService(options) => demo::serve(options).await.map(|()| String::new()),
         Command::RunChild { .. } => Ok(String::new()),
     };
     match printed {
         Ok(text) => print(&text, ExitCode::SUCCESS),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Prints an answer that may be no.
+fn answer(answer: Result<(String, Option<output::Exit>), CliError>) -> ExitCode {
+    match answer {
+        Ok((text, exit)) => print(&text, exit.map_or(ExitCode::SUCCESS, Into::into)),
         Err(error) => fail(&error),
     }
 }

@@ -1,13 +1,15 @@
-//! Who is connected: each stream's client, how it stands, and the keys of the views that must be computed.
+//! Who is connected: each stream's client, how it stands, and the keys of the views that must be computed; and who was
+//! lately refused.
 //!
 //! **Invariant:** a client is listed exactly as long as its [`Registration`] lives, and its view's key is in
 //! [`Clients::views`] from before [`Clients::register`] returns until the last client with that key is gone.
 //! Nothing here waits, and no guard of the map outlives a statement.
 
+mod refused;
+
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use dashmap::DashMap;
@@ -16,7 +18,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::model::{NodeRef, ViewKey};
+use crate::transport::Peer;
 pub use crate::xds::{KindStatus, StreamStatus};
+use refused::Refused;
+
+pub use refused::RefusedNode;
 
 /// The connected clients. A clone is a handle on the same ones.
 #[derive(Clone, Debug)]
@@ -29,6 +35,7 @@ struct Inner {
     /// How many clients each view has. Held while the set is published, so that both change as one.
     counts: Mutex<BTreeMap<ViewKey, usize>>,
     views: watch::Sender<OrdSet<ViewKey>>,
+    refused: Mutex<Refused>,
 }
 
 /// Which client: streams are numbered as they come.
@@ -40,8 +47,7 @@ pub struct ClientId(u64);
 pub struct ClientInfo {
     pub node: NodeRef,
     pub key: ViewKey,
-    /// `None` over a Unix socket.
-    pub peer: Option<SocketAddr>,
+    pub peer: Peer,
     pub variant: Variant,
     /// Name and version that the client gives itself; may be empty.
     pub user_agent: String,
@@ -92,6 +98,7 @@ impl Default for Clients {
             next: AtomicU64::new(0),
             counts: Mutex::default(),
             views: watch::Sender::default(),
+            refused: Mutex::default(),
         }))
     }
 }
@@ -137,6 +144,21 @@ impl Clients {
         self.0.clients.is_empty()
     }
 
+    /// Remembers that a client was not served.
+    pub fn refused(&self, refused: RefusedNode) {
+        self.0.refused().add(refused);
+    }
+
+    /// Forgets that a node's clients were refused: one is served now.
+    pub fn forget_refusals(&self, node: &str) {
+        self.0.refused().forget(node);
+    }
+
+    /// Who was lately refused, newest first.
+    pub fn list_refused(&self) -> Vec<RefusedNode> {
+        self.0.refused().list(Instant::now())
+    }
+
     /// The keys of exactly those views that a client is connected for. Wakes only when that set changes.
     pub fn views(&self) -> watch::Receiver<OrdSet<ViewKey>> {
         self.0.views.subscribe()
@@ -144,6 +166,10 @@ impl Clients {
 }
 
 impl Inner {
+    fn refused(&self) -> MutexGuard<'_, Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn joined(&self, key: &ViewKey) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(key.clone()).or_default();

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::telemetry::log::Format;
+use crate::transport::SocketMode;
 use crate::{discovery, translate};
 
 /// What was typed, or written in the file: every setting may be left out.
@@ -27,9 +28,18 @@ pub struct Layer {
     )]
     #[serde(default)]
     pub mesh: Vec<PathBuf>,
+    /// Folder for what must outlive the process: the last good DNS answers [default: none, nothing is kept]
+    #[arg(long, value_name = "DIR", env = "OUTRIGGER_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Address for sidecars: ADS, state of the world and delta [default: 127.0.0.1:18000]
     #[arg(long, value_name = "ADDR", env = "OUTRIGGER_XDS_ADDR")]
     pub xds_addr: Option<SocketAddr>,
+    /// Unix socket for sidecars of this machine, beside --xds-addr [default: none]
+    #[arg(long, value_name = "PATH", env = "OUTRIGGER_XDS_SOCKET")]
+    pub xds_socket: Option<PathBuf>,
+    /// Who may connect to --xds-socket, as permission bits in octal [default: 0660, its user and group]
+    #[arg(long, value_name = "MODE", env = "OUTRIGGER_XDS_SOCKET_MODE")]
+    pub xds_socket_mode: Option<SocketMode>,
     /// Address for operators and API clients [default: 127.0.0.1:9080]
     #[arg(long, value_name = "ADDR", env = "OUTRIGGER_API_ADDR")]
     pub api_addr: Option<SocketAddr>,
@@ -66,6 +76,9 @@ pub struct Layer {
     /// Whether a node without `backends` in an `ALLOW_ALL` mesh has every virtual service as backend [default: true]
     #[arg(long, value_name = "BOOL", env = "OUTRIGGER_DEFAULT_BACKENDS")]
     pub default_backends: Option<bool>,
+    /// Whether AWS's services (`*.amazonaws.com`) can be called out of a `DROP_ALL` mesh [default: true]
+    #[arg(long, env = "OUTRIGGER_AWS_EGRESS", value_name = "BOOL")]
+    pub aws_egress: Option<bool>,
     /// Whether routes without a retry policy get App Mesh's default one [default: true]
     #[arg(long, value_name = "BOOL", env = "OUTRIGGER_DEFAULT_RETRY_POLICY")]
     pub default_retry_policy: Option<bool>,
@@ -85,7 +98,11 @@ pub struct Layer {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub mesh: Vec<PathBuf>,
+    /// `None`: nothing outlives the process.
+    pub data_dir: Option<PathBuf>,
     pub xds_addr: SocketAddr,
+    pub xds_socket: Option<PathBuf>,
+    pub xds_socket_mode: SocketMode,
     pub api_addr: SocketAddr,
     pub admin_addr: SocketAddr,
     pub dns: discovery::Settings,
@@ -154,7 +171,10 @@ impl Layer {
             } else {
                 self.mesh
             },
+            data_dir: self.data_dir.or(below.data_dir),
             xds_addr: self.xds_addr.or(below.xds_addr),
+            xds_socket: self.xds_socket.or(below.xds_socket),
+            xds_socket_mode: self.xds_socket_mode.or(below.xds_socket_mode),
             api_addr: self.api_addr.or(below.api_addr),
             admin_addr: self.admin_addr.or(below.admin_addr),
             insecure: self.insecure.or(below.insecure),
@@ -164,6 +184,7 @@ impl Layer {
             dns_negative_grace: self.dns_negative_grace.or(below.dns_negative_grace),
             default_listener_port: self.default_listener_port.or(below.default_listener_port),
             default_backends: self.default_backends.or(below.default_backends),
+            aws_egress: self.aws_egress.or(below.aws_egress),
             default_retry_policy: self.default_retry_policy.or(below.default_retry_policy),
             shutdown_grace: self.shutdown_grace.or(below.shutdown_grace),
             log: self.log.or(below.log),
@@ -192,12 +213,16 @@ impl Layer {
         translation.default_backends = self
             .default_backends
             .unwrap_or(translation.default_backends);
+        translation.aws_egress = self.aws_egress.unwrap_or(translation.aws_egress);
         translation.default_retry_policy = self
             .default_retry_policy
             .unwrap_or(translation.default_retry_policy);
         let settings = Settings {
             mesh: self.mesh,
+            data_dir: self.data_dir,
             xds_addr: self.xds_addr.unwrap_or(defaults.xds_addr),
+            xds_socket: self.xds_socket.filter(|path| !path.as_os_str().is_empty()),
+            xds_socket_mode: self.xds_socket_mode.unwrap_or_default(),
             api_addr: self.api_addr.unwrap_or(defaults.api_addr),
             admin_addr: self.admin_addr.unwrap_or(defaults.admin_addr),
             dns,
@@ -236,7 +261,10 @@ impl Default for Settings {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self {
             mesh: Vec::new(),
+            data_dir: None,
             xds_addr: loopback(18000),
+            xds_socket: None,
+            xds_socket_mode: SocketMode::default(),
             api_addr: loopback(9080),
             admin_addr: loopback(9081),
             dns: discovery::Settings::default(),
@@ -333,6 +361,24 @@ mod tests {
                     .is_ok()
             );
         }
+    }
+
+    #[test]
+    fn the_xds_socket_has_a_mode_in_octal() {
+        let socket = "mesh: [a]\nxds-socket: /run/outrigger/xds.sock\n";
+        let settings = layer(socket).into_settings().unwrap();
+        assert_eq!(
+            settings.xds_socket.as_deref(),
+            Some(Path::new("/run/outrigger/xds.sock"))
+        );
+        assert_eq!(settings.xds_socket_mode, "0660".parse().unwrap());
+        for mode in ["0666", "\"0666\"", "666"] {
+            let layer = layer(&format!("{socket}xds-socket-mode: {mode}\n"));
+            assert_eq!(layer.xds_socket_mode, Some("0666".parse().unwrap()));
+        }
+        assert!(serde_saphyr::from_str::<Layer>("xds-socket-mode: rw\n").is_err());
+        let none = layer("mesh: [a]\nxds-socket: \"\"\n");
+        assert_eq!(none.into_settings().unwrap().xds_socket, None);
     }
 
     #[test]

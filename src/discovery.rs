@@ -1,37 +1,47 @@
 //! Finds the endpoints of virtual nodes: follows the sources that the mesh names and resolves them through DNS.
 //!
 //! One task owns all sources. `source` (with `host` and `answer`) decides, free of I/O, what to publish and when to ask
-//! again; `owner` keeps the timers and the look-ups under way; `resolver` asks the name servers.
+//! again; `owner` keeps the timers and the look-ups under way; `resolver` asks the name servers (`server`) and reads what
+//! they say (`response`). `file` keeps the last good answers on disk, in the form of `saved`.
 //!
 //! **Invariants:** a source that many nodes share is looked up once. A failed look-up never removes an endpoint, and a
 //! denial (NXDOMAIN, no records) only after a grace: addresses get reused, and a name server that has lost a zone must
 //! not empty a mesh. A source that nobody wants any more is forgotten entirely.
 
 mod answer;
+mod file;
 mod host;
 mod metrics;
 mod owner;
 mod resolver;
+mod response;
+mod saved;
+mod server;
 mod source;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::OrdSet;
 use prometheus::Registry;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::endpoint::{EndpointSource, EndpointTable};
+use crate::telemetry::Ready;
+use file::{Loaded, Saver};
 use metrics::Metrics;
 use owner::Owner;
 use resolver::Resolver;
 use source::Rules;
 
-/// A source never heard of counts as empty after this long. Below the 3 s that the model promises, so that what follows
+/// A source never heard of is no longer waited for after this long. Below the 3 s that the model promises, so that what follows
 /// (translation, the way to the sidecar) fits in too.
 const UNRESOLVED_LIMIT: Duration = Duration::from_millis(2800);
 
@@ -48,6 +58,8 @@ pub struct Settings {
     pub negative_grace: Duration,
     /// How long one server is waited for. With several, keep their sum below 3 s, or a dead one delays first answers.
     pub query_timeout: Duration,
+    /// Where the last good answers outlive the process; `None`: nowhere. Nobody else may write there.
+    pub answers_file: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -58,6 +70,7 @@ impl Default for Settings {
             max_ttl: Duration::from_secs(30),
             negative_grace: Duration::from_mins(5),
             query_timeout: Duration::from_secs(1),
+            answers_file: None,
         }
     }
 }
@@ -81,6 +94,7 @@ pub struct Discovery {
     rules: Rules,
     resolver: Arc<Resolver>,
     metrics: Metrics,
+    answers_file: Option<PathBuf>,
 }
 
 impl Discovery {
@@ -91,10 +105,11 @@ impl Discovery {
             max_ttl,
             negative_grace,
             query_timeout,
+            answers_file,
         } = settings;
         let metrics =
             Metrics::register(registry).map_err(|source| DiscoveryError::Metrics { source })?;
-        let resolver = Resolver::new(servers, query_timeout, metrics.clone())
+        let resolver = Resolver::new(&servers, query_timeout, metrics.clone())
             .map_err(|source| DiscoveryError::Client { source })?;
         Ok(Self {
             rules: Rules {
@@ -105,18 +120,30 @@ impl Discovery {
             },
             resolver: Arc::new(resolver),
             metrics,
+            answers_file,
         })
     }
 
     /// Follows the wanted sources and publishes what is known of them, until told to stop. Entries of the table that
-    /// are not discovery's own are left alone.
+    /// are not discovery's own are left alone. Names in trouble are named in `ready`.
     pub async fn run(
         self,
         sources: watch::Receiver<OrdSet<EndpointSource>>,
         table: watch::Sender<EndpointTable>,
+        ready: Ready,
         stop: CancellationToken,
     ) {
-        let owner = Owner::new(self.rules, self.resolver, self.metrics);
+        let (loaded, saver) = match self.answers_file {
+            Some(path) => {
+                let from = path.clone();
+                let loaded = tokio::task::spawn_blocking(move || file::load(&from)).await;
+                let saver = Saver::new(path, Instant::now());
+                (loaded.unwrap_or_default(), Some(saver))
+            }
+            None => (Loaded::new(), None),
+        };
+        let kept = (loaded, saver);
+        let owner = Owner::new(self.rules, self.resolver, self.metrics, ready, kept);
         owner.run(sources, table, stop).await;
     }
 }

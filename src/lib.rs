@@ -2,14 +2,17 @@
 //!
 //! In reading order: [`model`] is what users declare, [`files`] reads it, [`store`] keeps it, [`discovery`] finds
 //! endpoints, [`translate`] turns both into Envoy's resources, [`snapshot`] holds those, [`reconcile`] joins the four,
-//! [`xds`] streams them to sidecars, [`clients`] knows who is connected, [`api`] tells operators, [`envoy`] finds and
-//! starts Envoy itself, [`app`] is `serve`, [`demo`] a whole mesh on one machine, [`cli`] the command line.
+//! [`xds`] streams them to sidecars, [`clients`] knows who is connected, [`api`] tells operators, [`transport`] holds the
+//! connections of both, [`envoy`] finds and starts Envoy itself, [`capture`] redirects traffic into it, [`app`] is `serve`
+//! (with what outlives it in [`data_dir`]), [`demo`] a whole mesh on one machine, [`cli`] the command line.
 
 pub mod api;
 pub mod app;
+pub mod capture;
 pub mod cli;
 pub mod clients;
 pub mod config;
+pub mod data_dir;
 pub mod demo;
 pub mod discovery;
 pub mod envoy;
@@ -20,4 +23,5 @@ pub mod snapshot;
 pub mod store;
 pub mod telemetry;
 pub mod translate;
+pub mod transport;
 pub mod xds;

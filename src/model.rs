@@ -19,4 +19,4 @@ pub use names::{
     ResourceKind, RouteName, RouterName, ServiceName,
 };
 pub use registry::{Mesh, Model, Resource, Spec};
-pub use view::{Capture, ClientKind, EGRESS_PORT, ViewKey, metadata};
+pub use view::{Capture, ClientKind, EGRESS_PORT, INGRESS_PORT, LOCAL_CLUSTER, ViewKey, metadata};

@@ -26,12 +26,20 @@ pub struct Snapshot {
     kinds: PerKind<Set>,
 }
 
+/// Why a resource that exists cannot be sent. Whoever has an earlier one keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// It will be there soon (a load assignment whose addresses are being looked up), and is worth waiting for.
+    Awaited,
+    /// Nobody knows when it will be there: whoever has none goes on without it.
+    Overdue,
+}
+
 /// The resources of one kind.
 #[derive(Clone, Default)]
 struct Set {
     resources: OrdMap<ResourceName, Arc<Resource>>,
-    /// Names that will have a resource soon (a load assignment whose addresses are being looked up).
-    withheld: OrdMap<ResourceName, ()>,
+    withheld: OrdMap<ResourceName, Withheld>,
     /// Wrapping sum of the resources' fingerprints, so that one change costs one addition.
     version: u64,
 }
@@ -66,9 +74,9 @@ impl Snapshot {
     }
 
     /// Says that the resource exists but cannot be sent yet, so that nobody is told it does not exist.
-    pub fn withhold(&mut self, kind: Kind, name: ResourceName) {
+    pub fn withhold(&mut self, kind: Kind, name: ResourceName, why: Withheld) {
         self.remove(kind, &name);
-        self.kinds[kind].withheld.insert(name, ());
+        self.kinds[kind].withheld.insert(name, why);
     }
 
     pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Resource>> {
@@ -76,7 +84,11 @@ impl Snapshot {
     }
 
     pub fn is_withheld(&self, kind: Kind, name: &str) -> bool {
-        self.kinds[kind].withheld.contains_key(name)
+        self.why_withheld(kind, name).is_some()
+    }
+
+    pub fn why_withheld(&self, kind: Kind, name: &str) -> Option<Withheld> {
+        self.kinds[kind].withheld.get(name).copied()
     }
 
     /// The names that are withheld, sorted.

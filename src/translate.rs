@@ -10,6 +10,7 @@
 //! - A change costs what depends on it, whatever the size of the mesh.
 
 mod access_log;
+mod chain;
 mod cluster;
 mod defaults;
 mod egress;
@@ -20,6 +21,7 @@ mod listener;
 mod mesh_units;
 mod names;
 mod node;
+mod outside;
 mod proto;
 mod regex;
 mod retry;
@@ -41,13 +43,15 @@ use crate::snapshot::Snapshot;
 
 pub use state::Translator;
 
-/// Where Outrigger deviates from App Mesh on purpose; each can be switched off.
+/// What App Mesh did unasked, and where Outrigger deviates from it on purpose; each can be switched off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// A node with discovery and without listeners counts as one HTTP listener on this port; `None`: as none.
     pub default_listener_port: Option<u16>,
     /// In a mesh that allows all egress, a node without `backends` has every virtual service of its mesh as backend.
     pub default_backends: bool,
+    /// In a mesh that drops all egress, AWS's services (`*.amazonaws.com`) can be called all the same.
+    pub aws_egress: bool,
     /// HTTP-like routes without a retry policy get App Mesh's default one.
     pub default_retry_policy: bool,
 }
@@ -57,6 +61,7 @@ impl Default for Options {
         Self {
             default_listener_port: Some(8080),
             default_backends: true,
+            aws_egress: true,
             default_retry_policy: true,
         }
     }

@@ -28,7 +28,7 @@ mod laws;
 mod testing;
 
 pub use delta::DeltaStream;
-pub use limits::{Backoff, Limits};
-pub use server::{AdsContext, BindError, Server, ServerLimits};
+pub use limits::{Backoff, Limits, ServerLimits};
+pub use server::{AdsContext, Server};
 pub use sotw::SotwStream;
 pub use stream::{Event, KindStatus, Rejection, Response, Step, StreamError, StreamStatus};

@@ -21,11 +21,13 @@ pub mod generated;
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use crate::clients::Clients;
 use crate::model::{NodeRef, ViewKey};
 use crate::snapshot::{Kind, Snapshot};
+use crate::store::Stored;
 use generated::operator_server::Operator;
 use generated::{
     GetConfigRequest, GetConfigResponse, ListClientsRequest, ListClientsResponse, ViewConfig,
@@ -39,6 +41,8 @@ pub type ViewLookup = Arc<dyn Fn(&NodeRef) -> Vec<(ViewKey, Arc<Snapshot>)> + Se
 pub struct State {
     pub clients: Clients,
     pub views: ViewLookup,
+    /// The store, for what is declared.
+    pub model: watch::Receiver<Stored>,
 }
 
 impl fmt::Debug for State {
@@ -73,7 +77,20 @@ impl Operator for Server {
             .filter(|client| node.as_ref().is_none_or(|node| client.info.node == *node))
             .map(|client| convert::client(&client))
             .collect();
-        Ok(Response::new(ListClientsResponse { clients }))
+        let id = node.as_ref().map(NodeRef::to_string);
+        let refused = (self.state.clients.list_refused().into_iter())
+            .filter(|refused| id.as_ref().is_none_or(|id| refused.node == *id))
+            .map(convert::refused)
+            .collect();
+        let stored = self.state.model.borrow().clone();
+        let declared = node
+            .filter(|_| stored.changed_at.is_some())
+            .map(|node| stored.model.contains(&node.resource_id()));
+        Ok(Response::new(ListClientsResponse {
+            clients,
+            refused,
+            declared,
+        }))
     }
 
     async fn get_config(

@@ -27,10 +27,10 @@ pub(super) async fn follow(
     stop: CancellationToken,
 ) {
     let mut unready = Some(sink.ready.register(WHAT));
-    let files = MeshFiles::new(paths);
-    let loading = spawn_blocking(move || (files.load_once(), files));
-    let Ok((loaded, files)) = loading.await else {
-        return;
+    let mut files = MeshFiles::new(paths);
+    let loaded = tokio::select! {
+        () = stop.cancelled() => return,
+        loaded = files.load_once() => loaded,
     };
     let (latest, mut outcomes) = watch::channel(Arc::new(loaded));
     let taking = async {

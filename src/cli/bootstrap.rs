@@ -1,7 +1,6 @@
 //! `outrigger bootstrap`.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use clap::ValueEnum;
@@ -15,7 +14,7 @@ use crate::model::{Capture, NodeRef};
 pub struct BootstrapArgs {
     /// mesh/MESH/virtualNode/NODE, or the whole ARN
     node: String,
-    /// Where the sidecar finds the control plane, host:port
+    /// Where the sidecar finds the control plane: `host:port`, or `unix:///PATH` for its --xds-socket
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:18000")]
     xds_addr: String,
     /// How traffic enters the sidecar
@@ -30,6 +29,9 @@ pub struct BootstrapArgs {
     /// Envoy's admin address [default: port 9901 of --bind if that is loopback, else of 127.0.0.1]
     #[arg(long, value_name = "ADDR")]
     admin_addr: Option<SocketAddr>,
+    /// Where Prometheus may scrape /stats/prometheus and an orchestrator ask /ready, and nothing else of admin
+    #[arg(long, value_name = "ADDR")]
+    stats_addr: Option<SocketAddr>,
     /// Ask for changes only (the default)
     #[arg(long, conflicts_with = "sotw")]
     delta: bool,
@@ -59,16 +61,12 @@ pub fn run(args: BootstrapArgs) -> Result<String, CliError> {
     };
     let mut options = BootstrapOptions::new(node, xds, capture);
     options.admin = args.admin_addr;
+    options.stats = args.stats_addr;
     options.protocol = if args.sotw {
         XdsProtocol::StateOfTheWorld
     } else {
         XdsProtocol::Delta
     };
     let bootstrap = bootstrap::bootstrap(&options).map_err(CliError::unable_error)?;
-    if matches!(options.capture, Capture::Redirect) {
-        let warning = "warning: `outrigger serve` does not serve capture mode `redirect` yet; \
-                       take `--capture explicit` for a sidecar that is to work now";
-        drop(writeln!(std::io::stderr(), "{warning}"));
-    }
     Ok(format!("{bootstrap:#}\n"))
 }

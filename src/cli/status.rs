@@ -32,27 +32,44 @@ pub async fn run(args: StatusArgs) -> Result<String, CliError> {
     let response = operator
         .list_clients(ListClientsRequest { node: node.clone() })
         .await;
-    let clients = response
+    let response = response
         .map_err(|status| args.api.error(status))?
-        .into_inner()
-        .clients;
-    if clients.is_empty() && !node.is_empty() {
-        let message = format!(
-            "no sidecar of `{node}` is connected; see who is with `outrigger status`, \
-             and which node a sidecar says it is in `node.id` of its bootstrap"
-        );
+        .into_inner();
+    let status = Status {
+        declared: response.declared,
+        clients: response.clients.into_iter().map(Client::from).collect(),
+        refused: (response.refused.into_iter())
+            .map(RefusedNode::from)
+            .collect(),
+    };
+    if status.clients.is_empty() && !node.is_empty() {
+        let message = nobody(&node, &status);
         return Err(ApiError::Refused { message }.into());
     }
-    let status = Status {
-        clients: clients.into_iter().map(Client::from).collect(),
-    };
     output::render(args.output, &status, table)
 }
 
 /// What is printed as JSON and YAML.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Status {
+    /// Of the node that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    declared: Option<bool>,
     clients: Vec<Client>,
+    refused: Vec<RefusedNode>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RefusedNode {
+    node: String,
+    peer: String,
+    user_agent: String,
+    reason: String,
+    message: String,
+    count: u64,
+    first_refused_seconds: f64,
+    last_refused_seconds: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,6 +135,21 @@ impl From<api::Client> for Client {
     }
 }
 
+impl From<api::RefusedNode> for RefusedNode {
+    fn from(refused: api::RefusedNode) -> Self {
+        Self {
+            node: refused.node,
+            peer: refused.peer,
+            user_agent: refused.user_agent,
+            reason: refused.reason,
+            message: refused.message,
+            count: refused.count,
+            first_refused_seconds: seconds(refused.first_refused).unwrap_or_default(),
+            last_refused_seconds: seconds(refused.last_refused).unwrap_or_default(),
+        }
+    }
+}
+
 impl From<api::KindStatus> for KindStatus {
     fn from(status: api::KindStatus) -> Self {
         let state = match status.state() {
@@ -145,9 +177,23 @@ impl From<api::KindStatus> for KindStatus {
 }
 
 fn table(status: &Status) -> String {
-    if status.clients.is_empty() {
-        return "no sidecar is connected\n".to_owned();
+    let mut text = if status.clients.is_empty() {
+        "no sidecar is connected\n".to_owned()
+    } else {
+        connected(status)
+    };
+    for client in &status.clients {
+        text.push_str(&rejections(client));
     }
+    for refused in &status.refused {
+        text.push('\n');
+        text.push_str(&refusal(refused));
+    }
+    text
+}
+
+/// A line for each client.
+fn connected(status: &Status) -> String {
     let kinds: Vec<Kind> = (Kind::ALL.into_iter())
         .filter(|kind| {
             status
@@ -172,11 +218,7 @@ fn table(status: &Status) -> String {
             .map(|kind| client.kind(*kind).map_or_else(|| "-".to_owned(), cell));
         cells.into_iter().chain(kinds)
     });
-    let mut text = output::columns(headings, rows);
-    for client in &status.clients {
-        text.push_str(&rejections(client));
-    }
-    text
+    output::columns(headings, rows)
 }
 
 impl Client {
@@ -220,6 +262,45 @@ fn rejections(client: &Client) -> String {
                 let _ = writeln!(text, "  {line}");
             }
         }
+    }
+    text
+}
+
+/// Why a node's sidecars are not served.
+fn refusal(refused: &RefusedNode) -> String {
+    let who = match refused.node.as_str() {
+        "" => "a sidecar without `node.id`",
+        node => node,
+    };
+    let times = match refused.count {
+        1 => String::new(),
+        count => format!(", {count} times in {}", span(refused.first_refused_seconds)),
+    };
+    let ago = span(refused.last_refused_seconds);
+    let mut text = format!("{who} at {} was refused {ago} ago{times}:\n", refused.peer);
+    for line in refused.message.lines() {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {line}");
+    }
+    text
+}
+
+/// What is known of a node that no sidecar is connected for.
+fn nobody(node: &str, status: &Status) -> String {
+    let mut text = match status.declared {
+        Some(true) => format!("`{node}` is declared, and no sidecar of it is connected"),
+        Some(false) => format!("`{node}` is not declared, and no sidecar of it is connected"),
+        None => format!("no sidecar of `{node}` is connected, and no mesh is loaded yet"),
+    };
+    if status.refused.is_empty() {
+        text.push_str(
+            "; see who is with `outrigger status`, \
+             and which node a sidecar says it is in `node.id` of its bootstrap",
+        );
+    }
+    for refused in &status.refused {
+        text.push('\n');
+        text.push_str(refusal(refused).trim_end());
     }
     text
 }

@@ -1,7 +1,7 @@
 //! `outrigger validate`.
 
-use std::io::{IsTerminal, stdout};
-use std::path::PathBuf;
+use std::io::{IsTerminal, Read, stdin, stdout};
+use std::path::{Path, PathBuf};
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde::Serialize;
@@ -16,7 +16,7 @@ const PIPED_WIDTH: usize = 120;
 /// Check mesh files: every problem at once, each with file, line and a way to fix it
 #[derive(Debug, clap::Args)]
 pub struct ValidateArgs {
-    /// Mesh files and folders, taken together
+    /// Mesh files and folders, taken together; `-` is standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// How to print what is found
@@ -50,7 +50,12 @@ struct Found<'a> {
 
 /// The problems and the verdict, and whether there was an error among them.
 pub fn run(args: &ValidateArgs) -> Result<(String, Option<Exit>), CliError> {
-    let loaded = files::load(&args.paths).map_err(CliError::unable_error)?;
+    let piped = args.paths.iter().any(|path| path == Path::new("-"));
+    let piped = piped
+        .then(standard_input)
+        .transpose()
+        .map_err(CliError::unable_error)?;
+    let loaded = files::load_with(&args.paths, piped).map_err(CliError::unable_error)?;
     let errors = loaded.errors();
     let verdict = Verdict {
         files: loaded.files.len(),
@@ -63,6 +68,12 @@ pub fn run(args: &ValidateArgs) -> Result<(String, Option<Exit>), CliError> {
         for_people(&loaded, verdict)
     })?;
     Ok((text, (errors > 0).then_some(Exit::No)))
+}
+
+fn standard_input() -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stdin().read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn found(report: &Report) -> Found<'_> {

@@ -18,7 +18,7 @@ fn info(node: &str, bind: u8) -> ClientInfo {
             client: ClientKind::Envoy,
         },
         node,
-        peer: Some(SocketAddr::from(([127, 0, 0, 1], 40000))),
+        peer: Peer::Tcp(([127, 0, 0, 1], 40000).into()),
         variant: Variant::Delta,
         user_agent: "envoy 1.40.0".to_owned(),
         connected_at: SystemTime::UNIX_EPOCH,

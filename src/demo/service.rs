@@ -11,9 +11,11 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use super::Signals;
 use super::layout::LISTENER_PORT;
 use crate::envoy::http;
 
@@ -34,9 +36,10 @@ pub struct ServiceOptions {
     /// Where it listens.
     #[arg(long)]
     pub listen: SocketAddr,
-    /// Its sidecar's egress: the HTTP proxy through which it calls others.
+    /// Its sidecar's egress: the HTTP proxy through which it calls others. Without, it dials them by their names, and
+    /// the kernel takes that to the sidecar.
     #[arg(long)]
-    pub proxy: SocketAddr,
+    pub proxy: Option<SocketAddr>,
 }
 
 impl ServiceOptions {
@@ -45,19 +48,14 @@ impl ServiceOptions {
 
     /// The arguments that say the same.
     pub(super) fn arguments(&self) -> Vec<String> {
-        [
-            Self::SUBCOMMAND,
-            "--name",
-            &self.name,
-            "--version",
-            &self.version,
-            "--listen",
-            &self.listen.to_string(),
-            "--proxy",
-            &self.proxy.to_string(),
-        ]
-        .map(str::to_owned)
-        .to_vec()
+        let listen = self.listen.to_string();
+        let proxy = self.proxy.map(|proxy| proxy.to_string());
+        let mut arguments = vec![Self::SUBCOMMAND, "--name", &self.name];
+        arguments.extend(["--version", &self.version, "--listen", &listen]);
+        if let Some(proxy) = &proxy {
+            arguments.extend(["--proxy", proxy]);
+        }
+        arguments.into_iter().map(str::to_owned).collect()
     }
 }
 
@@ -91,13 +89,17 @@ fn one() -> u32 {
     1
 }
 
-/// Serves until the process ends.
+/// Serves until Ctrl-C or SIGTERM. In a container it is the first process, which no signal ends that it does not take.
 ///
 /// # Errors
 /// When the address cannot be bound.
 pub async fn run(options: ServiceOptions) -> io::Result<()> {
+    let mut signals = Signals::new()?;
     let listener = TcpListener::bind(options.listen).await?;
-    axum::serve(listener, router(options)).await
+    tokio::select! {
+        served = axum::serve(listener, router(options)).into_future() => served,
+        () = signals.received() => Ok(()),
+    }
 }
 
 fn router(options: ServiceOptions) -> Router {
@@ -146,13 +148,10 @@ async fn call(
 }
 
 /// Who answered, or what went wrong.
-async fn call_once(proxy: SocketAddr, uri: &Uri) -> Result<String, String> {
-    let answer = tokio::time::timeout(CALL_TIMEOUT, http::get(proxy, uri)).await;
-    let (status, body) = match answer {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(format!("the sidecar at {proxy} does not answer: {error}")),
-        Err(_) => return Err(format!("no answer within {} s", CALL_TIMEOUT.as_secs())),
-    };
+async fn call_once(proxy: Option<SocketAddr>, uri: &Uri) -> Result<String, String> {
+    let answer = tokio::time::timeout(CALL_TIMEOUT, send(proxy, uri)).await;
+    let answer = answer.map_err(|_| format!("no answer within {} s", CALL_TIMEOUT.as_secs()))?;
+    let (status, body) = answer?;
     if status != StatusCode::OK {
         return Err(format!("{status}: {}", String::from_utf8_lossy(&body)));
     }
@@ -162,6 +161,20 @@ async fn call_once(proxy: SocketAddr, uri: &Uri) -> Result<String, String> {
         "{} {} at {}",
         identity.service, identity.version, identity.replica
     ))
+}
+
+/// Through the proxy, or straight to whom the name says.
+async fn send(proxy: Option<SocketAddr>, uri: &Uri) -> Result<(StatusCode, Bytes), String> {
+    match proxy {
+        Some(proxy) => (http::get(proxy, uri).await)
+            .map_err(|error| format!("the sidecar at {proxy} does not answer: {error}")),
+        None => (http::get_url(uri).await).map_err(|error| {
+            format!(
+                "{} does not answer: {error}",
+                uri.host().unwrap_or_default()
+            )
+        }),
+    }
 }
 
 fn refuse(text: &str) -> Response {

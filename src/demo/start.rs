@@ -283,7 +283,7 @@ fn start_application(
         name: instance.service.to_owned(),
         version: instance.version.to_owned(),
         listen: instance.application,
-        proxy: instance.egress(),
+        proxy: Some(instance.egress()),
     };
     let log = folder.path().join(format!("{}.log", instance.name()));
     let child = ChildCommand::new(&options.guard, &options.guard)

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 /// The answer to one question: a name and a record type.
@@ -34,7 +35,7 @@ pub(super) struct HostAnswer {
 }
 
 /// One SRV record of the lowest priority.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Service {
     pub(super) target: Arc<str>,
     pub(super) port: u16,

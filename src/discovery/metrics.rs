@@ -2,6 +2,8 @@
 
 use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use super::source::State;
+
 /// Discovery's metrics, all registered.
 #[derive(Clone, Debug)]
 pub(super) struct Metrics {
@@ -9,6 +11,7 @@ pub(super) struct Metrics {
     in_flight: IntGauge,
     oldest_age: Gauge,
     sources: IntGaugeVec,
+    saves: IntCounterVec,
 }
 
 /// How a question ended.
@@ -42,11 +45,22 @@ impl Metrics {
             sources: IntGaugeVec::new(
                 Opts::new(
                     "outrigger_dns_sources",
-                    "Sources followed, by whether their endpoints are known.",
+                    "Sources followed: known; stale (look-ups fail, the last good answer is in use); denied (the last good answer is in use for the grace); unresolved.",
                 ),
                 &["state"],
             )?,
+            saves: IntCounterVec::new(
+                Opts::new(
+                    "outrigger_dns_answers_saves_total",
+                    "Writes of the last good answers to the data folder, by how they ended.",
+                ),
+                &["result"],
+            )?,
         };
+        for result in ["ok", "error"] {
+            metrics.saves.with_label_values(&[result]);
+        }
+        registry.register(Box::new(metrics.saves.clone()))?;
         registry.register(Box::new(metrics.answers.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
         registry.register(Box::new(metrics.oldest_age.clone()))?;
@@ -75,11 +89,26 @@ impl Metrics {
         self.oldest_age.set(seconds);
     }
 
-    pub(super) fn sources(&self, known: usize, unresolved: usize) {
-        for (state, count) in [("known", known), ("unresolved", unresolved)] {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
+    pub(super) fn sources(&self, states: impl Iterator<Item = State>) {
+        let mut counts = [
+            (State::Known, "known", 0),
+            (State::Stale, "stale", 0),
+            (State::Denied, "denied", 0),
+            (State::Unresolved, "unresolved", 0),
+        ];
+        for state in states {
+            for (_, _, count) in counts.iter_mut().filter(|(known, ..)| *known == state) {
+                *count += 1;
+            }
+        }
+        for (_, state, count) in counts {
             self.sources.with_label_values(&[state]).set(count);
         }
+    }
+
+    pub(super) fn saved(&self, is_written: bool) {
+        let result = if is_written { "ok" } else { "error" };
+        self.saves.with_label_values(&[result]).inc();
     }
 }
 

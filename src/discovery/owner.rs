@@ -1,7 +1,10 @@
 //! The task that owns all sources: their timers, the look-ups under way, and the table it publishes.
 //!
-//! **Invariants:** a source has at most one look-up under way. Answers that arrive together are published together.
+//! **Invariants:** a source has at most one look-up under way. Answers that arrive within [`PUBLISH_PACE`] are published
+//! together, so that no number of changing names makes a storm of pushes; one that comes alone is published at once.
 //! At most [`LOOKUPS`] look-ups run at once; the others wait in the order in which they fell due.
+
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -17,13 +20,21 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::answer::{Answer, HostAnswer, SourceAnswer};
+use super::file::{Loaded, Saver};
 use super::metrics::Metrics;
 use super::resolver::Resolver;
+use super::saved::Clocks;
 use super::source::{Event, Rules, Source};
 use crate::model::endpoint::{EndpointSet, EndpointSource, EndpointTable};
+use crate::telemetry::Ready;
 
 /// Look-ups that run at the same time.
 const LOOKUPS: usize = 64;
+/// Time between two changes of the published table.
+const PUBLISH_PACE: Duration = Duration::from_millis(100);
+/// What an earlier process knew of a source that nobody wants is kept this long: at the start, the mesh may not be
+/// loaded yet, or not be valid.
+const FORGET_AFTER: Duration = Duration::from_hours(1);
 /// How often all sources are counted, and the age of the oldest answer is measured.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -44,6 +55,12 @@ pub(super) struct Owner {
     running: HashMap<Id, Appearance>,
     /// What the table does not say yet; `None` removes.
     changes: BTreeMap<EndpointSource, Option<EndpointSet>>,
+    publish_from: Instant,
+    /// What an earlier process knew of sources that were not wanted yet.
+    loaded: Loaded,
+    forget_loaded_at: Instant,
+    saver: Option<Saver>,
+    ready: Ready,
     spread: RandomState,
     answers: u64,
 }
@@ -56,7 +73,14 @@ struct Followed {
 }
 
 impl Owner {
-    pub(super) fn new(rules: Rules, resolver: Arc<Resolver>, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        rules: Rules,
+        resolver: Arc<Resolver>,
+        metrics: Metrics,
+        ready: Ready,
+        (loaded, saver): (Loaded, Option<Saver>),
+    ) -> Self {
+        let now = Instant::now();
         Self {
             rules,
             resolver,
@@ -70,6 +94,11 @@ impl Owner {
             lookups: JoinSet::new(),
             running: HashMap::new(),
             changes: BTreeMap::new(),
+            publish_from: now,
+            loaded,
+            forget_loaded_at: now + FORGET_AFTER,
+            saver,
+            ready,
             spread: RandomState::new(),
             answers: 0,
         }
@@ -86,11 +115,11 @@ impl Owner {
         sources.mark_changed();
         loop {
             self.start_lookups();
-            self.publish(&table);
-            let alarm = self.alarms.first().map(|(at, _)| *at);
-            let alarm = async {
-                match alarm {
-                    Some(at) => sleep_until(at).await,
+            self.publish(&table, Instant::now());
+            let alarm = sleep_until_some(self.next_alarm());
+            let written = async {
+                match &mut self.saver {
+                    Some(saver) => saver.written().await,
                     None => std::future::pending().await,
                 }
             };
@@ -109,10 +138,19 @@ impl Owner {
                     }
                 }
                 () = alarm => self.ring(Instant::now()),
+                written = written => self.written(written),
                 now = measure.tick() => self.measure(now),
             }
         }
         self.lookups.shutdown().await;
+        self.save_all().await;
+    }
+
+    fn next_alarm(&self) -> Option<Instant> {
+        let publish = (!self.changes.is_empty()).then_some(self.publish_from);
+        let save = self.saver.as_ref().and_then(Saver::due);
+        let source = self.alarms.first().map(|(at, _)| *at);
+        source.into_iter().chain(publish).chain(save).min()
     }
 
     fn follow(&mut self, wanted: &OrdSet<EndpointSource>, now: Instant) {
@@ -128,12 +166,15 @@ impl Owner {
     fn add(&mut self, source: &EndpointSource, now: Instant) {
         let appearance = self.next_appearance;
         self.next_appearance += 1;
-        let followed = Followed {
+        let mut followed = Followed {
             source: source.clone(),
             state: Source::new(source, &self.rules, now),
             alarm: None,
             lookup: None,
         };
+        if let Some(saved) = self.loaded.remove(source) {
+            followed.state.restore(saved, Clocks::now());
+        }
         if let set @ EndpointSet::Known(_) = followed.state.set() {
             self.changes.insert(source.clone(), Some(set));
         }
@@ -156,6 +197,9 @@ impl Owner {
             lookup.abort();
         }
         self.changes.insert(source.clone(), None);
+        if let Some(saver) = &mut self.saver {
+            saver.changed();
+        }
     }
 
     /// Does what is due for a source and sets its alarm for what is next.
@@ -183,6 +227,10 @@ impl Owner {
         while let Some((_, appearance)) = self.alarms.first().filter(|(at, _)| *at <= now).copied()
         {
             self.attend(appearance, now);
+        }
+        let due = self.saver.as_ref().and_then(Saver::due);
+        if due.is_some_and(|due| due <= now) {
+            self.save(now);
         }
     }
 
@@ -224,6 +272,13 @@ impl Owner {
         if let Some(event) = outcome.event {
             log(&followed.source, &followed.state, event);
         }
+        if let Some(saver) = &mut self.saver {
+            if outcome.changed || matches!(outcome.event, Some(Event::Denied | Event::Recovered)) {
+                saver.changed();
+            } else {
+                saver.confirmed();
+            }
+        }
         if outcome.changed {
             let set = followed.state.set();
             self.changes.insert(followed.source.clone(), Some(set));
@@ -231,10 +286,11 @@ impl Owner {
         self.attend(appearance, now);
     }
 
-    fn publish(&mut self, table: &watch::Sender<EndpointTable>) {
-        if self.changes.is_empty() {
+    fn publish(&mut self, table: &watch::Sender<EndpointTable>, now: Instant) {
+        if self.changes.is_empty() || now < self.publish_from {
             return;
         }
+        self.publish_from = now + PUBLISH_PACE;
         let changes = std::mem::take(&mut self.changes);
         table.send_if_modified(|table| {
             let mut modified = false;
@@ -248,15 +304,12 @@ impl Owner {
             modified
         });
     }
+}
 
-    fn measure(&self, now: Instant) {
-        let sources = self.followed.values();
-        let oldest = sources.filter_map(|one| one.state.oldest()).min();
-        let age = oldest.map(|at| now.saturating_duration_since(at).as_secs_f64());
-        self.metrics.oldest_age(age.unwrap_or_default());
-        let sources = self.followed.values();
-        let known = sources.filter(|one| one.state.is_known()).count();
-        self.metrics.sources(known, self.followed.len() - known);
+async fn sleep_until_some(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -293,7 +346,8 @@ fn log(source: &EndpointSource, state: &Source, event: Event) {
         ),
         Event::GivenUp => warn!(
             hostname,
-            error, "no answer yet; its virtual nodes have no endpoints until one comes"
+            error,
+            "no answer yet; sidecars that know endpoints of its virtual nodes keep them, others have none until one comes"
         ),
         Event::Failing => warn!(
             hostname,

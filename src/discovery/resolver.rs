@@ -1,84 +1,60 @@
-//! Asks the name servers. The only file of discovery that knows the DNS library.
+//! Finds out what there is to know of a source: which questions to ask, and of which server.
 //!
-//! Names are absolute: no search domain is appended, no hosts file read, and nothing is cached here, so that an answer
-//! is as old as it says. A truncated UDP answer is asked for again over TCP by the library.
+//! Names are absolute: no search domain is appended, no hosts file read, nothing is special about `.local`, and nothing is
+//! cached here, so that an answer is as old as it says.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
-use hickory_resolver::lookup::Lookup;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError, NoRecords};
-use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::rdata::SRV;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use super::answer::{Answer, HostAnswer, Service, SourceAnswer};
 use super::host::prefers_v6;
 use super::metrics::{Ending, Metrics};
+use super::response::{self, ALIASES, Reading};
+use super::server::{Problem, Server, Servers};
 use super::source::is_service;
 use crate::model::endpoint::EndpointSource;
 use crate::model::spec::IpPreference;
 
 /// Questions that wait for an answer at the same time; each has a socket of its own.
-const QUESTIONS: usize = 64;
-/// Hosts that one SRV answer may name; the rest is ignored, so that one name cannot occupy the resolver.
-const SERVICE_HOSTS: usize = 256;
+pub(super) const QUESTIONS: usize = 64;
 
-/// The name servers, in order.
+/// Asks the name servers.
 #[derive(Debug)]
 pub(super) struct Resolver {
-    /// One for each server. The library's own fail-over is not used: with several servers it stops at the first one's
-    /// SERVFAIL, and a silent server uses up the time of all.
-    servers: Vec<TokioResolver>,
-    /// The server that is asked first: the one that answered when the one before did not.
-    first: AtomicUsize,
+    servers: Servers,
     permits: Semaphore,
-    /// For each question and server.
-    time_limit: Duration,
     metrics: Metrics,
 }
 
-/// Why a server gave no answer.
-enum Problem {
-    /// Nothing came back.
-    Silent,
-    /// The server could not be reached.
-    Unreachable(NetError),
-    /// The server answered that it cannot say.
-    Refused(Arc<str>),
-}
-
 impl Resolver {
+    /// `time_limit` is for each question and server.
     pub(super) fn new(
-        mut servers: Vec<SocketAddr>,
+        servers: &[SocketAddr],
         time_limit: Duration,
         metrics: Metrics,
     ) -> Result<Self, NetError> {
-        if servers.is_empty() {
-            servers = system_servers();
-        }
-        let servers = servers.into_iter().map(|server| client(server, time_limit));
         Ok(Self {
-            servers: servers.collect::<Result<_, _>>()?,
-            first: AtomicUsize::new(0),
+            servers: Servers::new(servers, time_limit)?,
             permits: Semaphore::new(QUESTIONS),
-            time_limit,
             metrics,
         })
+    }
+
+    /// Looks whether the system's list of servers changed.
+    pub(super) fn follow_system(&self) {
+        self.servers.follow_system();
     }
 
     /// Finds all that there is to know of a source. Dropping the future ends its questions.
@@ -112,7 +88,7 @@ impl Resolver {
             targets.extend(records.iter().map(|service| Arc::clone(&service.target)));
         }
         let mut asking = JoinSet::new();
-        for target in targets.into_iter().take(SERVICE_HOSTS) {
+        for target in targets {
             let resolver = Arc::clone(&self);
             asking.spawn(async move {
                 let answer = resolver.host(&target, preference).await;
@@ -135,6 +111,9 @@ impl Resolver {
             let (v4, v6) = (no_such_name(), no_such_name());
             return HostAnswer { v4, v6 };
         };
+        if is_localhost(hostname) {
+            return loopback();
+        }
         let v4 = self.ask(&name, RecordType::A, addresses);
         let v6 = self.ask(&name, RecordType::AAAA, addresses);
         let (v4, v6) = match preference {
@@ -154,23 +133,17 @@ impl Resolver {
         &self,
         name: &Name,
         kind: RecordType,
-        records: impl Fn(&Lookup) -> Vec<T>,
+        records: impl Fn(&[&Record]) -> Vec<T>,
     ) -> Answer<T> {
         // The semaphore is never closed; without a permit the question would only be unbounded, not wrong.
         let _permit = self.permits.acquire().await.ok();
         let _flight = self.metrics.flight();
-        let first = self.first.load(Ordering::Relaxed);
+        let (servers, order) = self.servers.in_order(Instant::now());
         let mut problem = None;
-        for step in 0..self.servers.len() {
-            let position = (first + step) % self.servers.len();
-            let Some(server) = self.servers.get(position) else {
-                break;
-            };
-            match self.ask_server(server, name, kind, &records).await {
+        for server in order.iter().filter_map(|position| servers.get(*position)) {
+            // Boxed: the library's future is several kilobytes, in every task that waits for a permit.
+            match Box::pin(ask_server(server, name, kind, &records)).await {
                 Ok((answer, ending)) => {
-                    if matches!(problem, Some(Problem::Silent | Problem::Unreachable(_))) {
-                        self.first.store(position, Ordering::Relaxed);
-                    }
                     self.metrics.ended(ending);
                     return answer;
                 }
@@ -178,36 +151,6 @@ impl Resolver {
             }
         }
         self.failed(problem)
-    }
-
-    async fn ask_server<T>(
-        &self,
-        server: &TokioResolver,
-        name: &Name,
-        kind: RecordType,
-        records: impl Fn(&Lookup) -> Vec<T>,
-    ) -> Result<(Answer<T>, Ending), Problem> {
-        // Boxed: the library's future is several kilobytes, in every task that waits for a permit.
-        let lookup = Box::pin(server.lookup(name.clone(), kind));
-        let Ok(result) = timeout(self.time_limit, lookup).await else {
-            return Err(Problem::Silent);
-        };
-        match result {
-            Ok(lookup) => {
-                let ttl = lookup.answers().iter().map(|record| record.ttl).min();
-                let ttl = Duration::from_secs(ttl.unwrap_or_default().into());
-                let records = records(&lookup);
-                if records.is_empty() {
-                    Ok((Answer::NoRecords { ttl }, Ending::NoRecords))
-                } else {
-                    Ok((Answer::Found { records, ttl }, Ending::Answer))
-                }
-            }
-            Err(NetError::Dns(DnsError::NoRecordsFound(denial))) => denied(&denial),
-            Err(NetError::Dns(error)) => Err(Problem::Refused(error.to_string().into())),
-            Err(NetError::Timeout) => Err(Problem::Silent),
-            Err(error) => Err(Problem::Unreachable(error)),
-        }
     }
 
     fn failed<T>(&self, problem: Option<Problem>) -> Answer<T> {
@@ -237,60 +180,56 @@ async fn race<T>(
     }
 }
 
-fn client(server: SocketAddr, time_limit: Duration) -> Result<TokioResolver, NetError> {
-    let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-    for connection in &mut connections {
-        connection.port = server.port();
+/// Asks one server, and again for what a name is an alias of.
+async fn ask_server<T>(
+    server: &Server,
+    name: &Name,
+    kind: RecordType,
+    records: impl Fn(&[&Record]) -> Vec<T>,
+) -> Result<(Answer<T>, Ending), Problem> {
+    let mut name = name.clone();
+    let (mut aliases, mut aliases_ttl) = (0, Duration::MAX);
+    while aliases <= ALIASES {
+        let message = server.ask(&name, kind).await?;
+        match response::read(&message, &name, kind) {
+            Reading::Found {
+                records: found,
+                ttl,
+            } => {
+                let (records, ttl) = (records(&found), ttl.min(aliases_ttl));
+                return Ok(if records.is_empty() {
+                    (Answer::NoRecords { ttl }, Ending::NoRecords)
+                } else {
+                    (Answer::Found { records, ttl }, Ending::Answer)
+                });
+            }
+            Reading::Alias { target, ttl, steps } => {
+                aliases += steps;
+                (name, aliases_ttl) = (target, aliases_ttl.min(ttl));
+            }
+            Reading::NoName { ttl } => return Ok((Answer::NoName { ttl }, Ending::NoName)),
+            Reading::NoRecords { ttl } => {
+                return Ok((Answer::NoRecords { ttl }, Ending::NoRecords));
+            }
+            Reading::Useless(text) => return Err(Problem::Refused(text.into())),
+        }
     }
-    // A server that denies is believed: what is not trusted is the denial's permanence, in `host`.
-    let server = NameServerConfig::new(server.ip(), true, connections);
-    let config = ResolverConfig::from_name_servers(vec![server]);
-    let mut options = ResolverOpts::default();
-    options.timeout = time_limit;
-    options.attempts = 0; // UDP is still retransmitted within the time limit; what fails is retried by `source`.
-    options.cache_size = 0;
-    options.use_hosts_file = ResolveHosts::Never;
-    options.case_randomization = false;
-    options.num_concurrent_reqs = 1;
-    options.max_active_requests = QUESTIONS;
-    let provider = TokioRuntimeProvider::default();
-    TokioResolver::builder_with_config(config, provider)
-        .with_options(options)
-        .build()
+    Err(Problem::Refused(response::too_many_aliases().into()))
 }
 
-/// The servers of `/etc/resolv.conf`; without any, the local machine's, as resolv.conf(5) says.
-fn system_servers() -> Vec<SocketAddr> {
-    let servers: Vec<SocketAddr> = match hickory_resolver::system_conf::read_system_conf() {
-        Ok((config, _)) => {
-            let ports = |server: &NameServerConfig| {
-                let port = server.connections.first().map_or(53, |one| one.port);
-                SocketAddr::new(server.ip, port)
-            };
-            config.name_servers().iter().map(ports).collect()
-        }
-        Err(error) => {
-            tracing::warn!(%error, "the system names no DNS servers; asking 127.0.0.1:53");
-            Vec::new()
-        }
+fn is_localhost(hostname: &str) -> bool {
+    hostname == "localhost" || hostname.ends_with(".localhost")
+}
+
+/// `localhost` is this machine, and never asked of others (RFC 6761).
+fn loopback() -> HostAnswer {
+    let found = |address: IpAddr| Answer::Found {
+        records: vec![address],
+        ttl: Duration::MAX,
     };
-    if servers.is_empty() {
-        vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 53))]
-    } else {
-        servers
-    }
-}
-
-fn denied<T>(denial: &NoRecords) -> Result<(Answer<T>, Ending), Problem> {
-    let ttl = denial.negative_ttl;
-    let ttl = ttl.map_or(Duration::MAX, |ttl| Duration::from_secs(ttl.into()));
-    if denial.response_code == ResponseCode::NXDomain {
-        Ok((Answer::NoName { ttl }, Ending::NoName))
-    } else if denial.ns.is_some() && denial.soa.is_none() {
-        let text = "the server refers to others instead of asking them (it does not recurse)";
-        Err(Problem::Refused(text.into()))
-    } else {
-        Ok((Answer::NoRecords { ttl }, Ending::NoRecords))
+    HostAnswer {
+        v4: found(Ipv4Addr::LOCALHOST.into()),
+        v6: found(Ipv6Addr::LOCALHOST.into()),
     }
 }
 
@@ -305,8 +244,8 @@ fn absolute(hostname: &str) -> Option<Name> {
     Some(name)
 }
 
-fn addresses(lookup: &Lookup) -> Vec<IpAddr> {
-    let records = lookup.answers().iter();
+fn addresses(records: &[&Record]) -> Vec<IpAddr> {
+    let records = records.iter();
     let address = |data: &RData| match data {
         RData::A(address) => Some(IpAddr::V4(address.0)),
         RData::AAAA(address) => Some(IpAddr::V6(address.0)),
@@ -316,9 +255,9 @@ fn addresses(lookup: &Lookup) -> Vec<IpAddr> {
 }
 
 /// The services of the lowest priority. A target of `.` says that the service is not offered (RFC 2782).
-fn preferred_services(lookup: &Lookup) -> Vec<Service> {
-    let records = lookup.answers().iter();
+fn preferred_services(records: &[&Record]) -> Vec<Service> {
     let services: Vec<&SRV> = records
+        .iter()
         .filter_map(|record| match &record.data {
             RData::SRV(service) if !service.target.is_root() => Some(service),
             _ => None,

@@ -1,7 +1,7 @@
 //! The state of one source: what to publish and when to ask again, given an answer and the time. Pure.
 //!
-//! **Invariant:** a source is known at the latest when [`Rules::unresolved_limit`] has passed since it appeared, and
-//! once known it never becomes unresolved again.
+//! **Invariant:** a source is waited for no longer than [`Rules::unresolved_limit`] after it appeared, and once known it
+//! never becomes unresolved again.
 
 #[cfg(test)]
 mod tests;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::answer::{Digest, Service, SourceAnswer};
 use super::host::{Host, Kept, Moment};
+use super::saved::{Clocks, SavedSource};
 use crate::model::endpoint::{Endpoint, EndpointSet, EndpointSource};
 use crate::model::spec::IpPreference;
 
@@ -32,7 +33,7 @@ pub(super) struct Rules {
     pub(super) min_ttl: Duration,
     pub(super) max_ttl: Duration,
     pub(super) negative_grace: Duration,
-    /// A source without an answer counts as empty after this long.
+    /// A source without an answer is no longer waited for after this long.
     pub(super) unresolved_limit: Duration,
 }
 
@@ -46,12 +47,16 @@ pub(super) struct Source {
     hosts: BTreeMap<Arc<str>, Host>,
     endpoints: Arc<[Endpoint]>,
     known: bool,
+    /// The last look-up brought what was needed, so that the next ones are spread already.
+    settled: bool,
     failures: u32,
     error: Option<Arc<str>>,
     denied: bool,
+    answered_at: Option<Instant>,
     /// `None` while a question is under way, and for addresses, which need none.
     next_query: Option<Instant>,
-    give_up_at: Instant,
+    /// `None` once it is no longer waited for.
+    give_up_at: Option<Instant>,
 }
 
 /// What an answer changed.
@@ -60,6 +65,19 @@ pub(super) struct Outcome {
     /// The endpoint set is not what it was.
     pub(super) changed: bool,
     pub(super) event: Option<Event>,
+}
+
+/// How a source stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nobody has said anything of it yet.
+    Unresolved,
+    /// What is in use, be it nothing, is what DNS says.
+    Known,
+    /// Look-ups fail, and the last good answer is in use.
+    Stale,
+    /// DNS says that there is nothing, and the last good answer is in use for the grace.
+    Denied,
 }
 
 /// A change of state worth a line in the log.
@@ -93,11 +111,13 @@ impl Source {
             hosts: BTreeMap::new(),
             endpoints: Arc::new([]),
             known: false,
+            settled: false,
             failures: 0,
             error: None,
             denied: false,
+            answered_at: None,
             next_query: Some(now),
-            give_up_at: now + rules.unresolved_limit,
+            give_up_at: Some(now + rules.unresolved_limit),
         };
         // An address is taken as it is, whatever the preference: its family was chosen by whoever wrote it.
         if let Ok(address) = hostname.parse::<IpAddr>() {
@@ -108,11 +128,43 @@ impl Source {
         state
     }
 
+    /// Takes over what an earlier process knew. It is used until DNS says something.
+    pub(super) fn restore(&mut self, saved: SavedSource, clocks: Clocks) {
+        if let (Some(services), Some(saved)) = (&mut self.services, saved.services) {
+            *services = Kept::restored(Some(saved), clocks);
+        }
+        for host in saved.hosts {
+            let name = Arc::clone(&host.name);
+            self.hosts.insert(name, Host::restored(host, clocks));
+        }
+        self.endpoints = self.assemble();
+        self.known |= !self.endpoints.is_empty();
+        self.denied = self.hosts.values().any(Host::is_denied);
+    }
+
+    /// What a later process could use; `None` if there is nothing, or nothing that DNS said.
+    pub(super) fn saved(&self, source: &EndpointSource, clocks: Clocks) -> Option<SavedSource> {
+        let EndpointSource::Dns {
+            hostname,
+            preference,
+        } = source;
+        if self.endpoints.is_empty() || self.hosts.is_empty() {
+            return None;
+        }
+        let hosts = self.hosts.iter();
+        Some(SavedSource {
+            hostname: Arc::clone(hostname),
+            preference: *preference,
+            services: self.services.as_ref().and_then(|kept| kept.saved(clocks)),
+            hosts: hosts.map(|(name, host)| host.saved(name, clocks)).collect(),
+        })
+    }
+
     pub(super) fn set(&self) -> EndpointSet {
-        if self.known {
-            EndpointSet::Known(Arc::clone(&self.endpoints))
-        } else {
-            EndpointSet::Unresolved
+        match (self.known, self.give_up_at) {
+            (true, _) => EndpointSet::Known(Arc::clone(&self.endpoints)),
+            (false, Some(_)) => EndpointSet::Unresolved,
+            (false, None) => EndpointSet::Unanswered,
         }
     }
 
@@ -120,9 +172,20 @@ impl Source {
         self.known
     }
 
+    /// How the source stands.
+    pub(super) fn state(&self) -> State {
+        let confirmed = self.oldest().is_none_or(|at| Some(at) == self.answered_at);
+        match (self.known, &self.error) {
+            (false, _) => State::Unresolved,
+            (true, _) if self.denied => State::Denied,
+            (true, Some(_)) if !confirmed => State::Stale,
+            (true, _) => State::Known,
+        }
+    }
+
     /// When this source next needs attention without an answer having come.
     pub(super) fn wake_at(&self) -> Option<Instant> {
-        let give_up_at = (!self.known).then_some(self.give_up_at);
+        let give_up_at = self.give_up_at.filter(|_| !self.known);
         self.next_query.into_iter().chain(give_up_at).min()
     }
 
@@ -133,10 +196,7 @@ impl Source {
 
     /// Stops waiting for a first answer, if it is time.
     pub(super) fn give_up(&mut self, now: Instant) -> Option<Event> {
-        if self.known || now < self.give_up_at {
-            return None;
-        }
-        self.known = true;
+        self.give_up_at.take_if(|at| !self.known && *at <= now)?;
         Some(Event::GivenUp)
     }
 
@@ -160,7 +220,9 @@ impl Source {
             None => 0,
         };
         self.next_query = Some(self.next_query(&digest, rules, now, jitter));
+        self.settled = digest.error.is_none();
         self.error = digest.error;
+        self.answered_at = Some(now);
         Outcome {
             changed: self.known != was_known || self.endpoints != before,
             event,
@@ -187,11 +249,12 @@ impl Source {
         let moment = Moment {
             now,
             grace: rules.negative_grace,
+            longest_gap: BACKOFF_CEILING.max(rules.min_ttl),
         };
         let mut digest = Digest::default();
         for (name, answer) in answer.hosts {
             let host = self.hosts.entry(name).or_default();
-            host.take(answer, moment, &mut digest);
+            host.take(answer, self.preference, moment, &mut digest);
         }
         if let (Some(kept), Some(answer)) = (&mut self.services, answer.services) {
             digest.add(&answer);
@@ -247,10 +310,17 @@ impl Source {
     fn next_query(&self, digest: &Digest, rules: &Rules, now: Instant, jitter: f64) -> Instant {
         let refresh = digest.ttl.map(|ttl| {
             let ttl = ttl.min(rules.max_ttl).max(rules.min_ttl);
-            now + ttl + (ttl / 10).min(REFRESH_JITTER_CEILING).mul_f64(jitter)
+            if self.settled {
+                return now + ttl + (ttl / 10).min(REFRESH_JITTER_CEILING).mul_f64(jitter);
+            }
+            // Many names are answered at once at the start and after an outage. They are spread over the whole time to
+            // live, or they would stay together for ever.
+            let room = ttl.saturating_sub(rules.min_ttl);
+            now + ttl.saturating_sub(room.mul_f64(jitter))
         });
         let denied = digest.denied.map(|ttl| {
-            let at = now + ttl.min(DENIED_PACE).max(rules.min_ttl);
+            let pace = ttl.min(DENIED_PACE).mul_f64(1.0 - jitter / 4.0);
+            let at = now + pace.max(rules.min_ttl);
             // The end of the grace is not overslept.
             digest
                 .grace_end

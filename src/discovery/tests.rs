@@ -21,6 +21,7 @@ struct Bed {
     sources: watch::Sender<OrdSet<EndpointSource>>,
     table: watch::Receiver<EndpointTable>,
     registry: Registry,
+    ready: Ready,
     stop: DropGuard,
     tasks: JoinSet<()>,
 }
@@ -48,10 +49,14 @@ impl Bed {
             sources,
             table,
             registry,
+            ready: Ready::default(),
             stop: stop.clone().drop_guard(),
             tasks,
         };
-        bed.tasks.spawn(discovery.run(wanted, published, stop));
+        let ready = Ready::default();
+        bed.ready = ready.clone();
+        bed.tasks
+            .spawn(discovery.run(wanted, published, ready, stop));
         bed
     }
 
@@ -68,7 +73,11 @@ impl Bed {
 
     /// Waits until the source's endpoints are these.
     async fn expect(&mut self, source: &EndpointSource, endpoints: &[Endpoint]) {
-        let expected = EndpointSet::Known(endpoints.into());
+        self.expect_set(source, EndpointSet::Known(endpoints.into()))
+            .await;
+    }
+
+    async fn expect_set(&mut self, source: &EndpointSource, expected: EndpointSet) {
         let is = |table: &EndpointTable| table.get(source) == Some(&expected);
         let reached = timeout(PATIENCE, self.table.wait_for(is)).await.is_ok();
         let current = self.current(source);
@@ -80,25 +89,33 @@ impl Bed {
     }
 
     fn answers(&self, result: &str) -> u64 {
-        let families = self.registry.gather();
-        let family = families
-            .iter()
-            .find(|family| family.name() == "outrigger_dns_answers_total");
-        let metrics = family.map_or(&[][..], |family| family.get_metric());
-        let metric = metrics
-            .iter()
-            .find(|metric| metric.get_label()[0].value() == result);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a count"
-        )]
-        metric.map_or(0, |metric| metric.get_counter().get_value() as u64)
+        labelled(&self.registry, "outrigger_dns_answers_total", result)
+    }
+
+    fn sources(&self, state: &str) -> u64 {
+        labelled(&self.registry, "outrigger_dns_sources", state)
     }
 
     fn gauge(&self, name: &str) -> f64 {
         gauge(&self.registry, name)
     }
+}
+
+/// The value of the series with this label, be it a counter or a gauge.
+fn labelled(registry: &Registry, name: &str, label: &str) -> u64 {
+    let families = registry.gather();
+    let family = families.iter().find(|family| family.name() == name);
+    let metrics = family.map_or(&[][..], |family| family.get_metric());
+    let mut metrics = metrics.iter();
+    let metric = metrics.find(|metric| metric.get_label()[0].value() == label);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count"
+    )]
+    metric.map_or(0, |metric| {
+        (metric.get_counter().get_value() + metric.get_gauge().get_value()) as u64
+    })
 }
 
 fn gauge(registry: &Registry, name: &str) -> f64 {
@@ -297,7 +314,7 @@ async fn denials_are_told_apart_and_known_at_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_leaves_the_source_empty_after_the_limit() {
+async fn a_server_that_never_answers_leaves_the_source_unanswered_after_the_limit() {
     assert!(UNRESOLVED_LIMIT < Duration::from_secs(3));
     let zone = Zone::default();
     zone.fail("a.test", Some(Failure::Timeout));
@@ -307,7 +324,7 @@ async fn a_server_that_never_answers_leaves_the_source_empty_after_the_limit() {
     bed.want(std::slice::from_ref(&a));
     eventually("a time-out", || bed.answers("timeout") > 0).await;
     assert_eq!(bed.current(&a), None, "unresolved");
-    bed.expect(&a, &[]).await;
+    bed.expect_set(&a, EndpointSet::Unanswered).await;
     assert!(asked.elapsed() >= Duration::from_millis(600));
     zone.fail("a.test", None);
     zone.set("a.test", NOW, vec![v4(1)]);
@@ -474,7 +491,7 @@ async fn a_source_that_goes_and_comes_back_keeps_nothing() {
         .expect("removed")
         .expect("runs");
     bed.want(std::slice::from_ref(&a));
-    bed.expect(&a, &[]).await;
+    bed.expect_set(&a, EndpointSet::Unanswered).await;
 }
 
 #[tokio::test]
@@ -514,10 +531,7 @@ async fn a_thousand_names_are_resolved_a_few_at_a_time() {
     });
     let reached = timeout(PATIENCE, all).await.is_ok();
     assert!(reached, "all names are resolved");
-    eventually("all counted as known", || {
-        bed.gauge("outrigger_dns_sources").to_bits() == 1000_f64.to_bits()
-    })
-    .await;
+    eventually("all counted as known", || bed.sources("known") == 1000).await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! **Invariant:** the same options give the same bootstrap, and Envoy's `--mode validate` accepts it.
 
 mod address;
+mod stats;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -32,6 +33,8 @@ pub struct BootstrapOptions {
     pub capture: Capture,
     /// If absent, port 9901 on 127.0.0.1, or on the bind address where that is a loopback address too.
     pub admin: Option<SocketAddr>,
+    /// Where Prometheus finds `/stats/prometheus`, and an orchestrator `/ready`, without the rest of the admin interface.
+    pub stats: Option<SocketAddr>,
 }
 
 /// Which variant of ADS Envoy asks for.
@@ -75,6 +78,7 @@ impl BootstrapOptions {
             protocol: XdsProtocol::default(),
             capture,
             admin: None,
+            stats: None,
         }
     }
 
@@ -113,11 +117,22 @@ pub fn bootstrap(options: &BootstrapOptions) -> Result<Value, BootstrapError> {
             "cds_config": { "resource_api_version": "V3", "ads": {} },
             "lds_config": { "resource_api_version": "V3", "ads": {} },
         },
-        "static_resources": { "clusters": [xds_cluster(&options.xds)] },
+        "static_resources": static_resources(options),
         "layered_runtime": layered_runtime(),
         "stats_config": { "stats_tags": stats_tags(&options.node) },
         "overload_manager": overload_manager(),
     }))
+}
+
+fn static_resources(options: &BootstrapOptions) -> Value {
+    let xds = xds_cluster(&options.xds);
+    match options.stats {
+        None => json!({ "clusters": [xds] }),
+        Some(at) => json!({
+            "clusters": [xds, stats::cluster(options.admin())],
+            "listeners": [stats::listener(at)],
+        }),
+    }
 }
 
 /// App Mesh's limit for regular expressions. Envoy's own is 100, and `/v[0-9]+/[a-z0-9-]{1,63}/.*` is beyond that: it
@@ -143,8 +158,10 @@ fn check(options: &BootstrapOptions) -> Result<(), BootstrapError> {
     }
     let egress = (SocketAddr::new(*bind, EGRESS_PORT), "egress listener");
     let admin = (options.admin(), "admin interface");
+    let stats = options.stats.map(|stats| (stats, "metrics"));
+    let fixed = || [egress, admin].into_iter().chain(stats);
     for (&port, &application) in applications {
-        for (taken, purpose) in [egress, admin] {
+        for (taken, purpose) in fixed() {
             if taken.port() == port && covers(*bind, taken.ip()) {
                 return Err(BootstrapError::PortTaken { port, purpose });
             }
@@ -152,7 +169,7 @@ fn check(options: &BootstrapOptions) -> Result<(), BootstrapError> {
         let listeners = applications
             .keys()
             .map(|&port| (SocketAddr::new(*bind, port), "listener"));
-        for (own, purpose) in listeners.chain([egress, admin]) {
+        for (own, purpose) in listeners.chain(fixed()) {
             if own.port() == application.port() && covers(own.ip(), application.ip()) {
                 return Err(BootstrapError::ApplicationIsSidecar {
                     port,
@@ -198,15 +215,25 @@ fn ads(protocol: XdsProtocol) -> Value {
         "transport_api_version": "V3",
         // Envoy's node is 60 KB: every ACK would carry it.
         "set_node_on_first_message_only": true,
-        "grpc_services": [{ "envoy_grpc": { "cluster_name": XDS_CLUSTER } }],
+        "grpc_services": [{ "envoy_grpc": {
+            "cluster_name": XDS_CLUSTER,
+            // Envoy's own pauses grow to 30 s: as long after an outage some sidecars would still be unsteered.
+            "retry_policy": { "retry_back_off": { "base_interval": "0.5s", "max_interval": "5s" } },
+        } }],
     })
 }
 
 /// A control plane that vanished without a word is noticed within 35 s, and another replica tried.
 fn xds_cluster(xds: &XdsAddress) -> Value {
     let discovery = match xds {
-        XdsAddress::Ip(_) => "STATIC",
+        XdsAddress::Ip(_) | XdsAddress::Unix(_) => "STATIC",
         XdsAddress::Name { .. } => "STRICT_DNS",
+    };
+    let connection = match xds {
+        XdsAddress::Unix(_) => json!({}),
+        XdsAddress::Ip(_) | XdsAddress::Name { .. } => json!({
+            "tcp_keepalive": { "keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 5 },
+        }),
     };
     json!({
         "name": XDS_CLUSTER,
@@ -214,11 +241,9 @@ fn xds_cluster(xds: &XdsAddress) -> Value {
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": XDS_CLUSTER,
-            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": xds.socket_address() } }] }],
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": xds.envoy_address() } }] }],
         },
-        "upstream_connection_options": {
-            "tcp_keepalive": { "keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 5 },
-        },
+        "upstream_connection_options": connection,
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",

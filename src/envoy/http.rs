@@ -21,7 +21,26 @@ pub(crate) async fn get(peer: SocketAddr, uri: &Uri) -> Result<(StatusCode, Byte
     let host = uri
         .authority()
         .map_or_else(|| peer.to_string(), ToString::to_string);
-    let request = Request::get(uri)
+    send(peer, uri.clone(), &host).await
+}
+
+/// Gets an `http` URL from the host that it names.
+///
+/// Without a limit in time: the caller has one.
+pub(crate) async fn get_url(url: &Uri) -> Result<(StatusCode, Bytes), BoxError> {
+    let (Some("http"), Some(authority)) = (url.scheme_str(), url.authority()) else {
+        return Err(format!("`{url}` is no URL like `http://HOST:PORT/PATH`").into());
+    };
+    let port = authority.port_u16().unwrap_or(80);
+    let name = format!("{}:{port}", authority.host());
+    let address = tokio::net::lookup_host(&name).await?.next();
+    let peer = address.ok_or_else(|| format!("`{name}` has no address"))?;
+    let path = url.path_and_query().map_or("/", |path| path.as_str());
+    send(peer, path.parse()?, authority.as_str()).await
+}
+
+async fn send(peer: SocketAddr, target: Uri, host: &str) -> Result<(StatusCode, Bytes), BoxError> {
+    let request = Request::get(target)
         .header(header::HOST, host)
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())?;

@@ -1,7 +1,6 @@
-//! Reads the mesh files of the given paths into resources and reports.
+//! Puts the mesh files of the given paths together: resources, and reports of all that is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,12 +8,13 @@ use std::sync::Arc;
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::parse::parse;
+use super::find::{Odd, find};
+use super::read::{Content, Document, Reader, standard_input};
 use super::report::{Report, Source};
-use crate::model::document::{Located, Span};
+use crate::model::document::{self, Located, Span};
 use crate::model::problem::{Problem, Severity};
-use crate::model::validate::{Unread, not_served, validate};
-use crate::model::{Model, Resource, ResourceId, schema};
+use crate::model::validate::{Unread, validate};
+use crate::model::{Model, Resource, ResourceId};
 
 /// Why files could not be read at all.
 #[derive(Debug, Error)]
@@ -28,6 +28,11 @@ pub enum LoadError {
         path.display()
     )]
     Empty { path: PathBuf },
+    #[error(
+        "`{}` is {what}; name a mesh file or a folder of them (`validate -` reads what is piped into it)",
+        path.display()
+    )]
+    NoFile { path: PathBuf, what: &'static str },
 }
 
 /// Files that hold errors; each is among the reports.
@@ -46,10 +51,12 @@ pub struct Loaded {
     pub reports: Vec<Report>,
     /// Which files were read.
     pub files: Vec<PathBuf>,
-    /// Those of them without a byte: a file is often emptied just before it is written.
-    pub(super) blank: BTreeSet<PathBuf>,
     /// Equal for equal files with equal content.
     pub fingerprint: u64,
+    /// What the resources make together.
+    model: Model,
+    /// What the files declare, that with errors included.
+    pub(super) ids: BTreeSet<ResourceId>,
 }
 
 /// A resource and where it is declared.
@@ -68,11 +75,7 @@ impl Loaded {
     /// [`Invalid`] with the count of the errors among the reports.
     pub fn model(&self) -> Result<Model, Invalid> {
         match self.errors() {
-            0 => Ok(Model::from_resources(
-                self.resources
-                    .iter()
-                    .map(|declared| declared.resource.clone()),
-            )),
+            0 => Ok(self.model.clone()),
             errors => Err(Invalid { errors }),
         }
     }
@@ -93,11 +96,26 @@ impl Loaded {
 /// [`LoadError`] when a path is not there, cannot be read, or is a folder without mesh files. What is wrong inside the
 /// files is no error here but among the reports.
 pub fn load(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
-    let mut loading = Loading::default();
-    for file in find(paths)? {
-        loading.read(file)?;
+    load_with(paths, None)
+}
+
+/// The same, with standard input's content for the path `-`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(paths: &[PathBuf], standard_input: Option<Vec<u8>>) -> Result<Loaded, LoadError> {
+    let mut paths = paths.to_vec();
+    let piped = standard_input.map(self::standard_input);
+    if piped.is_some() {
+        paths.retain(|path| path != Path::new("-"));
     }
-    Ok(loading.finish())
+    let found = find(&paths);
+    if let Some(error) = found.error {
+        return Err(error);
+    }
+    let mut contents = Reader::default().read(&found.files);
+    contents.extend(piped);
+    Ok(assemble(&contents, &found.odd))
 }
 
 /// Looks whether there are mesh files, without reading them.
@@ -105,190 +123,118 @@ pub fn load(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
 /// # Errors
 /// As [`load`].
 pub fn check_paths(paths: &[PathBuf]) -> Result<(), LoadError> {
-    find(paths).map(drop)
-}
-
-/// The mesh files of the given paths, sorted within each folder.
-pub(super) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LoadError> {
-    let mut found = Found::default();
-    for path in paths {
-        let before = found.count;
-        let metadata = fs::metadata(path).map_err(|source| unreadable(path, source))?;
-        if metadata.is_dir() {
-            found.folder(path)?;
-            if found.count == before {
-                return Err(LoadError::Empty { path: path.clone() });
-            }
-        } else {
-            found.file(path.clone())?;
-        }
-    }
-    Ok(found.files)
-}
-
-fn unreadable(path: &Path, source: io::Error) -> LoadError {
-    let path = path.to_path_buf();
-    if source.kind() == io::ErrorKind::NotFound {
-        LoadError::Missing { path }
-    } else {
-        LoadError::Unreadable { path, source }
+    match find(paths).error {
+        Some(error) => Err(error),
+        None => Ok(()),
     }
 }
 
-#[derive(Default)]
-struct Found {
-    files: Vec<PathBuf>,
-    /// With those that were reached before.
-    count: usize,
-    /// What has been reached, without symbolic links: they may form circles, and lead to one file twice.
-    seen: BTreeSet<PathBuf>,
-}
-
-impl Found {
-    fn folder(&mut self, folder: &Path) -> Result<(), LoadError> {
-        if !self.is_new(folder)? {
-            return Ok(());
-        }
-        let mut entries = fs::read_dir(folder)
-            .and_then(|entries| {
-                entries
-                    .map(|entry| entry.map(|entry| entry.path()))
-                    .collect::<io::Result<Vec<_>>>()
-            })
-            .map_err(|source| unreadable(folder, source))?;
-        entries.sort();
-        for path in entries {
-            if is_hidden(&path) {
-                continue;
-            }
-            // A link to nowhere, or a file that has gone since it was listed, is no mesh file.
-            match fs::metadata(&path) {
-                Ok(metadata) if metadata.is_dir() => self.folder(&path)?,
-                Ok(_) if is_mesh_file(&path) => self.file(path)?,
-                Ok(_) | Err(_) => {}
-            }
-        }
-        Ok(())
+/// Equal for equal files with equal content.
+pub(super) fn fingerprint(contents: &[Arc<Content>], odd: &[Odd]) -> u64 {
+    let mut fingerprint = Xxh3::new();
+    for content in contents {
+        fingerprint.update(content.path().as_os_str().as_encoded_bytes());
+        fingerprint.update(&[0]);
+        fingerprint.update(&content.hash.to_le_bytes());
     }
-
-    fn file(&mut self, path: PathBuf) -> Result<(), LoadError> {
-        self.count += 1;
-        if self.is_new(&path)? {
-            self.files.push(path);
-        }
-        Ok(())
+    for odd in odd {
+        fingerprint.update(odd.path.as_os_str().as_encoded_bytes());
+        fingerprint.update(odd.what.as_bytes());
     }
+    fingerprint.digest()
+}
 
-    fn is_new(&mut self, path: &Path) -> Result<bool, LoadError> {
-        let real = fs::canonicalize(path).map_err(|source| unreadable(path, source))?;
-        Ok(self.seen.insert(real))
+/// Checks what was read against each other.
+pub(super) fn assemble(contents: &[Arc<Content>], odd: &[Odd]) -> Loaded {
+    let mut assembly = Assembly {
+        contents,
+        loaded: Loaded {
+            fingerprint: fingerprint(contents, odd),
+            ..Loaded::default()
+        },
+        first: BTreeMap::new(),
+    };
+    for (file, content) in contents.iter().enumerate() {
+        assembly.file(file, content);
     }
+    assembly.cross_check();
+    let Assembly {
+        mut loaded, first, ..
+    } = assembly;
+    let order: BTreeMap<&PathBuf, usize> = loaded.files.iter().zip(0..).collect();
+    loaded.reports.sort_by_key(|report| {
+        let start = report.problem.span.map(|span| span.start);
+        (order.get(&report.file).copied(), start)
+    });
+    loaded.reports.extend(odd.iter().map(not_read));
+    loaded.ids = first.into_keys().collect();
+    loaded
 }
 
-fn is_hidden(path: &Path) -> bool {
-    path.file_name()
-        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-}
-
-fn is_mesh_file(path: &Path) -> bool {
-    path.extension()
-        .and_then(|extension| extension.to_str())
-        .is_some_and(|extension| {
-            ["yaml", "yml", "json"].contains(&extension.to_ascii_lowercase().as_str())
-        })
-}
-
-#[derive(Default)]
-struct Loading {
+struct Assembly<'a> {
+    contents: &'a [Arc<Content>],
     loaded: Loaded,
-    fingerprint: Xxh3,
     /// Where each resource was declared first.
-    first: BTreeMap<ResourceId, Place>,
-    /// Whether something could not even be identified.
-    unidentified: bool,
+    first: BTreeMap<ResourceId, Place<'a>>,
 }
 
-/// Where a document stands, and its text for reports.
-struct Place {
-    source: Source,
-    document: Located,
+/// Where a document stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    file: usize,
+    document: usize,
+    content: &'a Content,
+    at: Option<Span>,
 }
 
-impl Loading {
-    fn read(&mut self, file: PathBuf) -> Result<(), LoadError> {
-        let bytes = fs::read(&file).map_err(|source| unreadable(&file, source))?;
-        self.fingerprint.update(file.as_os_str().as_encoded_bytes());
-        self.fingerprint.update(&[0]);
-        self.fingerprint.update(&(bytes.len() as u64).to_le_bytes());
-        self.fingerprint.update(&bytes);
-        self.loaded.files.push(file.clone());
-        if bytes.is_empty() {
-            self.loaded.blank.insert(file.clone());
+impl<'a> Assembly<'a> {
+    fn file(&mut self, file: usize, content: &'a Content) {
+        self.loaded.files.push(content.path().into());
+        self.report(&content.source, &content.problems);
+        for (index, document) in content.documents.iter().enumerate() {
+            let place = Place {
+                file,
+                document: index,
+                content,
+                at: document.at,
+            };
+            self.document(place, document);
         }
-        let text: Arc<str> = match String::from_utf8(bytes) {
-            Ok(text) => text.into(),
-            Err(error) => {
-                self.loaded.reports.push(not_utf8(file, &error));
-                self.unidentified = true;
-                return Ok(());
-            }
-        };
-        let source = Source::new(file, Arc::clone(&text));
-        let (documents, problems) = parse(&text);
-        self.unidentified |= !problems.is_empty();
-        self.report(&source, problems);
-        for document in documents {
-            self.document(&source, document);
-        }
-        Ok(())
     }
 
-    fn document(&mut self, source: &Source, document: Located) {
-        let schema::Read {
-            id,
-            resource,
-            problems,
-        } = schema::read(&document);
-        self.report(source, problems);
-        let Some(id) = id else {
-            self.unidentified = true;
+    fn document(&mut self, place: Place<'a>, document: &Document) {
+        let source = &place.content.source;
+        self.report(source, &document.problems);
+        let Some(id) = &document.id else {
             return;
         };
-        let pointer = document.pointer();
-        if let Some(first) = self.first.get(&id) {
-            let problem = twice(&id, first, pointer);
+        if let Some(first) = self.first.get(id) {
+            let problem = twice(id, first, document.at);
             self.loaded.reports.push(source.report(problem));
             return;
         }
-        self.loaded
-            .resources
-            .extend(resource.map(|resource| Declared {
-                resource,
+        self.report(source, &document.not_served);
+        if let Some(resource) = &document.resource {
+            self.loaded.model.insert(resource.clone());
+            self.loaded.resources.push(Declared {
+                resource: resource.clone(),
                 file: source.file.clone(),
-                span: pointer,
-            }));
-        self.first.insert(
-            id,
-            Place {
-                source: source.clone(),
-                document,
-            },
-        );
+                span: document.at,
+            });
+        }
+        self.first.insert(id.clone(), place);
     }
 
-    fn report(&mut self, source: &Source, problems: Vec<Problem>) {
-        let reports = problems.into_iter().map(|problem| source.report(problem));
+    fn report(&mut self, source: &Source, problems: &[Problem]) {
+        let reports = problems
+            .iter()
+            .map(|problem| source.report(problem.clone()));
         self.loaded.reports.extend(reports);
     }
 
     /// Checks the resources against each other.
     fn cross_check(&mut self) {
-        let model = Model::from_resources(
-            self.loaded
-                .resources
-                .iter()
-                .map(|declared| declared.resource.clone()),
-        );
+        let model = &self.loaded.model;
         let unread = Unread {
             ids: self
                 .first
@@ -296,44 +242,39 @@ impl Loading {
                 .filter(|id| !model.contains(id))
                 .cloned()
                 .collect(),
-            unidentified: self.unidentified,
+            unidentified: self
+                .contents
+                .iter()
+                .any(|content| content.has_unidentified()),
         };
+        let mut parsed: BTreeMap<usize, Vec<Located>> = BTreeMap::new();
         let mut reports = Vec::new();
-        for finding in validate(&model, &unread) {
-            if let Some(place) = self.first.get(&finding.id) {
-                let span = place.document.locate(&finding.problem.path);
-                reports.push(place.source.report(finding.problem.at(span)));
-            }
-        }
-        for (id, place) in &self.first {
-            for problem in not_served(id.kind(), &place.document) {
-                reports.push(place.source.report(problem));
-            }
+        for finding in validate(model, &unread) {
+            let Some(place) = self.first.get(&finding.id) else {
+                continue;
+            };
+            let documents = parsed
+                .entry(place.file)
+                .or_insert_with(|| place.content.parse_again());
+            let span = documents
+                .get(place.document)
+                .and_then(|document| document.locate(&finding.problem.path));
+            let problem = finding.problem.at(span);
+            reports.push(place.content.source.report(problem));
         }
         self.loaded.reports.extend(reports);
     }
-
-    fn finish(mut self) -> Loaded {
-        self.cross_check();
-        self.loaded.fingerprint = self.fingerprint.digest();
-        let Loaded { reports, files, .. } = &mut self.loaded;
-        let order: BTreeMap<&PathBuf, usize> = files.iter().zip(0..).collect();
-        reports.sort_by_key(|report| {
-            let start = report.problem.span.map(|span| span.start);
-            (order.get(&report.file).copied(), start)
-        });
-        self.loaded
-    }
 }
 
-fn twice(id: &ResourceId, first: &Place, at: Option<Span>) -> Problem {
-    let file = first.source.file.display();
-    let place = match first.document.pointer() {
-        Some(span) => format!("{file}:{}", first.source.position(span)),
+fn twice(id: &ResourceId, first: &Place<'_>, at: Option<Span>) -> Problem {
+    let source = &first.content.source;
+    let file = source.file.display();
+    let place = match first.at {
+        Some(span) => format!("{file}:{}", source.position(span)),
         None => file.to_string(),
     };
     Problem::error(
-        crate::model::document::Path::default(),
+        document::Path::default(),
         format!("`{id}` is declared twice; first at {place}"),
         "declared before",
         "keep one of the two, or rename one",
@@ -341,13 +282,12 @@ fn twice(id: &ResourceId, first: &Place, at: Option<Span>) -> Problem {
     .at(at)
 }
 
-fn not_utf8(file: PathBuf, error: &std::string::FromUtf8Error) -> Report {
-    let at = error.utf8_error().valid_up_to();
-    let problem = Problem::error(
-        crate::model::document::Path::default(),
-        format!("the file is no UTF-8 text: byte {at} is part of no character"),
-        "not UTF-8",
-        "save it as UTF-8",
+fn not_read(odd: &Odd) -> Report {
+    let problem = Problem::warning(
+        document::Path::default(),
+        format!("this is {}, which is not read", odd.what),
+        "not read",
+        "put a file there, or remove it",
     );
-    Source::new(file, Arc::from("")).report(problem)
+    Source::new(odd.path.clone(), Arc::from("")).report(problem)
 }

@@ -1,4 +1,4 @@
-//! YAML into positioned trees, one for each document of a text. JSON is read as the YAML it is.
+//! YAML into positioned trees, one for each document of a text. JSON is read as the YAML it is, if it is.
 //!
 //! The text is cut at its document markers before it is parsed, so that a syntax error in one document does not hide the
 //! others. YAML forbids a line that starts with `---` or `...` everywhere else, in quoted and block scalars too.
@@ -10,6 +10,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
+use super::json;
 use crate::model::document::{Key, Located, Path, Span, Value};
 use crate::model::problem::Problem;
 
@@ -18,9 +19,19 @@ const MAX_DEPTH: usize = 64;
 
 /// A text's documents in order, without the empty ones, and its syntax errors. Spans count bytes of the whole text.
 pub fn parse(text: &str) -> (Vec<Located>, Vec<Problem>) {
+    let (documents, problems) = parse_ranges(text, document_ranges(text));
+    if problems.is_empty() || !json::is_meant(text) {
+        return (documents, problems);
+    }
+    let (ranges, broken) = json::documents(text);
+    let (documents, problems) = parse_ranges(text, ranges);
+    (documents, problems.into_iter().chain(broken).collect())
+}
+
+fn parse_ranges(text: &str, ranges: Vec<Range<usize>>) -> (Vec<Located>, Vec<Problem>) {
     let mut documents = Vec::new();
     let mut problems = Vec::new();
-    for range in document_ranges(text) {
+    for range in ranges {
         let Some(chunk) = text.get(range.clone()) else {
             continue;
         };

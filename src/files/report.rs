@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 
@@ -14,8 +14,7 @@ use crate::model::problem::{Problem, Severity};
 pub struct Report {
     pub file: PathBuf,
     pub problem: Problem,
-    /// The file's text, shared by its reports.
-    source: Arc<NamedSource<Arc<str>>>,
+    source: Source,
 }
 
 /// A place in a file: both counted from 1, the column in characters.
@@ -30,6 +29,8 @@ pub struct Position {
 pub(super) struct Source {
     pub(super) file: PathBuf,
     text: Arc<NamedSource<Arc<str>>>,
+    /// Where its lines begin; a large file may have a problem in each.
+    lines: Arc<OnceLock<Vec<usize>>>,
 }
 
 impl Source {
@@ -38,18 +39,35 @@ impl Source {
         Self {
             file,
             text: Arc::new(NamedSource::new(name, text).with_language("yaml")),
+            lines: Arc::default(),
         }
     }
 
+    pub(super) fn text(&self) -> &str {
+        self.text.inner()
+    }
+
+    /// The position of a span's first byte.
     pub(super) fn position(&self, span: Span) -> Position {
-        Position::of(self.text.inner(), span.start)
+        let text = self.text();
+        let lines = self.lines.get_or_init(|| {
+            let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(ends).collect()
+        });
+        let line = lines.partition_point(|begin| *begin <= span.start);
+        let begin = lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let before = text.get(begin..span.start).unwrap_or_default();
+        Position {
+            line,
+            column: before.chars().count() + 1,
+        }
     }
 
     pub(super) fn report(&self, problem: Problem) -> Report {
         Report {
             file: self.file.clone(),
             problem,
-            source: Arc::clone(&self.text),
+            source: self.clone(),
         }
     }
 }
@@ -61,19 +79,7 @@ impl Report {
 
     /// Where the problem is in its file, if it is at a place.
     pub fn position(&self) -> Option<Position> {
-        let start = self.problem.span?.start;
-        Some(Position::of(self.source.inner(), start))
-    }
-}
-
-impl Position {
-    /// The position of a byte of a text.
-    pub fn of(text: &str, byte: usize) -> Self {
-        let before = text.get(..byte).unwrap_or(text);
-        let line = before.matches('\n').count() + 1;
-        let begin = before.rfind('\n').map_or(0, |at| at + 1);
-        let column = before.get(begin..).unwrap_or_default().chars().count() + 1;
-        Self { line, column }
+        Some(self.source.position(self.problem.span?))
     }
 }
 
@@ -127,7 +133,7 @@ impl Diagnostic for Report {
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
         self.problem
             .span
-            .map(|_| &*self.source as &dyn miette::SourceCode)
+            .map(|_| &*self.source.text as &dyn miette::SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {

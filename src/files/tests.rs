@@ -1,5 +1,7 @@
 //! Texts, and files on disk in real folders.
 
+mod odd;
+
 use super::parse::parse;
 use super::{LoadError, load};
 use crate::model::document::{Located, Value};

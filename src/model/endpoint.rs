@@ -31,10 +31,13 @@ pub struct Endpoint {
 /// What is known of a source's endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointSet {
-    /// Never answered, and not long enough for giving up: its load assignment is withheld.
+    /// Being looked up for the first time, and worth waiting for.
     ///
-    /// **Invariant:** discovery replaces this by `Known` within 3 s of the source's first appearance.
+    /// **Invariant:** discovery replaces this within 3 s of the source's first appearance.
     Unresolved,
+    /// Nobody could say in that time: not that there are endpoints, nor that there are none. Whoever has some from
+    /// before keeps them.
+    Unanswered,
     /// Sorted and without repetition; may be empty.
     Known(Arc<[Endpoint]>),
 }

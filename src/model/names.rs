@@ -136,6 +136,20 @@ impl ResourceId {
         }
     }
 
+    /// The resource of the same kind and name in another mesh.
+    #[must_use]
+    pub fn in_mesh(self, mesh: MeshName) -> Self {
+        match self {
+            Self::Mesh(_) => Self::Mesh(mesh),
+            Self::VirtualNode(_, name) => Self::VirtualNode(mesh, name),
+            Self::VirtualService(_, name) => Self::VirtualService(mesh, name),
+            Self::VirtualRouter(_, name) => Self::VirtualRouter(mesh, name),
+            Self::Route(_, router, name) => Self::Route(mesh, router, name),
+            Self::VirtualGateway(_, name) => Self::VirtualGateway(mesh, name),
+            Self::GatewayRoute(_, gateway, name) => Self::GatewayRoute(mesh, gateway, name),
+        }
+    }
+
     pub fn mesh(&self) -> &MeshName {
         match self {
             Self::Mesh(mesh)

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use super::document::Path;
 use super::names::{MeshName, NodeName, ResourceId, RouterName, ServiceName};
-use super::problem::{Problem, known_names};
+use super::problem::{Problem, closest, known_names};
 use super::registry::{Mesh, Model};
 use super::spec::{Backend, Listener, VirtualNodeSpec, VirtualServiceProvider, VirtualServiceSpec};
 
@@ -36,14 +36,19 @@ pub struct Unread {
 /// Checks a model as a whole.
 pub fn validate(model: &Model, unread: &Unread) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let (known, misplaced) = misplaced(model, unread);
     for (name, mesh) in model.meshes() {
         let mut scope = Scope {
             name,
             mesh,
-            unread,
+            unread: &known,
             findings: &mut findings,
         };
-        scope.mesh_is_declared(model);
+        if misplaced.contains(name) {
+            // Whatever else is wrong may follow from this.
+            scope.mesh_is_not_declared(model);
+            continue;
+        }
         scope.nodes();
         scope.services();
         scope.routers();
@@ -51,6 +56,70 @@ pub fn validate(model: &Model, unread: &Unread) -> Vec<Finding> {
         scope.gateway_routes();
     }
     findings
+}
+
+/// The meshes that are named and not declared, and what is unread together with their resources: these are declared in the
+/// mesh whose name was probably meant, so that one mistyped name is one finding.
+fn misplaced<'a>(model: &'a Model, unread: &Unread) -> (Unread, BTreeSet<&'a MeshName>) {
+    let mut known = unread.clone();
+    let mut names = BTreeSet::new();
+    for (name, mesh) in model.meshes() {
+        let id = ResourceId::Mesh(name.clone());
+        if mesh.spec.is_some() || unread.unidentified || unread.ids.contains(&id) {
+            continue;
+        }
+        names.insert(name);
+        if let Some((meant, _)) = meant(model, name) {
+            let ids = ids(name, mesh);
+            known
+                .ids
+                .extend(ids.into_iter().map(|id| id.in_mesh(meant.clone())));
+        }
+    }
+    (known, names)
+}
+
+/// The declared mesh that a mistyped name was probably meant to be.
+fn meant<'a>(model: &'a Model, written: &MeshName) -> Option<(&'a MeshName, &'a Mesh)> {
+    let declared = || model.meshes().filter(|(_, mesh)| mesh.spec.is_some());
+    let name = closest(written.as_str(), declared().map(|(name, _)| name.as_str()))?;
+    declared().find(|(declared, _)| declared.as_str() == name)
+}
+
+/// The resources of a mesh, but for the mesh itself.
+fn ids(of: &MeshName, mesh: &Mesh) -> Vec<ResourceId> {
+    let of = || of.clone();
+    let nodes = mesh
+        .nodes
+        .keys()
+        .map(|name| ResourceId::VirtualNode(of(), name.clone()));
+    let services = mesh
+        .services
+        .keys()
+        .map(|name| ResourceId::VirtualService(of(), name.clone()));
+    let routers = mesh
+        .routers
+        .keys()
+        .map(|name| ResourceId::VirtualRouter(of(), name.clone()));
+    let routes = mesh
+        .routes
+        .keys()
+        .map(|(router, name)| ResourceId::Route(of(), router.clone(), name.clone()));
+    let gateways = mesh
+        .gateways
+        .keys()
+        .map(|name| ResourceId::VirtualGateway(of(), name.clone()));
+    let gateway_routes = mesh
+        .gateway_routes
+        .keys()
+        .map(|(gateway, name)| ResourceId::GatewayRoute(of(), gateway.clone(), name.clone()));
+    nodes
+        .chain(services)
+        .chain(routers)
+        .chain(routes)
+        .chain(gateways)
+        .chain(gateway_routes)
+        .collect()
 }
 
 /// One mesh under examination.
@@ -71,17 +140,24 @@ impl<'a> Scope<'a> {
         self.unread.unidentified || self.unread.ids.contains(id)
     }
 
-    fn mesh_is_declared(&mut self, model: &Model) {
-        if self.mesh.spec.is_some() || self.may_be_unread(&ResourceId::Mesh(self.name.clone())) {
-            return;
-        }
+    /// Says so at each place that is to be mended: at every resource, if they are among others of the mesh that was meant,
+    /// and else at the first, since what is missing is the mesh.
+    fn mesh_is_not_declared(&mut self, model: &Model) {
         let declared = model
             .meshes()
             .filter(|(_, mesh)| mesh.spec.is_some())
             .map(|(name, _)| name.as_str());
+        let mut ids = ids(self.name, self.mesh);
+        let mut what = format!("mesh `{}` is not declared", self.name);
+        let is_mistyped =
+            meant(model, self.name).is_some_and(|(name, mesh)| !self::ids(name, mesh).is_empty());
+        if !is_mistyped && ids.len() > 1 {
+            what = format!("{what}, though {} resources name it", ids.len());
+            ids.truncate(1);
+        }
         let problem = Problem::error(
             Path::of("meshName"),
-            format!("mesh `{}` is not declared", self.name),
+            what,
             "not declared",
             format!(
                 "add a document with `kind: Mesh` and `meshName: {}`; {}",
@@ -89,45 +165,9 @@ impl<'a> Scope<'a> {
                 known_names(self.name.as_str(), "meshes", declared),
             ),
         );
-        for id in self.ids() {
+        for id in ids {
             self.report(id, problem.clone());
         }
-    }
-
-    /// The resources of the mesh.
-    fn ids(&self) -> Vec<ResourceId> {
-        let (mesh, of) = (self.mesh, || self.name.clone());
-        let nodes = mesh
-            .nodes
-            .keys()
-            .map(|name| ResourceId::VirtualNode(of(), name.clone()));
-        let services = mesh
-            .services
-            .keys()
-            .map(|name| ResourceId::VirtualService(of(), name.clone()));
-        let routers = mesh
-            .routers
-            .keys()
-            .map(|name| ResourceId::VirtualRouter(of(), name.clone()));
-        let routes = mesh
-            .routes
-            .keys()
-            .map(|(router, name)| ResourceId::Route(of(), router.clone(), name.clone()));
-        let gateways = mesh
-            .gateways
-            .keys()
-            .map(|name| ResourceId::VirtualGateway(of(), name.clone()));
-        let gateway_routes = mesh
-            .gateway_routes
-            .keys()
-            .map(|(gateway, name)| ResourceId::GatewayRoute(of(), gateway.clone(), name.clone()));
-        nodes
-            .chain(services)
-            .chain(routers)
-            .chain(routes)
-            .chain(gateways)
-            .chain(gateway_routes)
-            .collect()
     }
 
     /// Backends may name what comes later: two nodes may be each other's backends.

@@ -36,6 +36,13 @@ pub enum ClientKind {
 /// The port where a sidecar takes the application's outgoing traffic, as App Mesh's sidecars did.
 pub const EGRESS_PORT: u16 = 15001;
 
+/// The port where a redirected sidecar takes calls to its application, as App Mesh's sidecars did.
+pub const INGRESS_PORT: u16 = 15000;
+
+/// The load assignment that App Mesh's sidecars ask for: the endpoints of their own node. Envoy reads in it how many
+/// of its kind there are, and where.
+pub const LOCAL_CLUSTER: &str = "local_cluster";
+
 /// Where a sidecar's bootstrap says, in `node.metadata`, how traffic enters it. Every value is a string.
 ///
 /// ```yaml

@@ -154,7 +154,7 @@ fn a_set_has_the_version_of_its_content_and_not_of_its_history() {
 #[test]
 fn a_withheld_name_is_neither_there_nor_absent() {
     let mut snapshot = Snapshot::default();
-    snapshot.withhold(Kind::Endpoint, "c".into());
+    snapshot.withhold(Kind::Endpoint, "c".into(), Withheld::Awaited);
     assert!(
         snapshot.is_withheld(Kind::Endpoint, "c") && snapshot.get(Kind::Endpoint, "c").is_none()
     );

@@ -3,6 +3,8 @@
 //! **Invariant:** every label is of a set that is fixed in the code (a type, a variant, a kind, a reason), so no mesh, node
 //! or client can make the number of series grow. Names of single nodes are in `outrigger status`.
 
+mod connections;
+
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -15,6 +17,9 @@ use crate::clients::Variant;
 use crate::model::ResourceKind;
 use crate::snapshot::{Kind, PerKind};
 use crate::xds::Event;
+use connections::Connections;
+
+pub use connections::{Closed, ConnectionMetrics, ListenerName};
 
 /// Seconds: from a push on loopback to a sidecar that does not answer.
 const SECONDS: &[f64] = &[
@@ -25,6 +30,7 @@ const SECONDS: &[f64] = &[
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
+    connections: Connections,
     streams: IntGaugeVec,
     refused_streams: IntCounterVec,
     kinds: PerKind<KindMetrics>,
@@ -76,7 +82,7 @@ impl Refusal {
         Self::Limit,
     ];
 
-    fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::NotReady => "not_ready",
             Self::MalformedNode => "malformed_node",
@@ -117,6 +123,7 @@ impl Metrics {
         let registry = Registry::new();
         let r = &registry;
         let metrics = Self {
+            connections: Connections::register(r)?,
             streams: gauges(r, "xds_streams", "Open xDS streams", "variant")?,
             refused_streams: counters(
                 r,
@@ -218,10 +225,13 @@ impl Metrics {
     }
 
     /// Counts a stream as open until the result is dropped.
-    pub fn stream_opened(&self, variant: Variant) -> OpenStream {
-        let streams = self.streams.with_label_values(&[variant.as_str()]);
-        streams.inc();
-        OpenStream(streams)
+    pub fn stream_opened(&self, variant: Variant) -> Open {
+        Open::new(self.streams.with_label_values(&[variant.as_str()]))
+    }
+
+    /// The series of one address's connections.
+    pub fn connections(&self, listener: ListenerName) -> ConnectionMetrics {
+        self.connections.of(listener)
     }
 
     pub fn stream_refused(&self, reason: Refusal) {
@@ -258,12 +268,19 @@ impl Metrics {
     }
 }
 
-/// An open stream in the metrics.
+/// An open stream or connection in the metrics.
 #[derive(Debug)]
-#[must_use = "dropping it counts the stream as closed"]
-pub struct OpenStream(IntGauge);
+#[must_use = "dropping it counts what it stands for as closed"]
+pub struct Open(IntGauge);
 
-impl Drop for OpenStream {
+impl Open {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
     fn drop(&mut self) {
         self.0.dec();
     }

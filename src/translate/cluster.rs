@@ -25,7 +25,7 @@ use envoy_types::pb::envoy::extensions::common::dynamic_forward_proxy::v3::DnsCa
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
-    ExplicitHttpConfig, UpstreamProtocolOptions,
+    ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
 };
 use envoy_types::pb::envoy::r#type::v3::CodecClientType;
 use envoy_types::pb::google::protobuf::Any;
@@ -88,40 +88,62 @@ pub(crate) fn egress(
     cluster
 }
 
-/// The cluster of the node's own application, behind one of its listeners.
+/// The cluster of the node's own application, behind one of its listeners: one host, tried at one address after the other.
 pub(crate) fn ingress(
     mesh: &MeshName,
     node: &NodeName,
     port: u16,
     protocol: Protocol,
-    application: SocketAddr,
+    application: &[SocketAddr],
     pool: Option<&ConnectionPool>,
 ) -> Cluster {
     let name = names::ingress_cluster(mesh, node, protocol, port);
     Cluster {
         cluster_discovery_type: Some(discovery(DiscoveryType::Static)),
-        load_assignment: Some(endpoint::single_socket(&name, application)),
+        load_assignment: Some(endpoint::one_host(&name, application)),
         circuit_breakers: Some(circuit_breakers(pool)),
         ..cluster(&name, defaults::INGRESS_CONNECT_TIMEOUT, Some(protocol))
     }
 }
 
 /// The cluster of whatever host a request names, looked up as it comes.
-pub(crate) fn allow_all(mesh: &MeshName, preference: Option<IpPreference>) -> Cluster {
+pub(crate) fn looked_up(name: &str, cache: DnsCacheConfig) -> Cluster {
     let config = ClusterConfig {
         cluster_implementation_specifier: Some(ClusterImplementationSpecifier::DnsCacheConfig(
-            dns_cache(preference),
+            cache,
         )),
         ..Default::default()
     };
-    let name = names::allow_all_cluster(mesh);
     Cluster {
         lb_policy: LbPolicy::ClusterProvided.into(),
         cluster_discovery_type: Some(ClusterDiscoveryType::ClusterType(CustomClusterType {
             name: "envoy.clusters.dynamic_forward_proxy".to_owned(),
             typed_config: Some(proto::any(&config)),
         })),
-        ..cluster(&name, defaults::OUTSIDE_CONNECT_TIMEOUT, None)
+        ..cluster(name, defaults::OUTSIDE_CONNECT_TIMEOUT, None)
+    }
+}
+
+/// The cluster of whatever address a redirected connection was made to. Requests keep the client's protocol.
+pub(crate) fn original_destination(name: &str) -> Cluster {
+    let options = HttpProtocolOptions {
+        upstream_protocol_options: Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(
+            UseDownstreamHttpConfig {
+                http_protocol_options: Some(Http1ProtocolOptions::default()),
+                http2_protocol_options: Some(Http2ProtocolOptions::default()),
+                ..Default::default()
+            },
+        )),
+        ..Default::default()
+    };
+    Cluster {
+        lb_policy: LbPolicy::ClusterProvided.into(),
+        cluster_discovery_type: Some(discovery(DiscoveryType::OriginalDst)),
+        typed_extension_protocol_options: HashMap::from([(
+            HTTP_OPTIONS.to_owned(),
+            proto::any(&options),
+        )]),
+        ..cluster(name, defaults::OUTSIDE_CONNECT_TIMEOUT, None)
     }
 }
 

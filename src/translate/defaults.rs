@@ -11,6 +11,8 @@ pub(crate) const EGRESS_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) const INGRESS_CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 /// To a host outside the mesh, name look-up included.
 pub(crate) const OUTSIDE_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection is looked at for a TLS handshake before it is taken as it is.
+pub(crate) const INSPECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// App Mesh's "no limit" for connections, pending requests, requests and retries.
 pub(crate) const NO_LIMIT: u32 = 2_147_483_647;
 /// Picks of another host before a retry takes one that was tried already.

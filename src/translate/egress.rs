@@ -8,15 +8,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 
-use crate::model::spec::{IpPreference, Protocol};
-use crate::model::{MeshName, NodeName, ResourceId, ServiceName};
+use crate::model::spec::Protocol;
+use crate::model::{EGRESS_PORT, MeshName, NodeName, ResourceId, ServiceName};
 use crate::snapshot::{Interner, Kind, Resource, ResourceName, Snapshot};
 
 use super::encryption::Encryption;
-use super::listener::{self, Outside};
+use super::index::Index;
 use super::node::{Assignment, CompiledCluster, NodeUnit};
-use super::service::{ClusterRef, ServiceUnit, Traffic};
-use super::{Problem, cluster, names, virtual_host};
+use super::outside::Outside;
+use super::service::{ClusterRef, ServicePort, ServiceUnit, TcpTraffic, Traffic};
+use super::{Problem, chain, cluster, names, virtual_host};
 
 /// What tells one egress set from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,16 +25,17 @@ pub(crate) struct EgressKey {
     pub(crate) mesh: MeshName,
     pub(crate) mode: Mode,
     pub(crate) backends: Backends,
-    pub(crate) outside: OutsideKey,
+    pub(crate) outside: Outside,
     pub(crate) encryption: Encryption,
     /// The node's access loggers, encoded: connections to TCP backends are logged where they go.
     pub(crate) log: Bytes,
 }
 
-/// How calls are told apart: by host on one port, or (not served yet) by the port they were made to.
+/// How calls reach the sidecar, and so how they are told apart: by host on one port, or by the port they were made to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
     Explicit,
+    Redirect,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,22 +54,6 @@ impl Backends {
     }
 }
 
-/// [`Outside`] in an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum OutsideKey {
-    Dropped,
-    Allowed(Option<IpPreference>),
-}
-
-impl From<OutsideKey> for Outside {
-    fn from(key: OutsideKey) -> Self {
-        match key {
-            OutsideKey::Dropped => Self::Dropped,
-            OutsideKey::Allowed(preference) => Self::Allowed(preference),
-        }
-    }
-}
-
 /// What sets are made of: the compiled services and nodes of their mesh.
 #[derive(Clone, Copy)]
 pub(crate) struct Units<'a> {
@@ -75,11 +61,18 @@ pub(crate) struct Units<'a> {
     pub(crate) nodes: &'a BTreeMap<NodeName, NodeUnit>,
 }
 
-/// A port of a TCP backend, which needs a listener of its own.
+/// The ports at which the backends of a set are called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EgressPorts {
+    /// Where calls are redirected: the ports of HTTP-like backends, each with the simplest protocol there. The sidecar's
+    /// own 15001 is not among them: it has all services anyway.
+    pub(crate) http: BTreeMap<u16, Protocol>,
+    pub(crate) tcp: BTreeMap<u16, TcpPort>,
+}
+
+/// The TCP backend of a port: the address that was dialled is not looked at, so there can be one only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TcpPort {
-    pub(crate) service: ServiceName,
-    pub(crate) port: u16,
     /// The name of its ECDS resource.
     pub(crate) extension: ResourceName,
     /// The clusters that its connections go to.
@@ -92,10 +85,13 @@ pub(crate) struct EgressSet {
     key: EgressKey,
     log: Vec<AccessLog>,
     services: BTreeMap<ServiceName, Arc<ServiceUnit>>,
+    services_of_port: Index<u16, ServiceName>,
     /// How many services need a cluster.
     clusters: BTreeMap<ClusterRef, usize>,
     snapshot: Snapshot,
-    tcp_ports: Arc<[TcpPort]>,
+    ports: Arc<EgressPorts>,
+    /// Whose a TCP port is.
+    tcp_owners: BTreeMap<u16, ServiceName>,
     problems: Arc<[Problem]>,
 }
 
@@ -109,14 +105,15 @@ impl EgressSet {
         let mut set = Self {
             log,
             services: BTreeMap::new(),
+            services_of_port: Index::default(),
             clusters: BTreeMap::new(),
             snapshot: Snapshot::default(),
-            tcp_ports: Arc::default(),
+            ports: Arc::default(),
+            tcp_owners: BTreeMap::new(),
             problems: Arc::default(),
             key,
         };
-        if let OutsideKey::Allowed(preference) = set.key.outside {
-            let message = cluster::allow_all(&set.key.mesh, preference);
+        if let Some(message) = set.key.outside.cluster(&set.key.mesh, set.key.mode) {
             let name = message.name.as_str().into();
             set.put(interner.intern(Resource::new(Kind::Cluster, name, &message, None)));
         }
@@ -133,15 +130,15 @@ impl EgressSet {
         &self.snapshot
     }
 
-    pub(crate) fn tcp_ports(&self) -> &Arc<[TcpPort]> {
-        &self.tcp_ports
+    pub(crate) fn ports(&self) -> &Arc<EgressPorts> {
+        &self.ports
     }
 
     pub(crate) fn problems(&self) -> &Arc<[Problem]> {
         &self.problems
     }
 
-    /// Takes over what changed of these services and nodes. True if a resource of the set, or its TCP ports, changed.
+    /// Takes over what changed of these services and nodes. True if a resource of the set, or its ports, changed.
     ///
     /// **Invariant:** every other service and node is as it was at the last update.
     pub(crate) fn update(
@@ -156,6 +153,7 @@ impl EgressSet {
             touched.extend(self.refs_of(node).cloned());
         }
         let mut changed = false;
+        let mut ports: BTreeSet<u16> = BTreeSet::new();
         let mut reroute = false;
         for name in services {
             if self.key.backends.contains(name) {
@@ -164,14 +162,19 @@ impl EgressSet {
                 } = &self.key;
                 let unit = units.services.get(name);
                 let unit = unit.map(|unit| encryption.restrict(mesh, name, unit));
-                if let Some(old) = self.replace(name, unit.as_ref(), &mut touched) {
-                    changed |= self.refresh_extensions(name, &old, interner);
-                    reroute = true;
-                }
+                reroute |= self.replace(name, unit.as_ref(), &mut touched, &mut ports);
             }
         }
         for cluster in touched {
             changed |= self.refresh_cluster(&cluster, units, interner);
+        }
+        let before = Arc::clone(&self.ports);
+        for port in ports {
+            changed |= self.refresh_port(port, interner);
+        }
+        if *before == *self.ports {
+            // What stays equal stays the same, so that the set's views need not compare it again, each for itself.
+            self.ports = before;
         }
         if reroute {
             changed |= self.refresh_routes(interner);
@@ -188,25 +191,27 @@ impl EgressSet {
             .take_while(move |cluster| matches!(cluster, ClusterRef::Node(node, ..) if *node == of))
     }
 
-    /// Takes a service's new form, or its absence, and returns the old one; `None` if nothing changed.
+    /// Takes a service's new form, or its absence, and adds the clusters and ports that it needs or needed. False if
+    /// nothing changed.
     fn replace(
         &mut self,
         name: &ServiceName,
         unit: Option<&Arc<ServiceUnit>>,
         touched: &mut BTreeSet<ClusterRef>,
-    ) -> Option<Arc<ServiceUnit>> {
+        ports: &mut BTreeSet<u16>,
+    ) -> bool {
+        let known = self.services.get(name);
+        let same = match (known, unit) {
+            (Some(old), Some(unit)) => Arc::ptr_eq(old, unit),
+            (None, None) => true,
+            _ => false,
+        };
+        if same {
+            return false;
+        }
         let old = match unit {
-            Some(unit) => {
-                if self
-                    .services
-                    .get(name)
-                    .is_some_and(|old| Arc::ptr_eq(old, unit))
-                {
-                    return None;
-                }
-                self.services.insert(name.clone(), Arc::clone(unit))
-            }
-            None => Some(self.services.remove(name)?),
+            Some(unit) => self.services.insert(name.clone(), Arc::clone(unit)),
+            None => self.services.remove(name),
         };
         for cluster in unit.iter().flat_map(|unit| &unit.clusters) {
             *self.clusters.entry(cluster.clone()).or_default() += 1;
@@ -222,43 +227,109 @@ impl EgressSet {
                 }
             }
         }
-        Some(old)
+        for port in &old.ports {
+            self.services_of_port.remove(&port.port, name);
+            ports.insert(port.port);
+        }
+        for port in unit.iter().flat_map(|unit| &unit.ports) {
+            self.services_of_port.insert(port.port, name.clone());
+            ports.insert(port.port);
+        }
+        true
     }
 
-    fn refresh_extensions(
+    /// The services that are called on a port, sorted by name.
+    fn on_port(&self, port: u16) -> impl Iterator<Item = (&ServiceName, &ServicePort)> {
+        self.services_of_port.of(&port).flat_map(move |name| {
+            let unit = self.services.get(name).into_iter();
+            let ports = unit.flat_map(|unit| &unit.ports);
+            ports
+                .filter(move |known| known.port == port)
+                .map(move |known| (name, known))
+        })
+    }
+
+    /// What redirected HTTP calls to a port are taken for: what the simplest of its services speaks.
+    fn http_protocol(&self, port: u16) -> Option<Protocol> {
+        let protocols = self.on_port(port).map(|(_, known)| known.protocol);
+        let redirected = self.key.mode == Mode::Redirect && port != EGRESS_PORT;
+        let http_like = protocols.filter(|protocol| protocol.is_http_like());
+        http_like.min().filter(|_| redirected)
+    }
+
+    /// The TCP backend of a port: the first by name, unless redirected calls to the port are HTTP.
+    fn tcp_backend(&self, port: u16) -> Option<(&ServiceName, &TcpTraffic)> {
+        let taken = self.key.mode == Mode::Redirect && port == EGRESS_PORT;
+        if taken || self.http_protocol(port).is_some() {
+            return None;
+        }
+        self.on_port(port).find_map(|(name, known)| {
+            let Traffic::Tcp(traffic) = &known.traffic else {
+                return None;
+            };
+            Some((name, traffic))
+        })
+    }
+
+    fn refresh_port(&mut self, port: u16, interner: &mut Interner) -> bool {
+        let mut ports = std::mem::take(&mut self.ports);
+        let known = Arc::make_mut(&mut ports);
+        let changed = self.refresh_port_routes(port, known, interner)
+            | self.refresh_extension(port, known, interner);
+        self.ports = ports;
+        changed
+    }
+
+    fn refresh_port_routes(
         &mut self,
-        name: &ServiceName,
-        old: &ServiceUnit,
+        port: u16,
+        ports: &mut EgressPorts,
         interner: &mut Interner,
     ) -> bool {
-        let mut stale: BTreeSet<ResourceName> = tcp_ports(&self.key.mesh, name, old)
-            .map(|port| port.extension)
-            .collect();
-        let mut fresh = Vec::new();
-        if let Some(unit) = self.services.get(name) {
-            for port in tcp_ports(&self.key.mesh, name, unit) {
-                stale.remove(&port.extension);
-                let found = unit.ports.iter().find(|known| known.port == port.port);
-                if let Some(Traffic::Tcp(traffic)) = found.map(|found| &found.traffic) {
-                    let message =
-                        listener::tcp_extension(&port.extension, port.port, traffic, &self.log);
-                    fresh.push(Resource::new(
-                        Kind::Extension,
-                        port.extension,
-                        &message,
-                        None,
-                    ));
-                }
-            }
-        }
+        let old = ports.http.remove(&port);
+        let new = self.http_protocol(port);
         let mut changed = false;
-        for name in stale {
-            changed |= self.take(Kind::Extension, &name);
+        if let Some(old) = old.filter(|old| Some(*old) != new) {
+            changed |= self.take(Kind::Route, &names::egress_routes(old, port));
         }
-        for resource in fresh {
-            changed |= self.put(interner.intern(resource));
-        }
-        changed
+        let Some(protocol) = new else {
+            return changed;
+        };
+        ports.http.insert(port, protocol);
+        let services = self.on_port(port).filter_map(|(name, known)| {
+            let Traffic::Http(routes) = &known.traffic else {
+                return None;
+            };
+            Some((name, routes.as_slice()))
+        });
+        let EgressKey { mesh, outside, .. } = &self.key;
+        let message = virtual_host::port_routes(mesh, port, protocol, services, *outside);
+        let name = message.name.as_str().into();
+        self.put(interner.intern(Resource::new(Kind::Route, name, &message, None))) | changed
+    }
+
+    fn refresh_extension(
+        &mut self,
+        port: u16,
+        ports: &mut EgressPorts,
+        interner: &mut Interner,
+    ) -> bool {
+        let extension: ResourceName = names::tcp_egress(&self.key.mesh, port).into();
+        let Some((owner, traffic)) = self.tcp_backend(port) else {
+            ports.tcp.remove(&port);
+            self.tcp_owners.remove(&port);
+            return self.take(Kind::Extension, &extension);
+        };
+        let message = chain::tcp_extension(&extension, port, traffic, &self.log);
+        let targets = traffic.targets.iter();
+        let tcp = TcpPort {
+            extension: Arc::clone(&extension),
+            clusters: targets.map(|target| Arc::clone(&target.cluster)).collect(),
+        };
+        ports.tcp.insert(port, tcp);
+        let owner = owner.clone();
+        self.tcp_owners.insert(port, owner);
+        self.put(interner.intern(Resource::new(Kind::Extension, extension, &message, None)))
     }
 
     fn refresh_cluster(
@@ -296,10 +367,11 @@ impl EgressSet {
         let assignment = match &compiled.assignment {
             Assignment::Inline => self.take(Kind::Endpoint, name),
             Assignment::Known(resource) => self.put(Arc::clone(resource)),
-            Assignment::Withheld => {
-                let already = self.snapshot.is_withheld(Kind::Endpoint, name);
+            Assignment::Withheld(why) => {
+                let already = self.snapshot.why_withheld(Kind::Endpoint, name) == Some(*why);
                 if !already {
-                    self.snapshot.withhold(Kind::Endpoint, Arc::clone(name));
+                    let name = Arc::clone(name);
+                    self.snapshot.withhold(Kind::Endpoint, name, *why);
                 }
                 !already
             }
@@ -309,8 +381,12 @@ impl EgressSet {
 
     fn refresh_routes(&mut self, interner: &mut Interner) -> bool {
         let mesh = &self.key.mesh;
-        let allowed = self.key.outside != OutsideKey::Dropped;
-        let (message, mut problems) = virtual_host::egress_routes(mesh, &self.services, allowed);
+        let outside = match self.key.mode {
+            Mode::Explicit => self.key.outside,
+            // A connection that the application made to 15001 itself has no other destination.
+            Mode::Redirect => Outside::Dropped,
+        };
+        let (message, mut problems) = virtual_host::proxy_routes(mesh, &self.services, outside);
         if let Backends::Named(names) = &self.key.backends {
             let missing = names
                 .iter()
@@ -322,20 +398,45 @@ impl EgressSet {
                 Problem::new(id, text.to_owned())
             }));
         }
-        let ports = self
-            .services
-            .iter()
-            .flat_map(|(name, unit)| tcp_ports(mesh, name, unit));
-        let ports: Arc<[TcpPort]> = ports.collect();
-        // What stays equal stays the same, so that the set's views need not compare it again, each for itself.
-        if self.tcp_ports != ports {
-            self.tcp_ports = ports;
-        }
+        self.report_shared_ports(&mut problems);
         if *self.problems != *problems {
             self.problems = problems.into();
         }
         let name = message.name.as_str().into();
         self.put(interner.intern(Resource::new(Kind::Route, name, &message, None)))
+    }
+
+    /// Tells of TCP backends whose port belongs to another.
+    fn report_shared_ports(&self, problems: &mut Vec<Problem>) {
+        for (name, unit) in &self.services {
+            for port in &unit.ports {
+                let (Traffic::Tcp(_), number) = (&port.traffic, port.port) else {
+                    continue;
+                };
+                let owner = self.tcp_owners.get(&number);
+                if owner == Some(name) {
+                    continue;
+                }
+                let taken = match owner {
+                    Some(other) => {
+                        format!("which for the same callers belongs to virtual service `{other}`")
+                    }
+                    None if number == EGRESS_PORT => "which is the sidecar's own".to_owned(),
+                    None => {
+                        "on which the same callers reach HTTP services when their calls are redirected"
+                            .to_owned()
+                    }
+                };
+                let id = ResourceId::VirtualService(self.key.mesh.clone(), name.clone());
+                problems.push(Problem::new(
+                    id,
+                    format!(
+                        "cannot be dialled directly on port {number}, {taken}; give it another port, name it in the \
+                         `backends` of others only, or dial it with CONNECT `{name}:{number}` through 15001"
+                    ),
+                ));
+            }
+        }
     }
 
     /// True if the resource is new or differs.
@@ -357,24 +458,4 @@ impl EgressSet {
         }
         there
     }
-}
-
-fn tcp_ports<'a>(
-    mesh: &'a MeshName,
-    service: &'a ServiceName,
-    unit: &'a ServiceUnit,
-) -> impl Iterator<Item = TcpPort> + 'a {
-    unit.ports.iter().filter_map(|port| match &port.traffic {
-        Traffic::Http(_) => None,
-        Traffic::Tcp(traffic) => Some(TcpPort {
-            service: service.clone(),
-            port: port.port,
-            extension: names::tcp_egress(mesh, service, port.port).into(),
-            clusters: traffic
-                .targets
-                .iter()
-                .map(|target| Arc::clone(&target.cluster))
-                .collect(),
-        }),
-    })
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use envoy_types::pb::envoy::config::core::v3::{Address, Locality};
+use envoy_types::pb::envoy::config::endpoint::v3::endpoint::AdditionalAddress;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as EnvoyEndpoint, LbEndpoint, LocalityLbEndpoints,
@@ -62,27 +63,46 @@ pub(crate) fn load_assignment(
 
 /// A load assignment with one address, for a cluster that carries its own.
 pub(crate) fn single(cluster: &str, address: Address) -> ClusterLoadAssignment {
+    inline(cluster, host(address, None))
+}
+
+/// The same for a host at the first of these addresses, or at the next where nobody answers.
+pub(crate) fn one_host(cluster: &str, at: &[SocketAddr]) -> ClusterLoadAssignment {
+    let mut addresses = at.iter().map(|at| proto::address(*at));
+    let endpoint = EnvoyEndpoint {
+        address: addresses.next(),
+        additional_addresses: addresses
+            .map(|address| AdditionalAddress {
+                address: Some(address),
+            })
+            .collect(),
+        ..Default::default()
+    };
+    inline(cluster, lb_endpoint(endpoint, None))
+}
+
+fn inline(cluster: &str, endpoint: LbEndpoint) -> ClusterLoadAssignment {
     ClusterLoadAssignment {
         cluster_name: cluster.to_owned(),
         endpoints: vec![LocalityLbEndpoints {
-            lb_endpoints: vec![host(address, None)],
+            lb_endpoints: vec![endpoint],
             ..Default::default()
         }],
         ..Default::default()
     }
 }
 
-/// The same with an address and port.
-pub(crate) fn single_socket(cluster: &str, at: SocketAddr) -> ClusterLoadAssignment {
-    single(cluster, proto::address(at))
+fn host(address: Address, weight: Option<u32>) -> LbEndpoint {
+    let endpoint = EnvoyEndpoint {
+        address: Some(address),
+        ..Default::default()
+    };
+    lb_endpoint(endpoint, weight)
 }
 
-fn host(address: Address, weight: Option<u32>) -> LbEndpoint {
+fn lb_endpoint(endpoint: EnvoyEndpoint, weight: Option<u32>) -> LbEndpoint {
     LbEndpoint {
-        host_identifier: Some(HostIdentifier::Endpoint(EnvoyEndpoint {
-            address: Some(address),
-            ..Default::default()
-        })),
+        host_identifier: Some(HostIdentifier::Endpoint(endpoint)),
         load_balancing_weight: weight.map(proto::uint),
         ..Default::default()
     }

@@ -94,18 +94,35 @@ pub(crate) fn key(node: &str) -> ViewKey {
     }
 }
 
+/// The same node's sidecar, with the kernel redirecting to it.
+pub(crate) fn redirected(node: &str) -> ViewKey {
+    ViewKey {
+        capture: Capture::Redirect,
+        ..key(node)
+    }
+}
+
 /// What a node's sidecar gets, and all problems.
 pub(crate) fn translate(json: &Value, node: &str) -> (Arc<Snapshot>, Vec<String>) {
+    translate_for(json, &key(node), Options::default())
+}
+
+pub(crate) fn translate_for(
+    json: &Value,
+    key: &ViewKey,
+    options: Options,
+) -> (Arc<Snapshot>, Vec<String>) {
     let model = model(json);
-    let mut translator = Translator::new(Options::default());
+    let mut translator = Translator::new(options);
     let input = Input {
         endpoints: endpoints(&model),
         model,
-        views: [key(node)].into_iter().collect(),
+        views: [key.clone()].into_iter().collect(),
     };
     translator.apply(input);
     let problems = translator.problems().map(ToString::to_string).collect();
-    match translator.view(&key(node)) {
+    let node = &key.node;
+    match translator.view(key) {
         Some(View::Serving(snapshot)) => (Arc::clone(snapshot), problems),
         other => panic!("{node} is not served: {other:?}"),
     }

@@ -26,6 +26,7 @@ const HOSTS: [&str; 3] = ["h0", "h1", "h2"];
 #[derive(Clone, Debug)]
 enum Edit {
     Resource(ResourceId, Option<Value>),
+    /// So many addresses; three of them: nobody answered; `None`: unresolved.
     Endpoints(&'static str, Option<usize>),
     Forget(&'static str),
     View(Box<ViewKey>, bool),
@@ -54,7 +55,7 @@ fn edit() -> impl Strategy<Value = Edit> {
                 resource(id, spec)
             }
         ),
-        2 => (select(&HOSTS[..]), option::weighted(0.8, 0..3_usize)).prop_map(|(host, count)| Edit::Endpoints(host, count)),
+        2 => (select(&HOSTS[..]), option::weighted(0.8, 0..4_usize)).prop_map(|(host, count)| Edit::Endpoints(host, count)),
         1 => select(&HOSTS[..]).prop_map(Edit::Forget),
         3 => (view_key(), any::<bool>()).prop_map(|(key, there)| Edit::View(Box::new(key), there)),
     ]
@@ -207,9 +208,9 @@ fn view_key() -> impl Strategy<Value = ViewKey> {
     (select(&NODES[..]), 0..8_u8).prop_map(|(node, kind)| {
         let mut view = key(node);
         match kind {
-            0 => view.capture = Capture::Redirect,
-            1 => view.client = ClientKind::Grpc,
-            2 => {
+            0..=2 => view.capture = Capture::Redirect,
+            3 => view.client = ClientKind::Grpc,
+            4 => {
                 view.capture = Capture::Explicit {
                     bind: [127, 0, 0, 1].into(),
                     applications: BTreeMap::new(),
@@ -246,7 +247,11 @@ fn perform(input: &mut Input, edit: &Edit) {
         Edit::Endpoints(host, count) => {
             let all = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap());
             for source in source(host) {
-                let set = count.map_or(EndpointSet::Unresolved, |count| known(&all[..count]));
+                let set = match count {
+                    None => EndpointSet::Unresolved,
+                    Some(3) => EndpointSet::Unanswered,
+                    Some(count) => known(&all[..*count]),
+                };
                 input.endpoints.insert(source, set);
             }
         }

@@ -1,279 +1,166 @@
 //! Listeners (LDS).
 //!
-//! **Invariant:** a filter chain depends on its port, its protocol and its node only, and nothing outside the chains
-//! varies: routes, weights, endpoints and other backends change without draining a listener (measured on Envoy 1.40: any
-//! byte that differs outside the chains drains all of them).
+//! **Invariant:** nothing outside the filter chains varies with routes, weights, endpoints or HTTP backends (measured on
+//! Envoy 1.40: any byte that differs there drains every connection of the listener). One thing does, and is told in
+//! [`redirected_egress`].
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
-use envoy_types::pb::envoy::config::core::v3::{
-    ExtensionConfigSource, Http2ProtocolOptions, TrafficDirection, TypedExtensionConfig,
+use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{Address, SocketAddress, TrafficDirection, address};
+use envoy_types::pb::envoy::config::listener::v3::listener_filter::ConfigType;
+use envoy_types::pb::envoy::config::listener::v3::listener_filter_chain_match_predicate::{
+    MatchSet, Rule,
 };
-use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
-use envoy_types::pb::envoy::extensions::filters::http::dynamic_forward_proxy::v3::{
-    FilterConfig, filter_config::ImplementationSpecifier,
+use envoy_types::pb::envoy::config::listener::v3::{
+    AdditionalAddress, FilterChain, Listener, ListenerFilter, ListenerFilterChainMatchPredicate,
 };
-use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
-    CodecType, PathWithEscapedSlashesAction, RouteSpecifier, Tracing, UpgradeConfig,
-};
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
-    HttpConnectionManager, HttpFilter, Rds, http_filter,
-};
-use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::weighted_cluster::ClusterWeight;
-use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::{
-    ClusterSpecifier, WeightedCluster,
-};
-use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
-use envoy_types::pb::google::protobuf::Any;
-use prost::Name;
+use envoy_types::pb::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
+use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
+use envoy_types::pb::envoy::r#type::v3::Int32Range;
 
-use crate::model::spec::{IpPreference, Protocol};
+use crate::model::{EGRESS_PORT, INGRESS_PORT};
 
-use super::service::TcpTraffic;
-use super::{cluster, names, proto};
+use super::{defaults, names, proto};
 
-const HTTP_CONNECTION_MANAGER: &str = "envoy.filters.network.http_connection_manager";
-const TCP_PROXY: &str = "envoy.filters.network.tcp_proxy";
-const ROUTER: &str = "envoy.filters.http.router";
-const DYNAMIC_FORWARD_PROXY: &str = "envoy.filters.http.dynamic_forward_proxy";
+const ORIGINAL_DST: &str = "envoy.filters.listener.original_dst";
+const TLS_INSPECTOR: &str = "envoy.filters.listener.tls_inspector";
 
-/// Takes calls to the node, for an HTTP-like listener of it.
-pub(crate) fn http_ingress(at: SocketAddr, protocol: Protocol, log: &[AccessLog]) -> Listener {
-    let manager = HttpManager {
-        stat_prefix: names::ingress_stats(protocol, at.port()),
-        routes: names::ingress_routes(protocol, at.port()),
-        upgrades: &["websocket"],
-        filters: vec![router()],
-        log,
-    };
-    let chain = chain(
-        names::ingress_chain(protocol, at.port()),
-        HTTP_CONNECTION_MANAGER,
-        typed(proto::any(&manager.build())),
-    );
-    listener(
-        names::ingress_listener(at),
-        at,
-        TrafficDirection::Inbound,
-        chain,
-    )
-}
-
-/// Takes connections to the node, for a TCP listener of it.
-pub(crate) fn tcp_ingress(
-    at: SocketAddr,
-    cluster: String,
-    idle_timeout: Duration,
-    log: &[AccessLog],
-) -> Listener {
-    let stats = names::ingress_stats(Protocol::Tcp, at.port());
-    let proxy = tcp_proxy(stats, idle_timeout, log, ClusterSpecifier::Cluster(cluster));
-    let chain = chain(
-        names::ingress_chain(Protocol::Tcp, at.port()),
-        TCP_PROXY,
-        typed(proto::any(&proxy)),
-    );
-    listener(
-        names::ingress_listener(at),
-        at,
-        TrafficDirection::Inbound,
-        chain,
-    )
-}
-
-/// Whether the egress listener serves hosts outside the mesh, and how it looks them up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outside {
-    Dropped,
-    Allowed(Option<IpPreference>),
-}
-
-/// Takes the application's requests, all HTTP backends on one port.
-pub(crate) fn http_egress(at: SocketAddr, outside: Outside, log: &[AccessLog]) -> Listener {
-    let mut filters = Vec::new();
-    if let Outside::Allowed(preference) = outside {
-        filters.push(dynamic_forward_proxy(preference));
-    }
-    filters.push(router());
-    let manager = HttpManager {
-        stat_prefix: names::EGRESS_STATS.to_owned(),
-        routes: names::EGRESS_ROUTES.to_owned(),
-        upgrades: &["websocket", "CONNECT"],
-        filters,
-        log,
-    };
-    let chain = chain(
-        names::EGRESS_CHAIN.to_owned(),
-        HTTP_CONNECTION_MANAGER,
-        typed(proto::any(&manager.build())),
-    );
-    listener(
-        names::egress_listener(at.ip(), at.port()),
-        at,
-        TrafficDirection::Outbound,
-        chain,
-    )
-}
-
-/// Takes the application's connections to a TCP backend. Where they go comes by ECDS, so that a change of weights cuts
-/// none of them.
-pub(crate) fn tcp_egress(at: SocketAddr, extension: &str) -> Listener {
-    let discovery = ExtensionConfigSource {
-        config_source: Some(proto::ads()),
-        type_urls: vec![TcpProxy::type_url()],
-        ..Default::default()
-    };
-    let chain = chain(
-        names::tcp_egress_chain(at.port()),
-        extension,
-        filter::ConfigType::ConfigDiscovery(discovery),
-    );
-    listener(
-        names::egress_listener(at.ip(), at.port()),
-        at,
-        TrafficDirection::Outbound,
-        chain,
-    )
-}
-
-/// What [`tcp_egress`] gets by ECDS.
-pub(crate) fn tcp_extension(
-    name: &str,
-    port: u16,
-    traffic: &TcpTraffic,
-    log: &[AccessLog],
-) -> TypedExtensionConfig {
-    let clusters = match traffic.targets.as_slice() {
-        [only] => ClusterSpecifier::Cluster(only.cluster.as_ref().to_owned()),
-        targets => ClusterSpecifier::WeightedClusters(WeightedCluster {
-            clusters: targets
-                .iter()
-                .map(|target| ClusterWeight {
-                    name: target.cluster.as_ref().to_owned(),
-                    weight: target.weight,
-                    ..Default::default()
-                })
-                .collect(),
-        }),
-    };
-    let proxy = tcp_proxy(
-        names::tcp_egress_stats(port),
-        traffic.idle_timeout,
-        log,
-        clusters,
-    );
-    TypedExtensionConfig {
-        name: name.to_owned(),
-        typed_config: Some(proto::any(&proxy)),
-    }
-}
-
-fn tcp_proxy(
-    stat_prefix: String,
-    idle_timeout: Duration,
-    log: &[AccessLog],
-    clusters: ClusterSpecifier,
-) -> TcpProxy {
-    TcpProxy {
-        stat_prefix,
-        idle_timeout: Some(proto::duration(idle_timeout)),
-        access_log: log.to_vec(),
-        cluster_specifier: Some(clusters),
-        ..Default::default()
-    }
-}
-
-fn listener(
-    name: String,
-    at: SocketAddr,
-    direction: TrafficDirection,
-    chain: FilterChain,
-) -> Listener {
+/// A listener that takes calls to the node on one port.
+pub(crate) fn ingress(at: SocketAddr, chain: FilterChain) -> Listener {
     Listener {
-        name,
+        name: names::ingress_listener(at),
         address: Some(proto::address(at)),
-        traffic_direction: direction.into(),
+        traffic_direction: TrafficDirection::Inbound.into(),
         filter_chains: vec![chain],
         ..Default::default()
     }
 }
 
-fn chain(name: String, filter: &str, config: filter::ConfigType) -> FilterChain {
-    FilterChain {
-        name,
-        filters: vec![Filter {
-            name: filter.to_owned(),
-            config_type: Some(config),
-        }],
+/// A listener that takes the application's calls on one port.
+pub(crate) fn egress(at: SocketAddr, chain: FilterChain) -> Listener {
+    Listener {
+        name: names::egress_listener(at.ip(), at.port()),
+        address: Some(proto::address(at)),
+        traffic_direction: TrafficDirection::Outbound.into(),
+        filter_chains: vec![chain],
         ..Default::default()
     }
 }
 
-fn typed(config: Any) -> filter::ConfigType {
-    filter::ConfigType::TypedConfig(config)
-}
-
-/// What differs between the connection managers.
-struct HttpManager<'a> {
-    stat_prefix: String,
-    routes: String,
-    upgrades: &'a [&'a str],
-    filters: Vec<HttpFilter>,
-    log: &'a [AccessLog],
-}
-
-impl HttpManager<'_> {
-    fn build(self) -> HttpConnectionManager {
-        let upgrade = |kind: &&str| UpgradeConfig {
-            upgrade_type: (*kind).to_owned(),
+/// Takes redirected calls to the node. It has no default chain: a connection made to it directly is closed.
+///
+/// The kernel redirects what comes from outside to the address of the interface that it came by, so all are bound.
+pub(crate) fn redirected_ingress(chains: Vec<FilterChain>, dual_stack: bool) -> Listener {
+    let at = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), INGRESS_PORT);
+    let address = if dual_stack {
+        let socket = SocketAddress {
+            address: Ipv6Addr::UNSPECIFIED.to_string(),
+            port_specifier: Some(PortSpecifier::PortValue(u32::from(INGRESS_PORT))),
+            ipv4_compat: true,
             ..Default::default()
         };
-        HttpConnectionManager {
-            codec_type: CodecType::Auto.into(),
-            stat_prefix: self.stat_prefix,
-            http_filters: self.filters,
-            upgrade_configs: self.upgrades.iter().map(upgrade).collect(),
-            // Without it one WebSocket over a shared HTTP/2 connection resets all its streams (measured on Envoy 1.40).
-            http2_protocol_options: Some(Http2ProtocolOptions {
-                allow_connect: true,
-                ..Default::default()
-            }),
-            normalize_path: Some(proto::yes()),
-            merge_slashes: true,
-            path_with_escaped_slashes_action: PathWithEscapedSlashesAction::KeepUnchanged.into(),
-            access_log: self.log.to_vec(),
-            // Spans go to whichever tracer the sidecar's own bootstrap has, as App Mesh had it; to none without one.
-            tracing: Some(Tracing::default()),
-            route_specifier: Some(RouteSpecifier::Rds(Rds {
-                config_source: Some(proto::ads()),
-                route_config_name: self.routes,
-            })),
-            ..Default::default()
+        Address {
+            address: Some(address::Address::SocketAddress(socket)),
         }
+    } else {
+        proto::address(at)
+    };
+    Listener {
+        name: names::ingress_listener(at),
+        address: Some(address),
+        stat_prefix: names::REDIRECTED_INGRESS_STATS.to_owned(),
+        traffic_direction: TrafficDirection::Inbound.into(),
+        listener_filters: vec![original_dst()],
+        filter_chains: chains,
+        ..Default::default()
     }
 }
 
-fn router() -> HttpFilter {
-    http_filter(ROUTER, proto::any(&Router::default()))
+/// Where the redirected egress listener looks for the name in a TLS handshake.
+///
+/// Looking costs: a client that waits for the server to speak first is kept waiting ([`defaults::INSPECTION_TIMEOUT`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Inspection {
+    Nowhere,
+    /// On these ports.
+    Only(Vec<u16>),
+    /// On all ports but these. They are part of the listener: when they change, its connections are drained.
+    Except(Vec<u16>),
 }
 
-fn dynamic_forward_proxy(preference: Option<IpPreference>) -> HttpFilter {
-    let config = FilterConfig {
-        implementation_specifier: Some(ImplementationSpecifier::DnsCacheConfig(
-            cluster::dns_cache(preference),
-        )),
+/// Takes the application's redirected connections.
+///
+/// The kernel redirects what the host itself sends to loopback, so nothing else is bound: from elsewhere nobody can use
+/// the node's way out.
+pub(crate) fn redirected_egress(
+    chains: Vec<FilterChain>,
+    default: Option<FilterChain>,
+    inspection: &Inspection,
+    dual_stack: bool,
+) -> Listener {
+    let at = |ip: IpAddr| proto::address(SocketAddr::new(ip, EGRESS_PORT));
+    let also = AdditionalAddress {
+        address: Some(at(Ipv6Addr::LOCALHOST.into())),
         ..Default::default()
     };
-    http_filter(DYNAMIC_FORWARD_PROXY, proto::any(&config))
-}
-
-fn http_filter(name: &str, config: Any) -> HttpFilter {
-    HttpFilter {
-        name: name.to_owned(),
-        config_type: Some(http_filter::ConfigType::TypedConfig(config)),
+    Listener {
+        name: names::egress_listener(Ipv4Addr::UNSPECIFIED.into(), EGRESS_PORT),
+        address: Some(at(Ipv4Addr::LOCALHOST.into())),
+        additional_addresses: if dual_stack { vec![also] } else { Vec::new() },
+        stat_prefix: names::REDIRECTED_EGRESS_STATS.to_owned(),
+        traffic_direction: TrafficDirection::Outbound.into(),
+        listener_filters_timeout: Some(proto::duration(defaults::INSPECTION_TIMEOUT)),
+        continue_on_listener_filters_timeout: true,
+        // The order matters: the inspector's predicate sees the port that the first filter restores.
+        listener_filters: [Some(original_dst()), tls_inspector(inspection)]
+            .into_iter()
+            .flatten()
+            .collect(),
+        filter_chains: chains,
+        default_filter_chain: default,
         ..Default::default()
     }
+}
+
+fn original_dst() -> ListenerFilter {
+    ListenerFilter {
+        name: ORIGINAL_DST.to_owned(),
+        config_type: Some(ConfigType::TypedConfig(proto::any(&OriginalDst::default()))),
+        ..Default::default()
+    }
+}
+
+fn tls_inspector(inspection: &Inspection) -> Option<ListenerFilter> {
+    let disabled = match inspection {
+        Inspection::Nowhere => return None,
+        Inspection::Only(ports) => Some(predicate(Rule::NotMatch(Box::new(any_of(ports)?)))),
+        Inspection::Except(ports) => any_of(ports),
+    };
+    Some(ListenerFilter {
+        name: TLS_INSPECTOR.to_owned(),
+        config_type: Some(ConfigType::TypedConfig(
+            proto::any(&TlsInspector::default()),
+        )),
+        filter_disabled: disabled,
+    })
+}
+
+/// One of these ports; `None` if there are none.
+fn any_of(ports: &[u16]) -> Option<ListenerFilterChainMatchPredicate> {
+    let mut rules = ports.iter().map(|port| {
+        let start = i32::from(*port);
+        let end = start + 1;
+        predicate(Rule::DestinationPortRange(Int32Range { start, end }))
+    });
+    // Envoy wants two rules at least in an `or_match`.
+    if let [_] = ports {
+        return rules.next();
+    }
+    let rules: Vec<_> = rules.collect();
+    (!rules.is_empty()).then(|| predicate(Rule::OrMatch(MatchSet { rules })))
+}
+
+fn predicate(rule: Rule) -> ListenerFilterChainMatchPredicate {
+    ListenerFilterChainMatchPredicate { rule: Some(rule) }
 }

@@ -5,15 +5,24 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::model::spec::Protocol;
-use crate::model::{MeshName, NodeName, ServiceName};
+use crate::model::{MeshName, NodeName};
 
-/// The route configuration behind [`crate::model::EGRESS_PORT`] in explicit mode.
+/// The route configuration behind [`crate::model::EGRESS_PORT`], for applications that dial the sidecar.
 pub(crate) const EGRESS_ROUTES: &str = "rds_egress_http_15001";
 pub(crate) const EGRESS_CHAIN: &str = "egress_http_15001";
 pub(crate) const EGRESS_STATS: &str = "egress.http.15001";
 /// Stops requests for the sidecar's own address from being forwarded to itself without end.
 pub(crate) const NO_LOOP_HOST: &str = "no_loop";
 pub(crate) const ALLOW_ALL_HOST: &str = "allow_all";
+pub(crate) const AWS_HOST: &str = "amazonaws";
+/// Connections to hosts outside the mesh.
+pub(crate) const ALLOW_ALL_CHAIN: &str = "egress_allow_all";
+pub(crate) const ALLOW_ALL_STATS: &str = "egress.allow_all";
+pub(crate) const AWS_CHAIN: &str = "egress_amazonaws";
+pub(crate) const AWS_STATS: &str = "egress.amazonaws";
+/// The stat prefixes of the redirected listeners, whatever addresses they bind.
+pub(crate) const REDIRECTED_INGRESS_STATS: &str = "0.0.0.0_15000";
+pub(crate) const REDIRECTED_EGRESS_STATS: &str = "0.0.0.0_15001";
 /// The cache that the dynamic forward proxy's filter and cluster share.
 pub(crate) const DNS_CACHE: &str = "egress_allow_all";
 /// The only zone there is so far. gRPC clients need a locality.
@@ -42,6 +51,11 @@ pub(crate) fn allow_all_cluster(mesh: &MeshName) -> String {
     format!("cds_egress_{mesh}_mesh-allow-all")
 }
 
+/// Where calls to AWS go, in a mesh that drops what names no backend.
+pub(crate) fn aws_cluster(mesh: &MeshName) -> String {
+    format!("cds_egress_{mesh}_amazonaws")
+}
+
 /// A cluster without endpoints, for connections that have no target.
 pub(crate) fn empty_cluster(mesh: &MeshName) -> String {
     format!("cds_egress_{mesh}_mesh-no-endpoints")
@@ -67,15 +81,25 @@ pub(crate) fn ingress_stats(protocol: Protocol, port: u16) -> String {
     format!("ingress.{}.{port}", protocol.as_str())
 }
 
-pub(crate) fn tcp_egress_chain(port: u16) -> String {
-    format!("egress_tcp_{port}")
+/// The routes of one port, where the kernel redirects calls.
+pub(crate) fn egress_routes(protocol: Protocol, port: u16) -> String {
+    format!("rds_egress_{}_{port}", protocol.as_str())
 }
 
-pub(crate) fn tcp_egress_stats(port: u16) -> String {
-    format!("egress.tcp.{port}")
+pub(crate) fn egress_chain(protocol: Protocol, port: u16) -> String {
+    format!("egress_{}_{port}", protocol.as_str())
 }
 
-/// The `tcp_proxy` configuration of a TCP backend, which changes without its listener.
-pub(crate) fn tcp_egress(mesh: &MeshName, service: &ServiceName, port: u16) -> String {
-    format!("tcp_egress_{mesh}_{service}_{port}")
+pub(crate) fn egress_stats(protocol: Protocol, port: u16) -> String {
+    format!("egress.{}.{port}", protocol.as_str())
+}
+
+/// A chain for connections out of the mesh on a port that has a chain of its own.
+pub(crate) fn chain_on(chain: &str, port: u16) -> String {
+    format!("{chain}_{port}")
+}
+
+/// The `tcp_proxy` configuration of a TCP port, which changes without its listener.
+pub(crate) fn tcp_egress(mesh: &MeshName, port: u16) -> String {
+    format!("tcp_egress_{mesh}_{port}")
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::endpoint::{EndpointSet, EndpointSource, EndpointTable};
+use crate::model::endpoint::{Endpoint, EndpointSet, EndpointSource, EndpointTable};
 use crate::model::spec::{
     DnsResponseType, Listener, MeshSpec, Protocol, ServiceDiscovery, VirtualNodeSpec,
 };
 use crate::model::{MeshName, NodeName, ResourceId};
-use crate::snapshot::{Interner, Kind, Resource, ResourceName};
+use crate::snapshot::{Interner, Kind, Resource, ResourceName, Withheld};
 
 use super::cluster::{self, Hosts};
 use super::{Options, Problem, endpoint, names};
@@ -61,6 +61,21 @@ pub(crate) fn listener_on(spec: &VirtualNodeSpec, port: u16) -> Option<&Listener
         .find(|listener| listener.port_mapping.port == port)
 }
 
+/// The endpoints of a node with this source, or why they are not known. A node without a source has none.
+pub(crate) fn known_endpoints<'a>(
+    source: Option<&EndpointSource>,
+    table: &'a EndpointTable,
+) -> Result<&'a [Endpoint], Withheld> {
+    let Some(source) = source else {
+        return Ok(&[]);
+    };
+    match table.get(source) {
+        Some(EndpointSet::Known(endpoints)) => Ok(endpoints),
+        Some(EndpointSet::Unanswered) => Err(Withheld::Overdue),
+        Some(EndpointSet::Unresolved) | None => Err(Withheld::Awaited),
+    }
+}
+
 /// A cluster as it is served, with its load assignment.
 #[derive(Clone, Debug)]
 pub(crate) struct CompiledCluster {
@@ -72,8 +87,8 @@ pub(crate) struct CompiledCluster {
 pub(crate) enum Assignment {
     /// The cluster carries its own.
     Inline,
-    /// Its addresses are being looked up.
-    Withheld,
+    /// Its addresses are not known.
+    Withheld(Withheld),
     Known(Arc<Resource>),
 }
 
@@ -86,7 +101,8 @@ impl PartialEq for CompiledCluster {
 impl PartialEq for Assignment {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Inline, Self::Inline) | (Self::Withheld, Self::Withheld) => true,
+            (Self::Inline, Self::Inline) => true,
+            (Self::Withheld(one), Self::Withheld(other)) => one == other,
             (Self::Known(one), Self::Known(other)) => one.version() == other.version(),
             _ => false,
         }
@@ -136,7 +152,7 @@ impl NodeUnit {
             let resource = Resource::new(Kind::Cluster, Arc::clone(&port.cluster), &message, None);
             let assignment = match hosts {
                 Hosts::LoadBalancer { .. } => Assignment::Inline,
-                Hosts::Eds => Assignment::Withheld,
+                Hosts::Eds => Assignment::Withheld(Withheld::Awaited),
             };
             let compiled = CompiledCluster {
                 cluster: interner.intern(resource),
@@ -148,23 +164,17 @@ impl NodeUnit {
         unit
     }
 
-    /// Takes over what is known of the endpoints. A node without a source has none.
+    /// Takes over what is known of the endpoints.
     pub(crate) fn assign(&mut self, table: &EndpointTable, interner: &mut Interner) {
-        let known = match &self.source {
-            None => Some(Arc::default()),
-            Some(source) => match table.get(source) {
-                Some(EndpointSet::Known(endpoints)) => Some(Arc::clone(endpoints)),
-                Some(EndpointSet::Unresolved) | None => None,
-            },
-        };
+        let known = known_endpoints(self.source.as_ref(), table);
         for ((port, _), compiled) in &mut self.clusters {
             if let Assignment::Inline = compiled.assignment {
                 continue;
             }
             let cluster = &compiled.cluster;
             compiled.assignment = match &known {
-                None => Assignment::Withheld,
-                Some(endpoints) => {
+                Err(why) => Assignment::Withheld(*why),
+                Ok(endpoints) => {
                     let message = endpoint::load_assignment(cluster.name(), endpoints, *port);
                     // A cluster that changes must bring its load assignment after it.
                     let context = Some(cluster.version());

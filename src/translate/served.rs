@@ -1,18 +1,20 @@
 //! Which sidecars are served, and which egress set each of them has.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use prost::Name;
 
-use crate::model::spec::{Backend, EgressFilterType, MeshSpec, ServiceDiscovery, VirtualNodeSpec};
+use crate::model::spec::{
+    Backend, EgressFilterType, IpPreference, MeshSpec, ServiceDiscovery, VirtualNodeSpec,
+};
 use crate::model::{Capture, ClientKind, MeshName, NodeName, NodeRef, ServiceName, ViewKey};
 use crate::snapshot::canonical;
 
-use super::egress::{Backends, EgressKey, Mode, OutsideKey};
+use super::egress::{Backends, EgressKey, Mode};
 use super::encryption::Encryption;
+use super::outside::Outside;
 use super::{Input, Options, View};
 
 /// A sidecar that is served, and the node that it stands for.
@@ -21,8 +23,7 @@ pub(crate) struct Served<'a> {
     pub(crate) mesh_spec: &'a MeshSpec,
     pub(crate) node: &'a NodeName,
     pub(crate) spec: &'a VirtualNodeSpec,
-    pub(crate) bind: IpAddr,
-    pub(crate) applications: &'a BTreeMap<u16, SocketAddr>,
+    pub(crate) capture: &'a Capture,
 }
 
 impl<'a> Served<'a> {
@@ -43,17 +44,23 @@ impl<'a> Served<'a> {
         if key.client == ClientKind::Grpc {
             return Err(View::Unsupported(GRPC_UNSUPPORTED.to_owned()));
         }
-        let Capture::Explicit { bind, applications } = &key.capture else {
-            return Err(View::Unsupported(REDIRECT_UNSUPPORTED.to_owned()));
-        };
         Ok(Self {
             mesh: name,
             mesh_spec,
             node,
             spec,
-            bind: *bind,
-            applications,
+            capture: &key.capture,
         })
+    }
+
+    /// Which address families the node uses, as far as it or its mesh says so.
+    pub(crate) fn preference(&self) -> Option<IpPreference> {
+        let own = match &self.spec.service_discovery {
+            Some(ServiceDiscovery::Dns(dns)) => dns.ip_preference,
+            Some(ServiceDiscovery::AwsCloudMap(map)) => map.ip_preference,
+            None => None,
+        };
+        own.or(self.mesh_spec.ip_preference())
     }
 
     pub(crate) fn egress_key(&self, log: &[AccessLog], options: &Options) -> EgressKey {
@@ -67,23 +74,21 @@ impl<'a> Served<'a> {
         } else {
             Backends::Named(Arc::new(named))
         };
-        let preference = match &self.spec.service_discovery {
-            Some(ServiceDiscovery::Dns(dns)) => dns.ip_preference,
-            Some(ServiceDiscovery::AwsCloudMap(map)) => map.ip_preference,
-            None => None,
-        };
         let mut encoded = Vec::new();
         for logger in log {
             encoded.extend_from_slice(&canonical::encode(&AccessLog::type_url(), logger));
         }
         EgressKey {
             mesh: self.mesh.clone(),
-            mode: Mode::Explicit,
+            mode: match self.capture {
+                Capture::Explicit { .. } => Mode::Explicit,
+                Capture::Redirect => Mode::Redirect,
+            },
             backends,
-            outside: if allowed {
-                OutsideKey::Allowed(preference.or(self.mesh_spec.ip_preference()))
-            } else {
-                OutsideKey::Dropped
+            outside: match (allowed, options.aws_egress) {
+                (true, _) => Outside::Allowed(self.preference()),
+                (false, true) => Outside::Aws(self.preference()),
+                (false, false) => Outside::Dropped,
             },
             encryption: Encryption::of(self.spec),
             log: encoded.into(),
@@ -94,6 +99,3 @@ impl<'a> Served<'a> {
 const GATEWAY_UNSUPPORTED: &str = "virtual gateways are not served yet; run a virtual node's sidecar in front of the mesh instead";
 const GRPC_UNSUPPORTED: &str =
     "gRPC clients without a proxy are not served yet; run an Envoy sidecar beside the application";
-const REDIRECT_UNSUPPORTED: &str = "capture mode `redirect`, which is also meant where the bootstrap has no \
-                                    `node.metadata.outrigger.capture`, is not served yet; run the sidecar with a \
-                                    bootstrap made by `outrigger bootstrap NODE --capture explicit`";

@@ -7,16 +7,16 @@ use imbl::ordmap::DiffItem as MapItem;
 use imbl::ordset::DiffItem as SetItem;
 use imbl::{OrdMap, OrdSet};
 
-use crate::model::{Mesh, MeshName, NodeName, NodeRef, ResourceId, ServiceName, ViewKey};
+use crate::model::{Capture, Mesh, MeshName, NodeName, NodeRef, ResourceId, ServiceName, ViewKey};
 use crate::snapshot::Interner;
 
-use super::egress::TcpPort;
+use super::egress::EgressPorts;
 use super::index::{Index, Problems};
 use super::mesh_units::{Changed, Context, Dirt, MeshUnits, Sources};
 use super::served::Served;
 use super::sets::{SetId, Sets};
 use super::view::{self, Own, OwnInput};
-use super::{Input, Options, Problem, View, access_log};
+use super::{Input, Options, Problem, View, access_log, node};
 
 /// Turns inputs into views, doing again only what a change touches.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub struct Translator {
 struct ViewState {
     view: View,
     set: Option<SetId>,
-    tcp_ports: Arc<[TcpPort]>,
+    ports: Arc<EgressPorts>,
     own: Arc<Own>,
 }
 
@@ -47,7 +47,7 @@ impl Default for ViewState {
         Self {
             view: View::NotFound,
             set: None,
-            tcp_ports: Arc::default(),
+            ports: Arc::default(),
             own: Arc::default(),
         }
     }
@@ -78,6 +78,7 @@ impl Translator {
         for (mesh, dirt) in self.dirt(&older, &mut touched) {
             let changed = self.update_units(&mesh, dirt);
             self.update_sets(&mesh, &changed, &mut touched);
+            self.touch_own_nodes(&mesh, &changed, &mut touched);
         }
         let outcome = self.update_views(&older, touched);
         let candidates = std::mem::take(&mut self.released);
@@ -199,6 +200,15 @@ impl Translator {
         }
     }
 
+    /// Redirected sidecars are told the endpoints of their own node.
+    fn touch_own_nodes(&self, mesh: &MeshName, changed: &Changed, touched: &mut Touched) {
+        for node in &changed.nodes {
+            let views = self.views_of_node.of(&(mesh.clone(), node.clone()));
+            let redirected = views.filter(|key| key.capture == Capture::Redirect);
+            touched.views.extend(redirected.cloned());
+        }
+    }
+
     fn update_views(&mut self, older: &Input, touched: Touched) -> BTreeSet<ViewKey> {
         let Touched { sets, mut views } = touched;
         let mut outcome = BTreeSet::new();
@@ -302,19 +312,21 @@ impl Translator {
             }
         };
         let (egress, set) = self.sets.by_id.get(&id).ok_or(View::NotFound)?;
-        let own = if !from_model && Arc::ptr_eq(&old.tcp_ports, set.tcp_ports()) {
+        let own = if !from_model && Arc::ptr_eq(&old.ports, set.ports()) {
             Arc::clone(&old.own)
         } else {
-            let ports = units.node(served.node).map(|unit| unit.ports.as_slice());
+            let unit = units.node(served.node);
+            let source = unit.and_then(|unit| unit.source.as_ref());
             let input = OwnInput {
                 mesh: served.mesh,
                 node: served.node,
                 spec: served.spec,
-                ports: ports.unwrap_or_default(),
-                bind: served.bind,
-                applications: served.applications,
-                tcp_ports: set.tcp_ports(),
-                outside: egress.outside.into(),
+                ports: unit.map(|unit| unit.ports.as_slice()).unwrap_or_default(),
+                endpoints: node::known_endpoints(source, &self.input.endpoints),
+                preference: served.preference(),
+                capture: served.capture,
+                egress: set.ports(),
+                outside: egress.outside,
                 log: &log,
             };
             view::own(&input, &mut self.interner).into()
@@ -326,9 +338,7 @@ impl Translator {
             old.view.clone()
         } else {
             let mut snapshot = set.snapshot().clone();
-            for resource in &own.resources {
-                snapshot.insert(Arc::clone(resource));
-            }
+            own.add_to(&mut snapshot);
             View::Serving(Arc::new(snapshot))
         };
         // Of one and the same set it is known whether it changed; two sets may be equal.
@@ -336,7 +346,7 @@ impl Translator {
         let state = ViewState {
             view,
             set: Some(id),
-            tcp_ports: Arc::clone(set.tcp_ports()),
+            ports: Arc::clone(set.ports()),
             own,
         };
         Ok((state, differs))

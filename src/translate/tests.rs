@@ -1,3 +1,6 @@
+mod redirect;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
@@ -205,7 +208,7 @@ fn every_condition_of_a_route_is_envoys() {
 fn a_tcp_backend_has_a_listener_and_its_targets_by_ecds() {
     let mesh = |weights| routed(&json!({"t": tcp(weights)}));
     let (snapshot, problems) = translate(&mesh([90, 10]), "a");
-    let extension = "tcp_egress_m_b.local_5432";
+    let extension = "tcp_egress_m_5432";
     check(
         "tcp_backend",
         &snapshot,
@@ -413,7 +416,7 @@ fn calls_that_must_be_encrypted_are_not_made_in_plain_text() {
         json["virtualHosts"][0]["routes"][0]["directResponse"]["status"],
         503
     );
-    let json = resource(&snapshot, Kind::Extension, "tcp_egress_m_b.local_5432");
+    let json = resource(&snapshot, Kind::Extension, "tcp_egress_m_5432");
     assert_eq!(
         json["typedConfig"]["cluster"],
         "cds_egress_m_mesh-no-endpoints"
@@ -444,8 +447,8 @@ fn what_is_not_served_says_so() {
     let elsewhere = NodeRef::VirtualNode(MeshName::new("other"), NodeName::new("a"));
     let cases = [
         (
-            key(node("a"), Some(Capture::Redirect), ClientKind::Envoy),
-            "`outrigger bootstrap NODE --capture explicit`",
+            key(node("a"), Some(Capture::Redirect), ClientKind::Grpc),
+            "run an Envoy sidecar",
         ),
         (
             key(node("a"), None, ClientKind::Grpc),

@@ -1,12 +1,15 @@
-//! The egress route configuration of explicit mode: a virtual host for each service, told apart by the Host header.
+//! Egress route configurations: a virtual host for each service, told apart by the Host header.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration, VirtualHost};
 
+use crate::model::spec::Protocol;
 use crate::model::{EGRESS_PORT, MeshName, ResourceId, ServiceName};
 
+use super::outside::{AWS_DOMAIN, AWS_PORTS, Outside};
 use super::service::{ServicePort, ServiceUnit, TcpTraffic, Traffic};
 use super::{Problem, defaults, names, route};
 
@@ -14,22 +17,19 @@ use super::{Problem, defaults, names, route};
 ///
 /// Services are sorted by name. Envoy refuses two virtual hosts whose domains differ only in case: the first service
 /// keeps such a domain.
-pub(crate) fn egress_routes(
+pub(crate) fn proxy_routes(
     mesh: &MeshName,
     services: &BTreeMap<ServiceName, Arc<ServiceUnit>>,
-    allow_all: bool,
+    outside: Outside,
 ) -> (RouteConfiguration, Vec<Problem>) {
-    let mut hosts = Hosts {
-        mesh,
-        taken: HashMap::new(),
-        list: Vec::new(),
-        problems: Vec::new(),
-    };
+    let mut hosts = Hosts::new(mesh);
     for (name, unit) in services {
         hosts.add_service(name, unit);
     }
-    if allow_all {
-        hosts.add_outside();
+    match outside {
+        Outside::Dropped => {}
+        Outside::Aws(_) => hosts.add_aws_to_proxy(),
+        Outside::Allowed(_) => hosts.add_everything_to_proxy(),
     }
     let configuration = RouteConfiguration {
         name: names::EGRESS_ROUTES.to_owned(),
@@ -37,6 +37,56 @@ pub(crate) fn egress_routes(
         ..Default::default()
     };
     (configuration, hosts.problems)
+}
+
+/// The route configuration of redirected calls to one port. What is wrong with a service's name is told by
+/// [`proxy_routes`].
+pub(crate) fn port_routes<'a>(
+    mesh: &'a MeshName,
+    port: u16,
+    protocol: Protocol,
+    services: impl Iterator<Item = (&'a ServiceName, &'a [Route])>,
+    outside: Outside,
+) -> RouteConfiguration {
+    let mut hosts = Hosts::new(mesh);
+    for (name, routes) in services {
+        if is_host_name(name.as_str()) {
+            let domains = vec![name.to_string(), format!("{name}:{port}")];
+            hosts.add(name, name.to_string(), domains, routes.to_vec());
+        }
+    }
+    let pass = |name: &str, domains: Vec<String>, cluster: String| VirtualHost {
+        name: name.to_owned(),
+        domains,
+        routes: vec![route::pass("pass", cluster)],
+        ..Default::default()
+    };
+    match outside {
+        Outside::Dropped => {}
+        Outside::Aws(_) => {
+            let domains = vec![AWS_DOMAIN.to_owned(), format!("{AWS_DOMAIN}:{port}")];
+            let cluster = names::aws_cluster(mesh);
+            hosts.list.push(pass(names::AWS_HOST, domains, cluster));
+        }
+        Outside::Allowed(_) => {
+            let cluster = names::allow_all_cluster(mesh);
+            let domains = vec!["*".to_owned()];
+            let host = pass(names::ALLOW_ALL_HOST, domains, cluster);
+            hosts.list.push(host);
+        }
+    }
+    RouteConfiguration {
+        name: names::egress_routes(protocol, port),
+        virtual_hosts: hosts.list,
+        ..Default::default()
+    }
+}
+
+fn is_host_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, 0x21..=0x7e) && byte != b'*')
 }
 
 struct Hosts<'a> {
@@ -48,12 +98,18 @@ struct Hosts<'a> {
 }
 
 impl<'a> Hosts<'a> {
+    fn new(mesh: &'a MeshName) -> Self {
+        Self {
+            mesh,
+            taken: HashMap::new(),
+            list: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
     fn add_service(&mut self, name: &'a ServiceName, unit: &ServiceUnit) {
         let host = name.as_str();
-        if host.is_empty()
-            || !host.bytes().all(|byte| matches!(byte, 0x21..=0x7e))
-            || host.contains('*')
-        {
+        if !is_host_name(host) {
             self.report(
                 name,
                 "cannot be called, since its name is no host name; rename it".to_owned(),
@@ -140,23 +196,32 @@ impl<'a> Hosts<'a> {
         }
     }
 
-    fn add_outside(&mut self) {
-        let cluster = || names::allow_all_cluster(self.mesh);
+    fn add_everything_to_proxy(&mut self) {
         self.list.push(VirtualHost {
             name: names::NO_LOOP_HOST.to_owned(),
             domains: vec![format!("*:{EGRESS_PORT}")],
             ..Default::default()
         });
-        let tunnel =
-            envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier::Cluster(
-                cluster(),
-            );
+        let cluster = names::allow_all_cluster(self.mesh);
+        self.forward(names::ALLOW_ALL_HOST, vec!["*".to_owned()], &cluster);
+    }
+
+    fn add_aws_to_proxy(&mut self) {
+        let mut domains = vec![AWS_DOMAIN.to_owned()];
+        domains.extend(AWS_PORTS.iter().map(|port| format!("{AWS_DOMAIN}:{port}")));
+        let cluster = names::aws_cluster(self.mesh);
+        self.forward(names::AWS_HOST, domains, &cluster);
+    }
+
+    /// Requests and tunnels to hosts outside the mesh.
+    fn forward(&mut self, name: &str, domains: Vec<String>, cluster: &str) {
+        let tunnel = ClusterSpecifier::Cluster(cluster.to_owned());
         self.list.push(VirtualHost {
-            name: names::ALLOW_ALL_HOST.to_owned(),
-            domains: vec!["*".to_owned()],
+            name: name.to_owned(),
+            domains,
             routes: vec![
                 route::tunnel("tunnel", tunnel, defaults::NO_TIMEOUT),
-                route::pass("forward", cluster()),
+                route::pass("forward", cluster.to_owned()),
             ],
             ..Default::default()
         });

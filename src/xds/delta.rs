@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::ledger::{Batch, Behind, Has, Nack};
 use super::limits::Limits;
 use super::message::DeltaRequest;
-use super::push::Engine;
+use super::push::{Engine, NAMING};
 use super::subscription::WILDCARD;
 use super::{Event, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, ResourceName, Snapshot, Version};
@@ -139,11 +139,13 @@ fn reconnect(engine: &mut Engine, kind: Kind, versions: &HashMap<String, String>
         if is_current && !must_follow {
             even.push(name);
         } else {
-            // What is withheld may turn out to be what the client has: until then it is not asking.
-            let is_awaited = engine.seen.is_withheld(kind, name) && !must_follow;
+            // What is withheld may turn out to be what the client has: until then it is not asking. Nor is it in a hurry
+            // for newer routes than it has: these may name clusters that are only on their way.
+            let may_wait = engine.seen.is_withheld(kind, name) && !must_follow
+                || NAMING.contains(&kind) && current.is_some();
             let behind = Behind {
                 has: version.map_or(Has::Unknown, Has::Version),
-                owed: !is_awaited,
+                owed: !may_wait,
                 since: now,
                 deferred: false,
             };
@@ -151,7 +153,7 @@ fn reconnect(engine: &mut Engine, kind: Kind, versions: &HashMap<String, String>
         }
     }
     let ledger = &mut engine.kinds[kind];
-    (ledger.reconnected, ledger.resumed) = (true, true);
+    ledger.resumed = true;
     for name in even {
         ledger.behind.remove(name);
     }

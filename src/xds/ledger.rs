@@ -23,6 +23,10 @@ pub(super) use rejection::Nack;
 /// Envoy withholds the ACKs of clusters while one warms, so responses pile up; of older ones only the count is known.
 const IN_FLIGHT: usize = 32;
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that have nothing to do with each other"
+)]
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) subscription: Subscription,
@@ -30,9 +34,9 @@ pub(super) struct Ledger {
     pub(super) quarantine: Quarantine,
     /// The newest request must be answered even if there is nothing to send.
     pub(super) answer: bool,
-    /// The client came with resources of an earlier stream.
-    pub(super) reconnected: bool,
-    /// Of these it may need none.
+    /// The client came with the version of an earlier stream, which does not say what it has of it.
+    pub(super) may_have_unknown: bool,
+    /// The client came with resources of an earlier stream, of which it may need none.
     pub(super) resumed: bool,
     /// Oldest first.
     in_flight: VecDeque<InFlight>,

@@ -1,13 +1,44 @@
-//! What one stream may ask for, and how long it may be made to wait.
+//! What clients may ask for, and how long they may be made to wait. Those of connections are `transport`'s.
 
 use std::time::Duration;
+
+use crate::transport;
+
+/// Bounds on what clients may ask of the server.
+#[derive(Clone, Debug)]
+pub struct ServerLimits {
+    /// Bytes of one request: an Envoy that knows 100,000 resources names them all when it reconnects.
+    pub request_bytes: usize,
+    /// Streams at one time.
+    pub streams: usize,
+    /// How long a new stream may take to say who it is.
+    pub first_request: Duration,
+    /// How long the end of a stream may wait for a client that reads nothing.
+    pub last_words: Duration,
+    pub stream: Limits,
+    /// Of each listener.
+    pub connections: transport::Limits,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            request_bytes: 32 << 20,
+            streams: 20_000,
+            first_request: Duration::from_secs(30),
+            last_words: Duration::from_secs(1),
+            stream: Limits::default(),
+            connections: transport::Limits::SIDECARS,
+        }
+    }
+}
 
 /// The limits of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How many names one stream may subscribe to, per type.
     pub names: usize,
-    /// How long the removal of a cluster waits for the ACK of the listeners and routes that stop naming it.
+    /// How long a cluster stays that no listener or route names any more: what is under way still may need it.
     pub removal_hold: Duration,
     /// How long an answer waits for a resource that is withheld, and listeners and routes for the endpoints of the
     /// clusters sent before them.

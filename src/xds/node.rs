@@ -22,6 +22,13 @@ pub struct Node {
     pub user_agent: String,
 }
 
+/// What a client says of itself, whether or not it can be served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    pub id: String,
+    pub user_agent: String,
+}
+
 /// Why a `node` cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NodeError {
@@ -52,6 +59,19 @@ struct WireNode {
     user_agent_name: String,
 }
 
+impl Claim {
+    /// Reads what can be read; the rest is empty.
+    pub fn read(encoded: Option<&Bytes>) -> Self {
+        let node = encoded.and_then(|encoded| WireNode::decode(encoded.clone()).ok());
+        let node = node.unwrap_or_default();
+        let id = NodeRef::parse(&node.id).map_or(node.id, |id| id.to_string());
+        Self {
+            id,
+            user_agent: user_agent(&node.user_agent_name),
+        }
+    }
+}
+
 impl Node {
     /// Reads the `node` of a stream's first request.
     ///
@@ -72,9 +92,13 @@ impl Node {
         };
         Ok(Self {
             key,
-            user_agent: node.user_agent_name.chars().take(USER_AGENT).collect(),
+            user_agent: user_agent(&node.user_agent_name),
         })
     }
+}
+
+fn user_agent(name: &str) -> String {
+    name.chars().take(USER_AGENT).collect()
 }
 
 /// How traffic enters: what our bootstrap wrote, or App Mesh's way where it wrote nothing.

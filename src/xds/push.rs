@@ -5,8 +5,10 @@
 //!
 //! **Invariant:** nothing waits for the ACK of its own type or of the type before it. Envoy withholds the ACK of
 //! clusters while one of them warms, which it does until it is sent endpoints: newer clusters and their endpoints are
-//! sent meanwhile, and Envoy applies them (measured on Envoy 1.40). Only the removal of clusters waits for ACKs, of
-//! listeners and routes, and not for long.
+//! sent meanwhile, and Envoy applies them (measured on Envoy 1.40).
+//!
+//! The removal of clusters waits, and not for ACKs: Envoy accepts a listener before the listener is in use, and what
+//! drains, or is tried again, still goes by the routes of before (measured on Envoy 1.40: 503).
 //!
 //! **Invariant:** the load assignment of a cluster has the cluster's name, and follows the cluster on the wire.
 
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use super::ledger::{Batch, Behind, Has, Ledger, Sent};
 use super::limits::Limits;
-use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot};
+use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot, Withheld};
 use crate::xds::{Step, StreamStatus};
 
 /// The part of a stream that both variants share.
@@ -28,13 +30,15 @@ pub(super) struct Engine {
     pub(super) kinds: PerKind<Ledger>,
     /// A rejection left it open which version of its clusters the client has.
     pub(super) clusters_unsure: bool,
+    /// Since when a client of state of the world that came back with clusters waits for its answer about them.
+    pub(super) returned: Option<Duration>,
     /// Clusters whose load assignment has not been sent after them, and since when.
     uncovered: BTreeMap<ResourceName, Duration>,
     nonce: u64,
 }
 
-/// The resources that are named by none but may name a cluster.
-const NAMING: [Kind; 3] = [Kind::Listener, Kind::Route, Kind::Extension];
+/// The kinds of resource that may name a cluster.
+pub(super) const NAMING: [Kind; 3] = [Kind::Listener, Kind::Route, Kind::Extension];
 
 impl Engine {
     pub(super) fn new(limits: Limits) -> Self {
@@ -43,6 +47,7 @@ impl Engine {
             seen: Arc::default(),
             kinds: PerKind::default(),
             clusters_unsure: false,
+            returned: None,
             uncovered: BTreeMap::new(),
             nonce: 0,
         }
@@ -90,6 +95,13 @@ impl Engine {
 
     /// What a type has to say now. What it will have to say later stays behind, and sets when to look again.
     fn plan(&mut self, kind: Kind, now: Duration, step: &mut Step) -> Option<Batch> {
+        if kind == Kind::Cluster {
+            if let Some(until) = self.routes_first(now) {
+                wake(step, until);
+                return None;
+            }
+            self.returned = None;
+        }
         let ledger = &self.kinds[kind];
         if ledger.behind.is_empty() {
             return ledger.answer.then(Batch::default);
@@ -125,6 +137,10 @@ impl Engine {
                     });
                     kept.push((name, behind));
                     answer = true;
+                }
+                Decision::LeftAsItIs => {
+                    behind.owed = false;
+                    kept.push((name, behind));
                 }
                 Decision::Absent => batch.absent.push((name, behind.has)),
                 Decision::AbsentForNow => {
@@ -169,7 +185,8 @@ impl Engine {
     /// Notes that a load assignment is to follow a cluster.
     fn uncover(&mut self, name: &ResourceName, now: Duration) {
         let (kind, seen) = (Kind::Endpoint, &self.seen);
-        if seen.get(kind, name).is_some() || seen.is_withheld(kind, name) {
+        let is_awaited = seen.why_withheld(kind, name) == Some(Withheld::Awaited);
+        if seen.get(kind, name).is_some() || is_awaited {
             self.uncovered.insert(Arc::clone(name), now);
         }
         let endpoints = &mut self.kinds[kind];
@@ -193,8 +210,8 @@ impl Engine {
     }
 
     fn rules(&self, kind: Kind, now: Duration) -> Rules {
-        let removals_from = match kind {
-            Kind::Cluster if self.is_naming_unsettled() => self.limits.removal_hold,
+        let removal_hold = match kind {
+            Kind::Cluster => self.limits.removal_hold,
             _ => Duration::ZERO,
         };
         let names_clusters = NAMING.contains(&kind);
@@ -209,26 +226,41 @@ impl Engine {
         Rules {
             kind,
             now,
-            removal_hold: removals_from,
+            removal_hold,
             withheld_hold: self.limits.withheld_hold,
             held_until,
+            // Said to have no endpoints, a cluster that is still in use would answer 503.
+            absent_until: match kind {
+                Kind::Endpoint => self.routes_first(now),
+                _ => None,
+            },
         }
     }
 
-    /// Whether listeners or routes that name a removed cluster may still be in use.
-    fn is_naming_unsettled(&self) -> bool {
-        let reconnected = self.kinds[Kind::Cluster].reconnected;
-        NAMING.into_iter().any(|kind| {
-            let ledger = &self.kinds[kind];
-            // Of other types the client keeps what is gone, and there is nothing to wait for.
-            let pending = |name: &str| kind.is_wildcard() || self.seen.get(kind, name).is_some();
-            // A client that comes back asks for clusters first; what its routes name is not yet known to be new.
-            let unasked = reconnected && kind == Kind::Listener && !ledger.subscription.is_asked();
-            unasked
-                || ledger.answer
-                || ledger.is_in_flight()
-                || ledger.behind.keys().any(|name| pending(name))
-        })
+    /// Until when a client that came back gets its routes before its clusters.
+    ///
+    /// State of the world cannot say that a cluster goes later: the first answer takes away what went while the client
+    /// was elsewhere, which its routes still name. New routes come first, unless they may name a cluster that is new.
+    fn routes_first(&self, now: Duration) -> Option<Duration> {
+        let until = self.returned?.saturating_add(self.limits.withheld_hold);
+        let known = &self.kinds[Kind::Endpoint].subscription;
+        let current = self.seen.resources(Kind::Endpoint);
+        let current = current
+            .map(|resource| resource.name())
+            .chain(self.seen.withheld(Kind::Endpoint));
+        // There are load assignments without a cluster, too, for clients that ask.
+        let mut clusters = current.filter(|name| self.seen.get(Kind::Cluster, name).is_some());
+        let has_new = known.is_asked() && clusters.any(|name| !known.names().contains(name));
+        let is_settled = self.kinds[Kind::Listener].subscription.is_asked()
+            && NAMING.into_iter().all(|kind| {
+                let ledger = &self.kinds[kind];
+                // Of other types the client keeps what is gone, and there is nothing to wait for.
+                let is_due = |name: &str| kind.is_wildcard() || self.seen.get(kind, name).is_some();
+                !ledger.answer
+                    && !ledger.is_in_flight()
+                    && !ledger.behind.keys().any(|name| is_due(name))
+            });
+        (until > now && !has_new && !is_settled).then_some(until)
     }
 
     pub(super) fn status(&self) -> StreamStatus {
@@ -253,6 +285,8 @@ struct Rules {
     withheld_hold: Duration,
     /// Until when nothing that may name a cluster is sent unasked.
     held_until: Option<Duration>,
+    /// Until when a name that does not exist is not said to.
+    absent_until: Option<Duration>,
 }
 
 /// What happens to a name that is behind.
@@ -269,6 +303,8 @@ enum Decision {
     Absent,
     /// There will be one, but the client has waited long enough.
     AbsentForNow,
+    /// There will be one, and the client may have an older one.
+    LeftAsItIs,
 }
 
 impl Rules {
@@ -279,15 +315,27 @@ impl Rules {
         if let Some(resource) = seen.get(self.kind, name) {
             return self.decide_present(resource, behind, ledger);
         }
-        if seen.is_withheld(self.kind, name) {
-            return match behind.since.saturating_add(self.withheld_hold) {
+        if let Some(why) = seen.why_withheld(self.kind, name) {
+            let hold = match why {
+                Withheld::Awaited => self.withheld_hold,
+                Withheld::Overdue => Duration::ZERO,
+            };
+            return match behind.since.saturating_add(hold) {
                 _ if !behind.owed => Decision::Wait(None),
+                // "There is none" would take away what it may have. A cluster that changed meanwhile warms on, and the
+                // one before it serves.
+                _ if ledger.may_have_unknown && matches!(behind.has, Has::Unknown) => {
+                    Decision::LeftAsItIs
+                }
                 until if until > self.now => Decision::Wait(Some(until)),
                 _ => Decision::AbsentForNow,
             };
         }
         if behind.owed {
-            return Decision::Absent;
+            return match self.absent_until {
+                Some(until) => Decision::Wait(Some(until)),
+                None => Decision::Absent,
+            };
         }
         let released = behind.since.saturating_add(self.removal_hold);
         match (&behind.has, self.held_until(behind)) {

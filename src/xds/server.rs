@@ -9,16 +9,15 @@
 use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Buf;
 use http_body_util::StreamBody;
 use prost::Message;
-use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -26,46 +25,21 @@ use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tonic::codec::{DecodeBuf, Decoder};
 use tonic::codegen::http;
-use tonic::transport::server::{TcpConnectInfo, TcpIncoming};
+use tonic::service::Routes;
 use tonic::{Status, Streaming};
 use tower_service::Service;
 
 use super::session::{Protocol, Session};
-use super::{DeltaStream, Limits, SotwStream};
+use super::{DeltaStream, ServerLimits, SotwStream};
 use crate::clients::Clients;
 use crate::reconcile::Views;
 use crate::store::Stored;
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::Refusal;
+use crate::telemetry::metrics::{ListenerName, Refusal};
+use crate::transport::{self, BindError, Http, Listener, Peer, UnixSocket};
 
-/// Connections that may wait to be accepted. The usual 128 makes the kernel drop attempts in a storm of a thousand, and
-/// those clients then wait a second (measured).
-const BACKLOG: u32 = 4096;
 /// Frames on their way to HTTP/2. More would only hide a slow client's state from the stream.
 const FRAMES_IN_FLIGHT: usize = 2;
-
-/// Bounds on what clients may ask of the server.
-#[derive(Clone, Debug)]
-pub struct ServerLimits {
-    /// Bytes of one request: an Envoy that knows 100,000 resources names them all when it reconnects.
-    pub request_bytes: usize,
-    /// Streams at one time.
-    pub streams: usize,
-    /// How long a new stream may take to say who it is.
-    pub first_request: Duration,
-    pub stream: Limits,
-}
-
-impl Default for ServerLimits {
-    fn default() -> Self {
-        Self {
-            request_bytes: 32 << 20,
-            streams: 20_000,
-            first_request: Duration::from_secs(30),
-            stream: Limits::default(),
-        }
-    }
-}
 
 /// What every stream uses.
 #[derive(Clone, Debug)]
@@ -78,20 +52,12 @@ pub struct AdsContext {
     pub model: watch::Receiver<Stored>,
 }
 
-/// An address that cannot be listened on.
-#[derive(Debug, Error)]
-#[error("cannot listen on {addr} for {purpose}; is another process using it?")]
-pub struct BindError {
-    pub addr: SocketAddr,
-    pub purpose: &'static str,
-    pub source: std::io::Error,
-}
-
 /// A bound ADS server.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
+    socket: Option<UnixSocket>,
 }
 
 impl Server {
@@ -100,58 +66,62 @@ impl Server {
     /// # Errors
     /// [`BindError`] when the address cannot be had.
     pub fn bind(addr: SocketAddr) -> Result<Self, BindError> {
-        let fail = |source| BindError {
+        let listener = transport::listen(addr, "xDS (--xds-addr)")?;
+        let addr = listener.local_addr().unwrap_or(addr);
+        Ok(Self {
+            listener,
             addr,
-            purpose: "xDS (--xds-addr)",
-            source,
-        };
-        let socket = if addr.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        };
-        let listen = |socket: TcpSocket| {
-            socket.set_reuseaddr(true)?;
-            socket.bind(addr)?;
-            socket.listen(BACKLOG)
-        };
-        let listener = socket.and_then(listen).map_err(fail)?;
-        let addr = listener.local_addr().map_err(fail)?;
-        Ok(Self { listener, addr })
+            socket: None,
+        })
+    }
+
+    /// Serves the same over a Unix socket.
+    #[must_use]
+    pub fn with_socket(self, socket: UnixSocket) -> Self {
+        Self {
+            socket: Some(socket),
+            ..self
+        }
     }
 
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
+    /// Where the Unix socket is, if there is one.
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_ref().map(UnixSocket::path)
+    }
+
     /// Serves until stopped, then ends every stream and waits for them.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn run(
-        self,
-        context: AdsContext,
-        stop: CancellationToken,
-    ) -> Result<(), tonic::transport::Error> {
+    pub async fn run(self, context: AdsContext, stop: CancellationToken) {
         let tasks = TaskTracker::new();
+        let (limits, metrics) = (context.limits.clone(), context.metrics.clone());
         let ads = Ads {
-            permits: Arc::new(Semaphore::new(context.limits.streams)),
+            permits: Arc::new(Semaphore::new(limits.streams)),
             context: Arc::new(context),
             tasks: tasks.clone(),
             stop: stop.clone(),
         };
-        let served = tonic::transport::Server::builder()
-            .http2_keepalive_interval(Some(Duration::from_secs(30)))
-            .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-            .add_service(ads)
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(self.listener).with_nodelay(Some(true)),
-                stop.cancelled_owned(),
-            )
-            .await;
+        let router = Routes::new(ads).into_axum_router();
+        let serve = |listener, name| {
+            let options = transport::Options {
+                http: Http::Two,
+                limits: limits.connections.clone(),
+                metrics: metrics.connections(name),
+            };
+            transport::serve(listener, router.clone(), options, stop.clone())
+        };
+        let tcp = serve(Listener::Tcp(self.listener), ListenerName::Xds);
+        match self.socket {
+            None => tcp.await,
+            Some(socket) => {
+                let unix = serve(Listener::Unix(socket), ListenerName::XdsSocket);
+                tokio::join!(tcp, unix);
+            }
+        }
         tasks.close();
         tasks.wait().await;
-        served
     }
 }
 
@@ -203,10 +173,8 @@ impl Ads {
                 self.context.limits.streams
             ))
         })?;
-        let peer = request
-            .extensions()
-            .get::<TcpConnectInfo>()
-            .and_then(TcpConnectInfo::remote_addr);
+        let peer = (request.extensions().get::<Peer>().copied())
+            .ok_or_else(|| Status::internal("the connection has no other end"))?;
         let limit = Some(self.context.limits.request_bytes);
         let requests = Streaming::new_request(
             RequestDecoder(PhantomData),

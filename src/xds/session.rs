@@ -1,6 +1,5 @@
 //! One stream: waits for requests, changes and timers, lets the protocol state answer, and sends what it says.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +14,15 @@ use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::message::{DeltaRequest, SotwRequest};
-use super::node::Node;
+use super::node::{Claim, Node};
 use super::server::AdsContext;
 use super::{DeltaStream, Event, Limits, Response, SotwStream, Step, StreamError, StreamStatus};
-use crate::clients::{ClientInfo, Registration, Variant};
+use crate::clients::{ClientInfo, RefusedNode, Registration, Variant};
 use crate::reconcile::Published;
 use crate::snapshot::{PerKind, Snapshot};
 use crate::telemetry::metrics::Refusal;
 use crate::translate::View;
+use crate::transport::Peer;
 
 /// Requests that one step takes together.
 const BATCH: usize = 64;
@@ -100,16 +100,18 @@ impl From<Status> for End {
 /// One stream with its two directions.
 pub(super) struct Session<P: Protocol> {
     context: Arc<AdsContext>,
-    peer: Option<SocketAddr>,
+    peer: Peer,
     requests: Streaming<P::Request>,
     frames: mpsc::Sender<Outgoing>,
     opened: Instant,
+    /// Who the client says it is, once it has.
+    claim: Option<Claim>,
 }
 
 impl<P: Protocol> Session<P> {
     pub(super) fn new(
         context: Arc<AdsContext>,
-        peer: Option<SocketAddr>,
+        peer: Peer,
         requests: Streaming<P::Request>,
         frames: mpsc::Sender<Outgoing>,
     ) -> Self {
@@ -119,6 +121,7 @@ impl<P: Protocol> Session<P> {
             requests,
             frames,
             opened: Instant::now(),
+            claim: None,
         }
     }
 
@@ -137,12 +140,13 @@ impl<P: Protocol> Session<P> {
         if status.add_header(&mut trailers).is_ok() {
             // A client that reads nothing keeps the channel full; it is not waited for when the server stops.
             let sent = self.frames.send(Ok(Frame::trailers(trailers)));
-            drop(timeout(Duration::from_secs(1), sent).await);
+            drop(timeout(self.context.limits.last_words, sent).await);
         }
     }
 
     async fn serve(&mut self) -> Result<(), End> {
         let first = self.first_request().await?;
+        self.claim = Some(Claim::read(P::node(&first)));
         let node = Node::read(P::node(&first))
             .map_err(|error| self.refuse(Refusal::MalformedNode, error.to_string()))?;
         if self.context.model.borrow().changed_at.is_none() {
@@ -164,10 +168,10 @@ impl<P: Protocol> Session<P> {
         drop(open);
         match &served {
             Err(End::Closed(status)) => {
-                info!(node = name, peer = %self.peer(), reason = status.message(), "stream closed");
+                info!(node = name, peer = %self.peer, reason = status.message(), "stream closed");
             }
             Ok(()) | Err(End::ClientGone) => {
-                info!(node = name, peer = %self.peer(), "sidecar left");
+                info!(node = name, peer = %self.peer, "sidecar left");
             }
         }
         served
@@ -199,7 +203,8 @@ impl<P: Protocol> Session<P> {
             let snapshot = self.snapshot(&published, node)?;
             if seen.is_none() {
                 let variant = P::VARIANT.as_str();
-                info!(node, peer = %self.peer(), variant, "sidecar connected");
+                info!(node, peer = %self.peer, variant, "sidecar connected");
+                self.context.clients.forget_refusals(node);
             }
             let step = state.step(self.opened.elapsed(), &snapshot, std::mem::take(&mut batch));
             let step = step.map_err(|error| self.refuse(refusal(&error), error.to_string()))?;
@@ -224,18 +229,16 @@ impl<P: Protocol> Session<P> {
         match &published.view {
             View::Serving(snapshot) => Ok(Arc::clone(snapshot)),
             View::NotFound => {
-                self.context.metrics.stream_refused(Refusal::UnknownNode);
-                Err(Status::not_found(format!(
+                let message = format!(
                     "`{node}` is not declared; declare it, or correct `node.id` in the sidecar's bootstrap"
-                ))
-                .into())
+                );
+                self.note_refusal(Refusal::UnknownNode, &message);
+                Err(Status::not_found(message).into())
             }
             View::Unsupported(reason) => {
-                self.context.metrics.stream_refused(Refusal::Unsupported);
-                Err(
-                    Status::failed_precondition(format!("`{node}` cannot be served: {reason}"))
-                        .into(),
-                )
+                let message = format!("`{node}` cannot be served: {reason}");
+                self.note_refusal(Refusal::Unsupported, &message);
+                Err(Status::failed_precondition(message).into())
             }
         }
     }
@@ -284,22 +287,35 @@ impl<P: Protocol> Session<P> {
                 Err(self.refuse(Refusal::Protocol, status.message().to_owned()))
             }
             Err(status) => {
-                debug!(peer = %self.peer(), error = status.message(), "stream broken");
+                debug!(peer = %self.peer, error = status.message(), "stream broken");
                 Err(End::ClientGone)
             }
         }
     }
 
-    /// The client's address, as log lines show it.
-    fn peer(&self) -> String {
-        self.peer
-            .map_or_else(|| "unknown".to_owned(), |peer| peer.to_string())
+    fn refuse(&self, reason: Refusal, message: String) -> End {
+        warn!(peer = %self.peer, "refused: {message}");
+        self.note_refusal(reason, &message);
+        Status::invalid_argument(message).into()
     }
 
-    fn refuse(&self, reason: Refusal, message: String) -> End {
-        warn!(peer = %self.peer(), "refused: {message}");
+    /// Counts a refusal, and remembers whose it was if the client has said who it is.
+    fn note_refusal(&self, reason: Refusal, message: &str) {
         self.context.metrics.stream_refused(reason);
-        Status::invalid_argument(message).into()
+        let Some(claim) = self.claim.clone() else {
+            return;
+        };
+        let now = Instant::now();
+        self.context.clients.refused(RefusedNode {
+            node: claim.id,
+            peer: self.peer,
+            user_agent: claim.user_agent,
+            reason,
+            message: message.to_owned(),
+            count: 1,
+            first: now,
+            last: now,
+        });
     }
 
     fn observe(
@@ -337,7 +353,7 @@ impl<P: Protocol> Session<P> {
                     message,
                     resources,
                 } => {
-                    warn!(node, peer = %self.peer(), r#type = %kind, nonce, ?resources, "rejected: {message}");
+                    warn!(node, peer = %self.peer, r#type = %kind, nonce, ?resources, "rejected: {message}");
                 }
             }
         }

@@ -101,6 +101,10 @@ impl SotwStream {
                 .behind
                 .values_mut()
                 .for_each(|behind| behind.has = Has::Unknown);
+            ledger.may_have_unknown = !request.version_info.is_empty();
+            if kind == Kind::Cluster && !request.version_info.is_empty() {
+                engine.returned = Some(now);
+            }
         }
         if !first && request.response_nonce.is_empty() {
             ledger.owe_all(kind, &engine.seen, now);

@@ -1,6 +1,7 @@
 //! What the tests of both variants share: snapshots written as text, and a client that prints what it is sent.
 //!
-//! A snapshot reads `cds a=1 b=2; eds a=1 b=?`: resources with their content, `?` for one that is withheld. What a
+//! A snapshot reads `cds a=1 b=2; eds a=1 b=?`: resources with their content, `?` for one that is withheld, and `!` for one that
+//! is overdue. What a
 //! client is sent reads the same, a response a part, `-a` for a name that is removed: `cds a=1; eds a=1 -b`.
 
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ use prost::Message;
 
 use super::message::{DeltaRequest, ErrorDetail, SotwRequest};
 use super::{DeltaStream, Event, Limits, Response, SotwStream, Step, StreamError};
-use crate::snapshot::{Kind, PerKind, Resource, Snapshot};
+use crate::snapshot::{Kind, PerKind, Resource, Snapshot, Withheld};
 
 /// Stands in for a resource of any kind: all of Envoy's have their name in field 1.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -45,7 +46,8 @@ pub(super) fn snapshot(text: &str) -> Snapshot {
         let (of, entries) = part.trim().split_once(' ').unwrap_or((part.trim(), ""));
         for entry in entries.split_whitespace() {
             match entry.split_once('=').unwrap() {
-                (name, "?") => snapshot.withhold(kind(of), name.into()),
+                (name, "?") => snapshot.withhold(kind(of), name.into(), Withheld::Awaited),
+                (name, "!") => snapshot.withhold(kind(of), name.into(), Withheld::Overdue),
                 (name, label) => snapshot.insert(resource(kind(of), name, label)),
             }
         }

@@ -1,7 +1,9 @@
 //! Health, readiness and metrics, over a real socket.
 
 use outrigger::api::admin::{AdminState, router};
+use outrigger::telemetry::metrics::ListenerName;
 use outrigger::telemetry::{Metrics, Ready};
+use outrigger::transport::{self, Http, Limits, Options};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +62,7 @@ async fn metrics_are_in_the_form_that_prometheus_reads() {
     assert_eq!(http::get(&url, "/else").await.0, 404);
 }
 
-async fn start(ready: &Ready, metrics: &Metrics) -> (String, JoinSet<std::io::Result<()>>) {
+async fn start(ready: &Ready, metrics: &Metrics) -> (String, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let router = router(AdminState {
@@ -68,10 +70,12 @@ async fn start(ready: &Ready, metrics: &Metrics) -> (String, JoinSet<std::io::Re
         ready: ready.clone(),
     });
     let mut tasks = JoinSet::new();
-    tasks.spawn(outrigger::api::serve(
-        listener,
-        router,
-        CancellationToken::new(),
-    ));
+    let options = Options {
+        http: Http::OneAndTwo,
+        limits: Limits::MONITORS,
+        metrics: metrics.connections(ListenerName::Admin),
+    };
+    let stop = CancellationToken::new();
+    tasks.spawn(transport::serve(listener.into(), router, options, stop));
     (url, tasks)
 }

@@ -165,6 +165,35 @@ fn what_cannot_be_done_is_said_in_a_sentence() {
     }
 }
 
+/// Exit codes are what a container's health check looks at: 1 is unwell, 0 well, and nothing else is used.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_an_exit_code() {
+    let mut world = World::new().await;
+    let admin = format!("http://{}", world.at(1, 9081));
+    let health =
+        |path: &str| outrigger(world.folder.path(), &["health", &format!("{admin}{path}")]);
+    let nobody = health("/readyz");
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&nobody.stderr).contains("/readyz does not answer"),
+        "{nobody:?}"
+    );
+
+    world.serve(MINIMAL).await;
+    let health =
+        |path: &str| outrigger(world.folder.path(), &["health", &format!("{admin}{path}")]);
+    let well = health("/readyz");
+    assert_eq!(well.status.code(), Some(0), "{well:?}");
+    assert_eq!(well.stdout, b"ready\n");
+    let unwell = health("/nothing");
+    assert_eq!(unwell.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&unwell.stderr)
+            .contains("/nothing answers 404 Not Found: here are"),
+        "{unwell:?}"
+    );
+}
+
 #[test]
 fn a_taken_port_is_named_with_its_flag() {
     let folder = folder();

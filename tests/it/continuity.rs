@@ -2,13 +2,15 @@
 
 mod clusters;
 mod declared;
-mod load;
+mod files;
+mod life;
+pub(crate) mod load;
 mod names;
 mod outside;
 mod restart;
-mod sidecar;
+pub(crate) mod sidecar;
 mod steady;
-mod tcp;
+pub(crate) mod tcp;
 
 use std::time::Duration;
 

@@ -68,12 +68,14 @@ async fn envoy_accepts_every_bootstrap_without_a_warning() {
                 "127.0.0.1:18000",
                 "[::1]:18000",
                 "control-plane.local:18000",
+                "unix:///run/outrigger/xds.sock",
             ] {
                 let id = ["mesh/m/virtualNode/n", "mesh/m/virtualGateway/g"][index % 2];
                 let node = NodeRef::parse(id).unwrap();
                 let mut options =
                     BootstrapOptions::new(node, xds.parse().unwrap(), capture.clone());
                 options.protocol = protocol;
+                options.stats = (index == 0).then(|| "0.0.0.0:9902".parse().unwrap());
                 let bootstrap = bootstrap(&options).unwrap();
                 let output = validate(&envoy, &bootstrap);
                 let said = String::from_utf8_lossy(&output.stderr);

@@ -10,7 +10,7 @@ use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
 /// Compares a generated file with the committed one; `UPDATE_GENERATED=1` writes it instead.
-fn check_file(path: &str, generated: &[u8]) {
+pub(crate) fn check_file(path: &str, generated: &[u8]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::vars().any(|(name, value)| name == "UPDATE_GENERATED" && value == "1") {
         std::fs::write(&path, generated).unwrap();

@@ -26,6 +26,9 @@ const SHOWN: &str = "mesh/appMesh/virtualNode/serviceANode";
 /// Names the file to which a second process writes what it encodes.
 const ENCODE_TO: &str = "OUTRIGGER_TEST_ENCODE_TO";
 
+/// What is in `config` and is no mesh: settings of processes.
+const OF_NO_MESH: [&str; 2] = ["config/compose", "config/outrigger.yaml"];
+
 /// One mesh and what each of its nodes' sidecars gets.
 struct Example {
     name: String,
@@ -38,8 +41,7 @@ fn examples() -> Vec<Example> {
         .iter()
         .flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap())
         .map(|entry| entry.unwrap().path())
-        // Of the process, not of a mesh.
-        .filter(|path| !path.ends_with("config/outrigger.yaml"))
+        .filter(|path| !OF_NO_MESH.iter().any(|other| path.ends_with(other)))
         .collect();
     paths.sort();
     paths.into_iter().map(example).collect()
@@ -54,7 +56,15 @@ fn example(path: PathBuf) -> Example {
         .meshes()
         .flat_map(|(mesh, content)| {
             let nodes = content.nodes.iter();
-            nodes.map(|(node, spec)| key(NodeRef::VirtualNode(mesh.clone(), node.clone()), spec))
+            nodes.flat_map(|(node, spec)| {
+                let node = NodeRef::VirtualNode(mesh.clone(), node.clone());
+                let redirected = ViewKey {
+                    node: node.clone(),
+                    capture: Capture::Redirect,
+                    client: ClientKind::Envoy,
+                };
+                [key(node, spec), redirected]
+            })
         })
         .collect();
     let mut translator = Translator::new(Options::default());
@@ -111,11 +121,15 @@ fn printed(snapshot: &Snapshot) -> String {
 #[test]
 fn meshes_become_the_resources_that_are_kept() {
     for Example { name, views } in examples() {
-        let shown = views.iter().find(|(key, _)| key.node.to_string() == SHOWN);
-        let (_, snapshot) = shown.unwrap();
-        insta::with_settings!({omit_expression => true}, {
-            insta::assert_snapshot!(format!("golden_{name}"), printed(snapshot));
-        });
+        for (suffix, redirected) in [("", false), ("_redirect", true)] {
+            let is_shown = |key: &ViewKey| {
+                key.node.to_string() == SHOWN && (key.capture == Capture::Redirect) == redirected
+            };
+            let (_, snapshot) = views.iter().find(|(key, _)| is_shown(key)).unwrap();
+            insta::with_settings!({omit_expression => true}, {
+                insta::assert_snapshot!(format!("golden_{name}{suffix}"), printed(snapshot));
+            });
+        }
     }
 }
 

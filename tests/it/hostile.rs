@@ -27,10 +27,10 @@ use crate::plane::Plane;
 use crate::raw::{Answer, DELTA, Raw, SOTW, framed, prefix};
 use crate::world::{OUTRIGGER, PATIENCE, eventually};
 
-const A: &str = "mesh/m/virtualNode/a";
+pub(crate) const A: &str = "mesh/m/virtualNode/a";
 
 /// Node `a` with this many backends, the last of which tells one mesh from the next.
-fn mesh(backends: usize) -> String {
+pub(crate) fn mesh(backends: usize) -> String {
     let mut yaml = "kind: Mesh\nmeshName: m\nspec: { egressFilter: { type: ALLOW_ALL } }\n---\n\
          { kind: VirtualNode, meshName: m, virtualNodeName: a, spec: {} }\n"
         .to_owned();
@@ -83,13 +83,13 @@ fn node(id: &str, outrigger: Value) -> Node {
 }
 
 /// A node as `outrigger bootstrap` writes it.
-fn sidecar(id: &str) -> Node {
+pub(crate) fn sidecar(id: &str) -> Node {
     let outrigger = object([("capture", text("explicit")), ("bind", text("127.0.0.2"))]);
     node(id, nested(outrigger))
 }
 
 /// The first request of a stream in each variant: all clusters.
-fn first_requests(node: Option<&Node>) -> [(&'static str, Bytes); 2] {
+pub(crate) fn first_requests(node: Option<&Node>) -> [(&'static str, Bytes); 2] {
     let type_url = Kind::Cluster.type_url().to_owned();
     let sotw = DiscoveryRequest {
         node: node.cloned(),
@@ -121,14 +121,14 @@ fn refused(plane: &Plane, reason: &str) -> u64 {
 }
 
 /// A client that does all it should, in state of the world.
-struct Bystander {
+pub(crate) struct Bystander {
     raw: Raw,
     backends: usize,
 }
 
 impl Bystander {
     /// Connects, and has all of a mesh with this many backends.
-    async fn connect(plane: &Plane, backends: usize) -> Self {
+    pub(crate) async fn connect(plane: &Plane, backends: usize) -> Self {
         plane.declare(&mesh(backends));
         let raw = Raw::open(plane.address, SOTW).await;
         let [(_, first), _] = first_requests(Some(&sidecar(A)));
@@ -139,10 +139,15 @@ impl Bystander {
     }
 
     /// The mesh gets one more backend, and this client hears of it.
-    async fn gets_the_next_change(&mut self, plane: &Plane) {
+    pub(crate) async fn gets_the_next_change(&mut self, plane: &Plane) {
         self.backends += 1;
         plane.declare(&mesh(self.backends));
         self.has_all().await;
+    }
+
+    /// How the server ends the stream.
+    pub(crate) async fn ends(&mut self) -> (Code, String) {
+        self.raw.status().await
     }
 
     async fn has_all(&mut self) {
@@ -172,8 +177,9 @@ async fn nodes_that_cannot_be_served_are_told_what_to_do() {
     use Code::{FailedPrecondition, InvalidArgument, NotFound};
     let plane = Plane::start(ServerLimits::default());
     let mut bystander = Bystander::connect(&plane, 1).await;
-    let bare = Node {
+    let grpc = Node {
         id: A.to_owned(),
+        user_agent_name: "gRPC Go".to_owned(),
         ..Node::default()
     };
     let mut cases = vec![
@@ -183,12 +189,7 @@ async fn nodes_that_cannot_be_served_are_told_what_to_do() {
             "malformed_node",
             "must set `node.id`",
         ),
-        (
-            Some(bare),
-            FailedPrecondition,
-            "unsupported",
-            "outrigger bootstrap",
-        ),
+        (Some(grpc), FailedPrecondition, "unsupported", "gRPC"),
     ];
     let words = "`node` is not an `envoy.config.core.v3.Node`";
     cases.push((

@@ -12,20 +12,32 @@
 )]
 
 mod admin;
+mod capture;
+mod changes;
 mod child;
 mod cli;
+mod compose;
 mod continuity;
 mod demo;
+mod dns;
 mod envoy;
+mod files;
+mod fleet;
 mod generated;
 mod golden;
+mod hostage;
 mod hostile;
+mod hosts;
 mod http;
 mod minimal;
 mod operator;
 mod plane;
 mod raw;
+mod redirect;
+mod references;
+mod sidecar_image;
 mod static_bootstrap;
 mod tidy;
 mod translate;
+mod unix_socket;
 mod world;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
@@ -13,9 +13,13 @@ use outrigger::api::operator::generated::{self as api, GetConfigRequest, ListCli
 use outrigger::cli::connect::ApiArgs;
 use outrigger::cli::output::{CliError, Exit, Output};
 use outrigger::cli::{config_dump, status};
-use outrigger::clients::{ClientInfo, Clients, Registration, Variant};
+use outrigger::clients::{ClientInfo, Clients, RefusedNode, Registration, Variant};
 use outrigger::model::{Capture, ClientKind, NodeRef, ViewKey};
-use outrigger::snapshot::{Kind, Resource, Snapshot, Version};
+use outrigger::snapshot::{Kind, Resource, Snapshot, Version, Withheld};
+use outrigger::store::Store;
+use outrigger::telemetry::Metrics;
+use outrigger::telemetry::metrics::{ListenerName, Refusal};
+use outrigger::transport::{self, Http, Limits, Options, Peer};
 use outrigger::xds::{KindStatus, Rejection, StreamStatus};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -28,14 +32,15 @@ const HOUR: Duration = Duration::from_hours(1);
 /// A control plane that knows node `a`: its view has a cluster, a secret and withheld endpoints.
 struct Plane {
     clients: Clients,
+    store: Store,
     url: String,
     stop: CancellationToken,
-    tasks: JoinSet<std::io::Result<()>>,
+    tasks: JoinSet<()>,
 }
 
 impl Plane {
     async fn start() -> Self {
-        let clients = Clients::default();
+        let (clients, store) = (Clients::default(), Store::default());
         let connected = clients.views();
         let snapshot = Arc::new(snapshot());
         let state = State {
@@ -46,15 +51,23 @@ impl Plane {
                     .map(|key| (key.clone(), Arc::clone(&snapshot)))
                     .collect()
             }),
+            model: store.watch(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let router = outrigger::api::router(state);
-        tasks.spawn(outrigger::api::serve(listener, router, stop.clone()));
+        let options = Options {
+            http: Http::OneAndTwo,
+            limits: Limits::OPERATORS,
+            metrics: Metrics::new().unwrap().connections(ListenerName::Api),
+        };
+        let serving = transport::serve(listener.into(), router, options, stop.clone());
+        tasks.spawn(serving);
         Self {
             clients,
+            store,
             url,
             stop,
             tasks,
@@ -76,7 +89,7 @@ impl Plane {
                 client: ClientKind::Envoy,
             },
             node,
-            peer: Some(SocketAddr::from(([127, 0, 0, 1], 40123))),
+            peer: Peer::Tcp(([127, 0, 0, 1], 40123).into()),
             variant: Variant::Sotw,
             user_agent: "envoy 1.40.0".to_owned(),
             connected_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
@@ -132,7 +145,7 @@ fn snapshot() -> Snapshot {
         &secret,
         None,
     )));
-    snapshot.withhold(Kind::Endpoint, name);
+    snapshot.withhold(Kind::Endpoint, name, Withheld::Awaited);
     snapshot
 }
 
@@ -323,6 +336,60 @@ async fn status_prints_a_line_for_each_client_and_rejections_below() {
 }
 
 #[tokio::test]
+async fn status_tells_who_was_refused_and_what_is_declared() {
+    let plane = Plane::start().await;
+    let nobody = "mesh/m/virtualNode/nobody";
+    let asked = async |node| plane.status(Some(node), Output::Table).await;
+    let text = asked(nobody).await.unwrap_err().to_string();
+    assert!(text.contains("no mesh is loaded yet"), "{text}");
+
+    let mesh = "kind: Mesh\nmeshName: m\nspec: {}\n---\n\
+                { kind: VirtualNode, meshName: m, virtualNodeName: a, spec: {} }\n";
+    let model = crate::plane::model(mesh);
+    plane.store.replace_files(model, Instant::now());
+    let text = asked("mesh/m/virtualNode/a").await.unwrap_err().to_string();
+    assert!(text.contains("is declared, and no sidecar"), "{text}");
+    let text = asked(nobody).await.unwrap_err().to_string();
+    assert!(text.contains("is not declared, and no sidecar"), "{text}");
+
+    for message in ["the first reason", "the second"] {
+        let now = tokio::time::Instant::now();
+        plane.clients.refused(RefusedNode {
+            node: nobody.to_owned(),
+            peer: Peer::Unix { pid: Some(4242) },
+            user_agent: "envoy".to_owned(),
+            reason: Refusal::UnknownNode,
+            message: message.to_owned(),
+            count: 1,
+            first: now,
+            last: now,
+        });
+    }
+    for text in [
+        asked(nobody).await.unwrap_err().to_string(),
+        plane.status(None, Output::Table).await.unwrap(),
+    ] {
+        let words = [
+            nobody,
+            " at unix:pid=4242 was refused",
+            ", 2 times in",
+            "the second",
+        ];
+        assert!(words.iter().all(|words| text.contains(words)), "{text}");
+        assert!(!text.contains("the first reason"), "{text}");
+    }
+    let json = plane.status(None, Output::Json).await.unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let [refused] = json["refused"].as_array().unwrap().as_slice() else {
+        panic!("{json}")
+    };
+    assert_eq!(
+        (&refused["reason"], &refused["count"]),
+        (&"unknown_node".into(), &2.into())
+    );
+}
+
+#[tokio::test]
 async fn config_prints_resources_with_their_type() {
     let plane = Plane::start().await;
     let _a = plane.connect("a");
@@ -376,7 +443,7 @@ async fn commands_say_no_with_1_and_fail_with_2() {
         mut tasks, stop, ..
     } = plane;
     stop.cancel();
-    tasks.join_next().await.unwrap().unwrap().unwrap();
+    tasks.join_next().await.unwrap().unwrap();
     for (url, text) in [(url.as_str(), "cannot reach"), ("not a url", "is no URL")] {
         let args = status::StatusArgs {
             node: None,

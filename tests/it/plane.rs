@@ -16,6 +16,7 @@ use outrigger::translate::Options;
 use outrigger::xds::{AdsContext, Server, ServerLimits};
 use prometheus::{Encoder, TextEncoder};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) struct Plane {
@@ -24,7 +25,8 @@ pub(crate) struct Plane {
     metrics: Metrics,
     store: Store,
     endpoints: watch::Sender<EndpointTable>,
-    _stop: DropGuard,
+    serving: JoinHandle<()>,
+    stop: DropGuard,
 }
 
 impl Plane {
@@ -54,15 +56,22 @@ impl Plane {
             limits,
             model: store.watch(),
         };
-        tokio::spawn(server.run(context, stop.clone()));
+        let serving = tokio::spawn(server.run(context, stop.clone()));
         Self {
             address,
             clients,
             metrics,
             store,
             endpoints,
-            _stop: stop.drop_guard(),
+            serving,
+            stop: stop.drop_guard(),
         }
+    }
+
+    /// Stops the server and waits until it has ended.
+    pub(crate) async fn stop(self) {
+        drop(self.stop);
+        self.serving.await.unwrap();
     }
 
     /// Serves this from now on, every node at one address.

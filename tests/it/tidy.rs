@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "api",
             "clients",
             "config",
+            "data_dir",
             "discovery",
             "files",
             "model",
@@ -22,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store",
             "telemetry",
             "translate",
+            "transport",
             "xds",
         ],
     ),
@@ -29,7 +31,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "demo",
         &["app", "clients", "config", "envoy", "model", "snapshot"],
     ),
-    ("config", &["discovery", "telemetry", "translate"]),
+    ("capture", &["envoy", "model"]),
+    ("data_dir", &[]),
+    (
+        "config",
+        &["discovery", "telemetry", "translate", "transport"],
+    ),
     ("model", &[]),
     ("files", &["model", "store", "telemetry"]),
     ("snapshot", &[]),
@@ -50,10 +57,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store",
             "telemetry",
             "translate",
+            "transport",
         ],
     ),
-    ("clients", &["model", "snapshot", "xds"]),
-    ("api", &["clients", "model", "snapshot", "telemetry"]),
+    (
+        "clients",
+        &["model", "snapshot", "telemetry", "transport", "xds"],
+    ),
+    (
+        "api",
+        &["clients", "model", "snapshot", "store", "telemetry"],
+    ),
+    ("transport", &["telemetry"]),
     ("envoy", &["config", "model", "telemetry"]),
     ("telemetry", &["clients", "model", "snapshot", "xds"]),
 ];
@@ -86,11 +101,11 @@ const PURE_XDS: &[&str] = &[
     "wire",
 ];
 
-fn src() -> PathBuf {
+pub(crate) fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -104,7 +119,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn is_test(path: &Path) -> bool {
+pub(crate) fn is_test(path: &Path) -> bool {
     path.file_stem().is_some_and(|stem| stem == "tests") || path.iter().any(|part| part == "tests")
 }
 

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,10 +17,11 @@ use outrigger::api::operator::generated::operator_client::OperatorClient;
 use outrigger::api::operator::generated::{Client, ListClientsRequest};
 use outrigger::demo::dns::{DnsServer, Zone};
 use outrigger::demo::service::ServiceOptions;
-use outrigger::envoy::bootstrap::{BootstrapOptions, XdsProtocol, bootstrap};
+use outrigger::envoy::bootstrap::{BootstrapOptions, XdsAddress, XdsProtocol, bootstrap};
 use outrigger::envoy::child::{Child, ChildCommand};
 use outrigger::envoy::process::{Envoy, EnvoyOptions};
 use outrigger::model::{Capture, NodeRef};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -54,7 +56,13 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) zone: Zone,
     pub(crate) control: Option<Child>,
+    /// What the control plane logs.
+    pub(crate) log: &'static str,
     pub(crate) envoy: PathBuf,
+    /// Who resolves the mesh's names.
+    pub(crate) dns_server: SocketAddr,
+    /// Further arguments of `serve`.
+    pub(crate) serve_args: Vec<String>,
     stop: CancellationToken,
 }
 
@@ -69,15 +77,19 @@ impl World {
         let zone = Zone::default();
         let stop = CancellationToken::new();
         let envoy = crate::envoy::binary().await;
+        let [a, b, c] = subnet;
         let world = Self {
             subnet,
             folder,
             zone,
             control: None,
+            log: "info,outrigger=debug",
             envoy,
+            dns_server: (Ipv4Addr::new(a, b, c, 1), 10053).into(),
+            serve_args: Vec::new(),
             stop,
         };
-        let dns = DnsServer::bind(world.at(1, 10053), world.zone.clone())
+        let dns = DnsServer::bind(world.dns_server, world.zone.clone())
             .await
             .unwrap();
         tokio::spawn(dns.run(world.stop.clone()));
@@ -106,6 +118,11 @@ impl World {
         self.at(host, 18080)
     }
 
+    /// The Unix socket of the control plane.
+    pub(crate) fn xds_socket(&self) -> PathBuf {
+        self.folder.path().join("xds.sock")
+    }
+
     /// Saves the mesh as an editor does: aside, then renamed into place.
     pub(crate) fn write_mesh(&self, yaml: &str) {
         let path = self.folder.path().join("mesh/mesh.yaml");
@@ -121,10 +138,13 @@ impl World {
             .arg("--mesh")
             .arg(self.folder.path().join("mesh"))
             .args(["--xds-addr", &self.at(1, 18000).to_string()])
+            .arg("--xds-socket")
+            .arg(self.xds_socket())
             .args(["--api-addr", &self.at(1, 9080).to_string()])
             .args(["--admin-addr", &self.at(1, 9081).to_string()])
-            .args(["--dns-server", &self.at(1, 10053).to_string()])
-            .args(["--log", "info,outrigger=debug"])
+            .args(["--dns-server", &self.dns_server.to_string()])
+            .args(["--log", self.log])
+            .args(&self.serve_args)
             .spawn("control plane", &log)
             .unwrap();
         self.control = Some(child);
@@ -144,6 +164,13 @@ impl World {
         self.control.take().unwrap().kill().await.unwrap();
     }
 
+    /// Asks the control plane to end, and says how it did and how long that took.
+    pub(crate) async fn stop_control_plane(&mut self) -> (ExitStatus, Duration) {
+        let asked = Instant::now();
+        let status = self.control.take().unwrap().stop(PATIENCE).await.unwrap();
+        (status, asked.elapsed())
+    }
+
     /// The last lines of the control plane's log, for a failing assertion's message.
     pub(crate) fn control_log(&self) -> String {
         let log = std::fs::read_to_string(self.folder.path().join("control-plane.log"))
@@ -161,26 +188,45 @@ impl World {
         envoy
     }
 
+    /// How traffic enters a host's sidecar: its application listens ten thousand ports above each listener.
+    pub(crate) fn capture(&self, host: u8) -> Capture {
+        let ports = [7000, 8080, 8090, 9000].into_iter();
+        Capture::Explicit {
+            bind: self.ip(host),
+            applications: ports
+                .map(|port| (port, self.at(host, port + 10_000)))
+                .collect(),
+        }
+    }
+
     /// The same, without waiting.
     pub(crate) fn start_sidecar(&self, node: &str, host: u8, protocol: XdsProtocol) -> Envoy {
-        let applications = [(8080, self.application(host)), (9000, self.at(host, 19000))].into();
-        let capture = Capture::Explicit {
-            bind: self.ip(host),
-            applications,
-        };
+        let xds = self.at(1, 18000).into();
+        self.start_sidecar_of(xds, node, host, protocol)
+    }
+
+    /// The same, with the control plane at another address.
+    pub(crate) fn start_sidecar_of(
+        &self,
+        xds: XdsAddress,
+        node: &str,
+        host: u8,
+        protocol: XdsProtocol,
+    ) -> Envoy {
         let node = NodeRef::parse(node).unwrap();
-        let mut options = BootstrapOptions::new(
-            node,
-            self.at(1, 18000).to_string().parse().unwrap(),
-            capture,
-        );
+        let mut options = BootstrapOptions::new(node, xds, self.capture(host));
         options.protocol = protocol;
+        self.start_envoy(host, &bootstrap(&options).unwrap(), options.admin())
+    }
+
+    /// A real Envoy on a host, with any bootstrap.
+    pub(crate) fn start_envoy(&self, host: u8, bootstrap: &Value, admin: SocketAddr) -> Envoy {
         let name = format!("envoy-{host}");
         let mut start =
             EnvoyOptions::new(name, OUTRIGGER.as_ref(), &self.envoy, self.folder.path());
         // What a change of a listener cuts off is cut off while the test still looks.
         start.drain = Duration::from_secs(1);
-        Envoy::start(&start, &bootstrap(&options).unwrap(), options.admin()).unwrap()
+        Envoy::start(&start, bootstrap, admin).unwrap()
     }
 
     /// `GET http://authority/path`, sent to `address`: the status and the body.

@@ -5,20 +5,19 @@ use std::time::Duration;
 use prost_types::Any;
 
 use super::generated::{self, Client, KindStatus, Rejection, Resource, State, View};
-use crate::clients::{self, ClientState, Variant};
+use crate::clients::{self, ClientState, RefusedNode, Variant};
 use crate::model::{Capture, ClientKind, ViewKey};
 use crate::snapshot::{Kind, Snapshot, Version};
 
 pub(super) fn client(client: &ClientState) -> Client {
     let info = &client.info;
-    let peer = info.peer.map(|peer| peer.to_string());
     let variant = match info.variant {
         Variant::Sotw => generated::Variant::Sotw,
         Variant::Delta => generated::Variant::Delta,
     };
     Client {
         node: info.node.to_string(),
-        peer: peer.unwrap_or_else(|| "unix".to_owned()),
+        peer: info.peer.to_string(),
         user_agent: info.user_agent.clone(),
         variant: variant.into(),
         view: Some(view(&info.key)),
@@ -28,6 +27,19 @@ pub(super) fn client(client: &ClientState) -> Client {
             .filter(|(_, status)| status.subscribed)
             .map(|(kind, status)| kind_status(kind, status, client.age))
             .collect(),
+    }
+}
+
+pub(super) fn refused(refused: RefusedNode) -> generated::RefusedNode {
+    generated::RefusedNode {
+        node: refused.node,
+        peer: refused.peer.to_string(),
+        user_agent: refused.user_agent,
+        reason: refused.reason.as_str().to_owned(),
+        message: refused.message,
+        count: refused.count,
+        first_refused: wire(refused.first.elapsed()),
+        last_refused: wire(refused.last.elapsed()),
     }
 }
 

@@ -9,6 +9,38 @@ pub struct ListClientsRequest {
 pub struct ListClientsResponse {
     #[prost(message, repeated, tag = "1")]
     pub clients: ::prost::alloc::vec::Vec<Client>,
+    /// The nodes whose clients were refused within the last hour, the newest refusal first, at most 256.
+    #[prost(message, repeated, tag = "2")]
+    pub refused: ::prost::alloc::vec::Vec<RefusedNode>,
+    /// Whether the node that was asked for is declared. Absent if none was, and while no mesh is loaded.
+    #[prost(bool, optional, tag = "3")]
+    pub declared: ::core::option::Option<bool>,
+}
+/// A node whose clients were not served, and have not been since.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefusedNode {
+    /// As the client says it, in its short form if it names a node; may be empty.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// Of the newest refusal, as the next three.
+    #[prost(string, tag = "2")]
+    pub peer: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub user_agent: ::prost::alloc::string::String,
+    /// As in the metric `outrigger_xds_refused_streams_total`, such as `unknown_node`.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// What the client was told.
+    #[prost(string, tag = "5")]
+    pub message: ::prost::alloc::string::String,
+    /// Refusals since the first.
+    #[prost(uint64, tag = "6")]
+    pub count: u64,
+    #[prost(message, optional, tag = "7")]
+    pub first_refused: ::core::option::Option<::prost_types::Duration>,
+    /// How long ago the newest was.
+    #[prost(message, optional, tag = "8")]
+    pub last_refused: ::core::option::Option<::prost_types::Duration>,
 }
 /// One stream of a sidecar or of a gRPC client.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -16,7 +48,7 @@ pub struct Client {
     /// The node in its short form, such as `mesh/appMesh/virtualNode/serviceANode`.
     #[prost(string, tag = "1")]
     pub node: ::prost::alloc::string::String,
-    /// Address and port, or `unix`.
+    /// Address and port, or `unix:pid=…` with the process that is connected over the Unix socket.
     #[prost(string, tag = "2")]
     pub peer: ::prost::alloc::string::String,
     /// What the client calls itself, such as `envoy 1.40.0`.

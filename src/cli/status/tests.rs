@@ -76,8 +76,31 @@ fn status() -> Status {
         client("serviceBNode", vec![pending, unanswered]),
         client("serviceCNode", vec![rejected]),
     ];
+    let refused = [
+        api::RefusedNode {
+            node: "mesh/appMesh/virtualNode/nobody".to_owned(),
+            peer: "unix:pid=4242".to_owned(),
+            user_agent: "envoy".to_owned(),
+            reason: "unknown_node".to_owned(),
+            message: "`mesh/appMesh/virtualNode/nobody` is not declared; declare it".to_owned(),
+            count: 12,
+            first_refused: millis(65_000),
+            last_refused: millis(5_000),
+        },
+        api::RefusedNode {
+            peer: "127.0.0.1:40124".to_owned(),
+            reason: "malformed_node".to_owned(),
+            message: "`node.id` is empty".to_owned(),
+            count: 1,
+            first_refused: millis(6_000),
+            last_refused: millis(6_000),
+            ..api::RefusedNode::default()
+        },
+    ];
     Status {
+        declared: None,
         clients: clients.map(Client::from).into(),
+        refused: refused.map(RefusedNode::from).into(),
     }
 }
 
@@ -100,10 +123,35 @@ fn yaml_says_the_same_as_json() {
 
 #[test]
 fn nobody_connected_is_said_in_words() {
-    let nobody = Status {
+    assert_eq!(table(&Status::default()), "no sidecar is connected\n");
+    let refused = Status {
         clients: Vec::new(),
+        ..status()
     };
-    assert_eq!(table(&nobody), "no sidecar is connected\n");
+    assert!(table(&refused).starts_with("no sidecar is connected\n\nmesh/appMesh"));
+}
+
+#[test]
+fn of_a_node_without_sidecars_it_says_whether_it_is_declared_and_who_was_refused() {
+    let node = "mesh/appMesh/virtualNode/nobody";
+    for (declared, words) in [
+        (Some(true), "is declared, and no sidecar of it"),
+        (Some(false), "is not declared, and no sidecar of it"),
+        (None, "no mesh is loaded yet"),
+    ] {
+        let mut status = Status {
+            declared,
+            ..Status::default()
+        };
+        let text = nobody(node, &status);
+        assert!(text.contains(words) && text.contains("node.id"), "{text}");
+        status.refused = self::status().refused;
+        let text = nobody(node, &status);
+        assert!(
+            text.contains(words) && text.contains("12 times in 1 min 5 s:"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

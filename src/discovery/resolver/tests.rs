@@ -1,5 +1,7 @@
 use std::future::{pending, ready};
 
+use tokio::time::timeout;
+
 use super::*;
 
 fn found() -> Answer<u8> {

@@ -92,6 +92,16 @@ impl Script {
         assert_eq!(self.endpoints(), Some(expected));
     }
 
+    /// Denials at the pace at which they are asked for, from one second to another.
+    fn denied(&mut self, from: u32, to: u32, denial: fn() -> Answer<IpAddr>) -> Option<Event> {
+        let mut last = None;
+        for second in (from..to).step_by(3).chain([to]) {
+            let event = self.at(second.into()).host(denial(), denial());
+            last = event.or(last);
+        }
+        last
+    }
+
     /// Seconds from now to the next look-up.
     fn pause(&self) -> f64 {
         let next = self.source.next_query.expect("a look-up is planned");
@@ -182,7 +192,7 @@ fn a_name_that_never_existed_is_known_to_be_empty_at_once() {
 }
 
 #[test]
-fn without_an_answer_a_source_is_empty_after_the_limit() {
+fn without_an_answer_a_source_is_waited_for_up_to_the_limit() {
     let mut script = Script::plain();
     assert!(script.source.start_query(script.now));
     let limit = script.start + RULES.unresolved_limit;
@@ -197,8 +207,10 @@ fn without_an_answer_a_source_is_empty_after_the_limit() {
     assert_eq!(script.source.give_up(script.now), None);
     script.at(2.8);
     assert_eq!(script.source.give_up(script.now), Some(Event::GivenUp));
-    script.expect(&[]);
+    assert_eq!(script.source.set(), EndpointSet::Unanswered);
     assert_eq!(script.source.give_up(script.now), None, "only once");
+    assert!(script.source.start_query(script.now));
+    assert_eq!(script.source.wake_at(), None, "nor woken for");
     let event = script.at(10.0).host(v4(&[1]), failed());
     assert_eq!(event, Some(Event::Resolved));
     script.expect(&["10.0.0.1"]);
@@ -255,6 +267,7 @@ fn a_denied_name_keeps_its_endpoints_for_the_grace() {
         let event = script.at(10.0).host(denial(), denial());
         assert_eq!(event, Some(Event::Denied));
         assert!(script.pause() <= 3.0);
+        script.denied(13, 308, denial);
         script.at(308.5).host(denial(), denial());
         script.expect(&["10.0.0.1"]);
         assert!(
@@ -276,13 +289,202 @@ fn failures_do_not_shorten_the_grace_and_an_answer_ends_it() {
     script.at(10.0).host(no_name(), no_name());
     script.at(400.0).host(failed(), failed());
     script.expect(&["10.0.0.1"]);
+    // Nobody knows what DNS would have said meanwhile.
+    assert_eq!(script.host(no_name(), no_name()), None);
+    script.expect(&["10.0.0.1"]);
     assert_eq!(
         script.at(401.0).host(v4(&[1]), none()),
         Some(Event::Recovered)
     );
     script.at(500.0).host(no_name(), no_name());
-    script.at(799.0).host(no_name(), no_name());
+    script.denied(503, 799, no_name);
     script.expect(&["10.0.0.1"]);
+}
+
+#[test]
+fn an_outage_is_no_part_of_the_grace_and_does_not_start_it_anew() {
+    let mut script = Script::plain();
+    script.host(v4(&[1]), none());
+    script.denied(0, 200, no_name);
+    for second in 0..1000 {
+        script
+            .at(201.0 + f64::from(second))
+            .host(failed(), failed());
+    }
+    script.denied(1300, 1388, no_name);
+    script.expect(&["10.0.0.1"]);
+    // 200 s before the outage, up to 10 s for the gap, and the rest after it.
+    assert_eq!(script.denied(1389, 1400, no_name), Some(Event::Lost));
+    script.expect(&[]);
+}
+
+#[test]
+fn a_name_that_is_denied_and_unanswered_by_turns_is_given_up_in_the_end() {
+    let mut script = Script::plain();
+    script.host(v4(&[1]), none());
+    let mut lost_after = None;
+    for second in (0..2000_u32).step_by(5) {
+        let answers = if second % 10 == 0 { no_name } else { failed };
+        let event = script.at(second.into()).host(answers(), answers());
+        if event == Some(Event::Lost) {
+            lost_after = Some(second);
+        }
+    }
+    assert_eq!(lost_after, Some(300));
+}
+
+#[test]
+fn a_family_that_is_refused_is_no_failure_while_the_other_answers() {
+    let mut script = Script::plain();
+    assert_eq!(script.host(v4(&[1]), failed()), Some(Event::Resolved));
+    for second in 1..20 {
+        // Whichever of the two comes first.
+        let other = if second % 3 == 0 {
+            Answer::NotAsked
+        } else {
+            failed()
+        };
+        assert_eq!(
+            script.at(5.0 * f64::from(second)).host(v4(&[1]), other),
+            None
+        );
+        assert!((script.pause() - 5.0).abs() < 1e-6, "paced by the answer");
+        assert_eq!(
+            (script.source.state(), script.source.error()),
+            (State::Known, None)
+        );
+    }
+    let mut script = Script::new("a.test", Some(IpPreference::Ipv6Preferred));
+    assert_eq!(script.host(failed(), v6(&[1])), Some(Event::Resolved));
+    assert_eq!(script.at(5.0).host(failed(), v6(&[1])), None);
+}
+
+#[test]
+fn a_preferred_family_that_is_always_refused_leaves_the_other_in_use() {
+    let mut script = Script::plain();
+    assert_eq!(script.host(failed(), v6(&[1])), Some(Event::Resolved));
+    for second in 1..20 {
+        assert_eq!(script.at(f64::from(second)).host(failed(), v6(&[1])), None);
+        script.expect(&["fd00::1"]);
+        assert_eq!(
+            script.source.state(),
+            State::Known,
+            "what is in use is confirmed"
+        );
+    }
+}
+
+#[test]
+fn the_first_refreshes_are_spread_over_the_time_to_live() {
+    let first = |jitter: f64| {
+        let mut script = Script::plain();
+        script.jitter = jitter;
+        script.host(found(vec![[10, 0, 0, 1].into()], 30), none());
+        script.pause()
+    };
+    for (jitter, pause) in [(0.0, 30.0), (0.5, 15.5), (1.0, 1.0)] {
+        assert!((first(jitter) - pause).abs() < 1e-6, "{jitter}");
+    }
+    let mut script = Script::plain();
+    script.host(v4(&[1]), none());
+    script.host(failed(), failed());
+    script.jitter = 1.0;
+    script.host(v4(&[1]), none());
+    assert!((script.pause() - 1.0).abs() < 1e-6, "after an outage too");
+    script.host(v4(&[1]), none());
+    assert!((script.pause() - 5.5).abs() < 1e-6, "and only then");
+}
+
+/// The state of a source, through the disk and back, at a later time.
+fn restarted(
+    script: &Script,
+    hostname: &str,
+    preference: Option<IpPreference>,
+    after: u64,
+) -> Script {
+    let wall = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    let clocks = Clocks {
+        now: script.now,
+        wall,
+    };
+    let mut new = Script::new(hostname, preference);
+    let source = EndpointSource::Dns {
+        hostname: hostname.into(),
+        preference,
+    };
+    let saved = script
+        .source
+        .saved(&source, clocks)
+        .expect("something to save");
+    let text = crate::discovery::saved::print(&[saved]);
+    let [saved] = crate::discovery::saved::parse(&text)
+        .unwrap()
+        .try_into()
+        .unwrap();
+    let wall = wall + Duration::from_secs(after);
+    new.source.restore(saved, Clocks { now: new.now, wall });
+    new
+}
+
+#[test]
+fn what_was_known_is_known_after_a_restart_with_its_age() {
+    let mut script = Script::plain();
+    script.host(v4(&[1, 2]), v6(&[1]));
+    script.at(100.0);
+    let mut script = restarted(&script, "a.test", None, 50);
+    script.expect(&["10.0.0.1", "10.0.0.2"]);
+    let age = script.now - script.source.oldest().unwrap();
+    assert_eq!(age, Duration::from_secs(150));
+    assert!(script.source.start_query(script.now), "asked for at once");
+    assert_eq!(script.host(failed(), failed()), Some(Event::Failing));
+    assert_eq!(script.source.state(), State::Stale);
+    script.at(3.0);
+    assert_eq!(script.source.give_up(script.now), None);
+    script.expect(&["10.0.0.1", "10.0.0.2"]);
+    script.host(v4(&[3]), none());
+    script.expect(&["10.0.0.3"]);
+}
+
+#[test]
+fn services_survive_a_restart() {
+    let name = "_grpc._tcp.a.test";
+    let mut script = Script::new(name, None);
+    let services = found(vec![service("a", 80, 2), service("b", 81, 3)], 9);
+    script.services(services, &[("a", v4(&[1])), ("b", v4(&[2]))]);
+    let mut script = restarted(&script, name, None, 1);
+    script.expect(&["10.0.0.1:80*2", "10.0.0.2:81*3"]);
+    script.services(failed(), &[]);
+    script.expect(&["10.0.0.1:80*2", "10.0.0.2:81*3"]);
+}
+
+#[test]
+fn the_grace_goes_on_after_a_restart() {
+    let mut script = Script::plain();
+    script.host(v4(&[1]), none());
+    script.denied(0, 240, no_name);
+    // An hour in which nobody asked.
+    let mut script = restarted(&script, "a.test", None, 3600);
+    script.expect(&["10.0.0.1"]);
+    assert_eq!(script.source.state(), State::Denied);
+    script.denied(0, 57, no_name);
+    script.expect(&["10.0.0.1"]);
+    assert_eq!(script.denied(58, 62, no_name), Some(Event::Lost));
+}
+
+#[test]
+fn what_was_never_found_is_not_saved() {
+    let source = |hostname: &str| EndpointSource::Dns {
+        hostname: hostname.into(),
+        preference: None,
+    };
+    let mut script = Script::plain();
+    script.host(none(), none());
+    assert_eq!(script.source.saved(&source("a.test"), Clocks::now()), None);
+    let script = Script::new("10.0.0.1", None);
+    assert_eq!(
+        script.source.saved(&source("10.0.0.1"), Clocks::now()),
+        None
+    );
 }
 
 #[test]
@@ -399,7 +601,9 @@ fn a_service_host_that_fails_keeps_its_addresses() {
     script.expect(&["10.0.0.3:80*1"]);
     script.at(8.0).services(none(), &[]);
     script.expect(&["10.0.0.3:80*1"]);
-    script.at(308.0).services(none(), &[]);
+    for second in 9..=308 {
+        script.at(f64::from(second)).services(none(), &[]);
+    }
     script.expect(&[]);
 }
 

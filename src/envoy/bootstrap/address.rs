@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde_json::{Value, json};
@@ -16,12 +17,15 @@ pub enum XdsAddress {
         host: String,
         port: u16,
     },
+    /// A Unix socket of the sidecar's own machine.
+    Unix(PathBuf),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AddressError {
     #[error(
-        "`{text}` is no `host:port`; write `control-plane.local:18000`, `127.0.0.1:18000` or `[::1]:18000`"
+        "`{text}` is no `host:port`; write `control-plane.local:18000`, `127.0.0.1:18000`, `[::1]:18000`, \
+             or `unix:///run/outrigger/xds.sock`"
     )]
     Xds { text: String },
     #[error(
@@ -32,8 +36,10 @@ pub enum AddressError {
 }
 
 impl XdsAddress {
-    pub(super) fn socket_address(&self) -> Value {
+    /// As Envoy's `core.v3.Address`.
+    pub(super) fn envoy_address(&self) -> Value {
         match self {
+            Self::Unix(path) => json!({ "pipe": { "path": path } }),
             Self::Ip(address) => super::socket_address(*address),
             Self::Name { host, port } => {
                 json!({ "socket_address": { "address": host, "port_value": port } })
@@ -52,6 +58,13 @@ impl FromStr for XdsAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        // gRPC's two ways to write an absolute path.
+        if let Some(path) = text.strip_prefix("unix:")
+            && let path = path.strip_prefix("//").unwrap_or(path)
+            && path.starts_with('/')
+        {
+            return Ok(Self::Unix(path.into()));
+        }
         if let Ok(address) = text.parse::<SocketAddr>()
             && address.port() != 0
         {
@@ -83,6 +96,7 @@ impl fmt::Display for XdsAddress {
         match self {
             Self::Ip(address) => address.fmt(f),
             Self::Name { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
         }
     }
 }

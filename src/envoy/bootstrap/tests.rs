@@ -79,6 +79,21 @@ fn a_redirected_gateway_asks_for_the_state_of_the_world_at_a_name() {
 }
 
 #[test]
+fn a_sidecar_can_find_the_control_plane_at_a_unix_socket() {
+    for xds in ["unix:///run/xds.sock", "unix:/run/xds.sock"] {
+        let node = options(Capture::Redirect).node;
+        let options = BootstrapOptions::new(node, xds.parse().unwrap(), Capture::Redirect);
+        let cluster = &bootstrap(&options).unwrap()["static_resources"]["clusters"][0];
+        assert_eq!(cluster["type"], "STATIC");
+        let endpoint = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+        let pipe = json!({ "pipe": { "path": "/run/xds.sock" } });
+        assert_eq!(endpoint["address"], pipe);
+        // TCP's keep-alive is not for it.
+        assert_eq!(cluster["upstream_connection_options"], json!({}));
+    }
+}
+
+#[test]
 fn the_admin_interface_never_leaves_the_machine_by_default() {
     let at = |bind| {
         options(explicit(bind, &[(80, "127.0.0.1:81")]))
@@ -93,6 +108,38 @@ fn the_admin_interface_never_leaves_the_machine_by_default() {
         options(Capture::Redirect).admin().to_string(),
         "127.0.0.1:9901"
     );
+}
+
+#[test]
+fn metrics_get_an_address_of_their_own_only_when_asked_for() {
+    let mut options = options(explicit("0.0.0.0", &[(8080, "127.0.0.1:18080")]));
+    let without = bootstrap(&options).unwrap();
+    assert_eq!(without["static_resources"].get("listeners"), None);
+
+    options.stats = Some("0.0.0.0:9902".parse().unwrap());
+    let written = bootstrap(&options).unwrap();
+    assert_eq!(written["admin"], without["admin"]);
+    let resources = &written["static_resources"];
+    assert_eq!(
+        resources["listeners"][0]["address"]["socket_address"],
+        json!({ "address": "0.0.0.0", "port_value": 9902 })
+    );
+    let admin = &resources["clusters"][1]["load_assignment"]["endpoints"][0];
+    assert_eq!(
+        admin["lb_endpoints"][0]["endpoint"]["address"],
+        written["admin"]["address"]
+    );
+
+    let taken = Capture::Explicit {
+        bind: "0.0.0.0".parse().unwrap(),
+        applications: [(9902, "127.0.0.1:18080".parse().unwrap())].into(),
+    };
+    options.capture = taken;
+    let error = bootstrap(&options).unwrap_err();
+    assert!(matches!(
+        error,
+        BootstrapError::PortTaken { port: 9902, .. }
+    ));
 }
 
 #[test]
@@ -152,6 +199,7 @@ fn addresses_are_parsed_or_explained() {
         "[::1]:18000",
         "xds.local:18000",
         "localhost:1",
+        "unix:///run/xds.sock",
     ] {
         assert_eq!(text.parse::<XdsAddress>().unwrap().to_string(), text);
     }
@@ -166,6 +214,10 @@ fn addresses_are_parsed_or_explained() {
         "a b:1",
         "::1:80",
         "h:99999",
+        "unix:",
+        "unix://",
+        "unix:run/xds.sock",
+        "unix://run/xds.sock",
     ] {
         let error = text.parse::<XdsAddress>().unwrap_err();
         assert_eq!(

@@ -1,6 +1,7 @@
 //! Walks a document along the table and collects every problem.
 
-use super::{Field, Object, Rule, Type};
+use super::text::HTTP_RETRY_EVENTS;
+use super::{Field, Form, Object, Rule, Type};
 use crate::model::document::{Key, Located, Member, Path, Span, Value, member};
 use crate::model::problem::{Problem, known_names};
 
@@ -89,7 +90,9 @@ impl Walk {
                     "characters",
                     node.span,
                 );
-                if let (false, Err(wanted)) = (text.is_empty(), form.check(text)) {
+                if *form == Form::HttpRetryEvent {
+                    self.http_retry_event(text, node.span);
+                } else if let (false, Err(wanted)) = (text.is_empty(), form.check(text)) {
                     self.error(
                         node.span,
                         format!("`{name}` cannot be `{text}`"),
@@ -149,6 +152,18 @@ impl Walk {
             "out of range",
             format!("use a whole number, {bounds}"),
         );
+    }
+
+    /// The API takes any text here, so an unknown event must not keep a mesh from being taken; but it does nothing.
+    fn http_retry_event(&mut self, event: &str, at: Option<Span>) {
+        if !HTTP_RETRY_EVENTS.contains(&event) {
+            self.warning(
+                at,
+                format!("`{event}` is no HTTP retry event, so nothing is retried on it"),
+                "no such event",
+                known_names(event, "events", HTTP_RETRY_EVENTS),
+            );
+        }
     }
 
     fn length(

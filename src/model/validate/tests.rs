@@ -129,6 +129,27 @@ fn the_mesh_must_be_declared() {
 }
 
 #[test]
+fn a_mistyped_mesh_is_one_finding_and_drags_no_other_along() {
+    let provider = json!({ "virtualNode": { "virtualNodeName": "cart" } });
+    let mut mistyped = node("cart", &[(80, "http")]);
+    mistyped["meshName"] = json!("mm");
+    let used = service("cart.local", &provider);
+    assert_eq!(
+        check(&[mistyped.clone(), used.clone()]),
+        "mesh/mm/virtualNode/cart meshName: mesh `mm` is not declared; add a document with `kind: Mesh` and `meshName: mm`; \
+         did you mean `m`? known meshes: m"
+    );
+    // The other way round: the mesh itself is mistyped, and every resource of it would say so.
+    let mut used = used;
+    used["meshName"] = json!("mm");
+    assert_eq!(
+        check(&[mistyped, used]),
+        "mesh/mm/virtualNode/cart meshName: mesh `mm` is not declared, though 2 resources name it; add a document with \
+         `kind: Mesh` and `meshName: mm`; did you mean `m`? known meshes: m"
+    );
+}
+
+#[test]
 fn what_is_declared_with_errors_does_not_dangle() {
     let service = service(
         "cart.local",

@@ -29,6 +29,8 @@ fn every_series_starts_at_zero() {
             "outrigger_xds_pushes_total{type=\"ecds\"} 0",
             "outrigger_xds_nacks_total{type=\"lds\"} 0",
             "outrigger_xds_refused_streams_total{reason=\"not_ready\"} 0",
+            "outrigger_connections{listener=\"xds-socket\"} 0",
+            "outrigger_closed_connections_total{listener=\"api\",reason=\"silent\"} 0",
             "outrigger_mesh_reloads_total{result=\"failed\"} 0",
             "outrigger_mesh_reload_failed 0",
             "outrigger_mesh_problems{severity=\"error\"} 0",

@@ -193,7 +193,7 @@ fn what_does_not_exist_is_said_to_and_stays_subscribed() {
         assert_eq!(client.ask(of, "+x"), format!("{of} -x"));
         assert_eq!(client.publish(&format!("{of} x=1")), format!("{of} x=1"));
         client.ack(of);
-        let gone = client.publish("");
+        let gone = client.publish("") + &client.seconds(5);
         let is_removed = kind(of).is_wildcard();
         assert_eq!(
             gone,
@@ -248,6 +248,28 @@ fn what_is_withheld_is_waited_for() {
         "the client keeps its last good one"
     );
     assert_eq!(client.publish("eds a=1"), "", "which it still has");
+}
+
+// Decision: nobody waits for what may never come, and nobody loses what it has to it.
+#[test]
+fn what_is_overdue_is_absent_only_for_who_has_none() {
+    let mut client = Delta::new("eds a=! b=1");
+    assert_eq!(client.ask("eds", "+a +b"), "eds b=1 -a", "at once");
+    assert_eq!(client.publish("eds a=1 b=1"), "eds a=1");
+    assert_eq!(
+        client.publish("eds a=! b=1"),
+        "",
+        "it keeps its last good one"
+    );
+
+    let mut client = Delta::new("eds a=! b=!");
+    assert_eq!(client.ask("eds", "+a +b a=1 b=1"), "");
+    assert_eq!(client.seconds(3600), "", "what it came with stays");
+    assert_eq!(client.publish("eds a=1 b=2"), "eds b=2");
+
+    let mut client = Delta::new("eds a=?");
+    assert_eq!(client.ask("eds", "+a"), "");
+    assert_eq!(client.publish("eds a=!"), "eds -a", "no longer waited for");
 }
 
 // §5.4, trap 11
@@ -316,9 +338,10 @@ fn a_client_that_comes_back_gets_the_difference() {
     let mut client = Delta::new("cds a=1 b=2 d=1; eds a=1 b=1");
     assert_eq!(client.ask("eds", "+a +b +c a=1 b=0 c=1"), "eds b=1 -c");
     assert_eq!(client.ask("cds", "a=1 b=1 c=1"), "cds b=2 d=1; eds b=1");
-    // What the removed cluster was for is not known until listeners and routes are up to date.
+    // Listeners and routes that name the removed cluster are brought up to date first.
     assert_eq!(client.ask("lds", ""), "lds");
-    assert_eq!(client.ack("lds"), "cds -c");
+    assert_eq!(client.ack("lds"), "");
+    assert_eq!(client.seconds(5), "cds -c");
     assert_eq!(client.publish("cds a=1 b=2 d=1; eds a=1 b=1"), "");
 }
 

@@ -39,6 +39,52 @@ fn node(id: &str, agent: &str, ours: Option<Value>) -> Bytes {
 
 const ID: &str = "mesh/m/virtualNode/n";
 
+// The sidecars of one node share a view, and its bytes, however their image names them.
+#[test]
+fn app_mesh_s_image_is_one_client_under_all_of_its_names() {
+    let image = |id: &str, zone: &str| {
+        let platform = object(vec![("AvailabilityZone", string(zone))]);
+        let metadata = HashMap::from([
+            ("aws.appmesh.platformInfo".to_owned(), platform),
+            ("aws.appmesh.task.interfaces".to_owned(), object(vec![])),
+        ]);
+        let node = core::Node {
+            id: id.to_owned(),
+            cluster: id.to_owned(),
+            metadata: Some(Struct { fields: metadata }),
+            user_agent_name: "envoy".to_owned(),
+            ..Default::default()
+        };
+        Node::read(Some(&node.encode_to_vec().into())).unwrap().key
+    };
+    let short = image(ID, "eu-west-1a");
+    assert_eq!(short.capture, Capture::Redirect);
+    for arn in [
+        format!("arn:aws:appmesh:eu-west-1:123456789012:{ID}"),
+        format!("arn:aws:appmesh:us-east-2:000000000000:{ID}"),
+        format!("arn:aws-cn:appmesh:cn-north-1:123456789012:{ID}"),
+    ] {
+        assert_eq!(image(&arn, "eu-west-1b"), short, "{arn}");
+    }
+    assert_ne!(image("mesh/m/virtualNode/other", "eu-west-1a"), short);
+}
+
+#[test]
+fn what_a_refused_client_claims_is_read_as_far_as_it_goes() {
+    let claim = |id: &str| Claim::read(Some(&node(id, "envoy", None)));
+    let arn = format!("arn:aws:appmesh:eu-west-1:123456789012:{ID}");
+    assert_eq!(
+        (claim(&arn).id, claim(&arn).user_agent),
+        (ID.to_owned(), "envoy".to_owned())
+    );
+    assert_eq!(claim("service-a").id, "service-a");
+    assert_eq!(Claim::read(None), Claim::default());
+    assert_eq!(
+        Claim::read(Some(&Bytes::from_static(&[0xff; 9]))),
+        Claim::default()
+    );
+}
+
 #[test]
 fn reads_what_the_bootstrap_writes() {
     let ours = object(vec![

@@ -235,6 +235,33 @@ fn what_is_withheld_is_waited_for() {
     );
 }
 
+// Decision: nobody waits for what may never come, and nobody loses what it has to it. A client that names a version has
+// something of an earlier stream.
+#[test]
+fn what_is_overdue_is_empty_only_for_who_has_none() {
+    let mut client = Sotw::new("eds a=! b=1");
+    assert_eq!(client.ask("eds", "a b"), "eds b=1 a=", "at once");
+    assert_eq!(client.publish("eds a=1 b=1"), "eds a=1");
+    assert_eq!(
+        client.publish("eds a=! b=1"),
+        "",
+        "it keeps its last good one"
+    );
+
+    for withheld in ["?", "!"] {
+        let mut client = Sotw::new(&format!("cds a=1; eds a={withheld} b=1"));
+        for kind in [Kind::Cluster, Kind::Endpoint] {
+            client.newest[kind].version = "of an earlier stream".to_owned();
+        }
+        assert_eq!(client.ask("cds", ""), "", "listeners and routes come first");
+        assert_eq!(client.ask("lds", ""), "lds");
+        assert_eq!(client.ack("lds"), "cds a=1");
+        assert_eq!(client.ask("eds", "a b"), "eds b=1");
+        assert_eq!(client.seconds(3600), "", "{withheld}");
+        assert_eq!(client.publish("cds a=1; eds a=1 b=1"), "eds a=1");
+    }
+}
+
 // §5.4, trap 11
 #[test]
 fn the_first_wildcard_is_answered_with_nothing_too() {
@@ -307,10 +334,13 @@ fn a_client_that_comes_back_is_answered_whatever_version_it_names() {
         request.response_nonce.clear();
         client.send(vec![request])
     };
-    assert_eq!(reconnect("cds"), "cds a=1 b=1");
+    assert_eq!(reconnect("cds"), "");
     assert_eq!(reconnect("eds"), "eds a=1 b=1");
     assert_eq!(reconnect("lds"), "lds l=1");
     assert_eq!(reconnect("rds"), "rds r=1");
+    assert_eq!(client.ack("lds"), "");
+    client.names[kind("rds")] = vec!["r".to_owned()];
+    assert_eq!(client.ack("rds"), "cds a=1 b=1; eds a=1 b=1");
     for of in ["cds", "eds", "lds", "rds"] {
         assert_eq!(
             old.request(of).version_info,

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{PATIENCE, eventually, get};
 
-/// Requests to one service through one sidecar.
-pub(super) struct Load {
+/// Requests to some services, in turn, through one sidecar.
+pub(crate) struct Load {
     name: &'static str,
     account: Arc<Mutex<Account>>,
     stop: CancellationToken,
@@ -33,6 +33,7 @@ struct Account {
 
 struct Failure {
     phase: &'static str,
+    authority: &'static str,
     sent_after: Duration,
     took: Duration,
     status: u16,
@@ -41,13 +42,22 @@ struct Failure {
 
 impl Load {
     /// Sends a request every 10 ms.
-    pub(super) fn start(name: &'static str, egress: SocketAddr, authority: &'static str) -> Self {
+    pub(crate) fn start(
+        name: &'static str,
+        egress: SocketAddr,
+        authorities: &[&'static str],
+    ) -> Self {
         let account = Arc::new(Mutex::new(Account {
             phase: "start",
             ..Account::default()
         }));
         let stop = CancellationToken::new();
-        let sender = tokio::spawn(send(egress, authority, Arc::clone(&account), stop.clone()));
+        let sender = tokio::spawn(send(
+            egress,
+            authorities.to_vec(),
+            Arc::clone(&account),
+            stop.clone(),
+        ));
         Self {
             name,
             account,
@@ -57,12 +67,17 @@ impl Load {
     }
 
     /// Says what is going on from now on, for the account of failures.
-    pub(super) fn phase(&self, phase: &'static str) {
+    pub(crate) fn phase(&self, phase: &'static str) {
         self.account.lock().unwrap().phase = phase;
     }
 
+    /// How many requests have failed.
+    pub(crate) fn failures(&self) -> usize {
+        self.account.lock().unwrap().failures.len()
+    }
+
     /// Waits until this many more requests have been answered.
-    pub(super) async fn answers(&self, more: u64) {
+    pub(crate) async fn answers(&self, more: u64) {
         let answered = || self.account.lock().unwrap().answered;
         let goal = answered() + more;
         eventually("requests are answered", PATIENCE, async || {
@@ -72,7 +87,7 @@ impl Load {
     }
 
     /// Waits until a replica answers from now on.
-    pub(super) async fn answered_by(&self, replica: SocketAddr) {
+    pub(crate) async fn answered_by(&self, replica: SocketAddr) {
         let replica = replica.to_string();
         let count = || {
             let account = self.account.lock().unwrap();
@@ -84,7 +99,7 @@ impl Load {
     }
 
     /// Ends it, waits for the last answers, and says what failed, if anything did.
-    pub(super) async fn stop(self) -> Result<String, String> {
+    pub(crate) async fn stop(self) -> Result<String, String> {
         self.stop.cancel();
         self.sender.await.unwrap();
         let account = self.account.lock().unwrap();
@@ -102,6 +117,7 @@ impl Load {
         for failure in account.failures.iter().take(40) {
             let Failure {
                 phase,
+                authority,
                 sent_after,
                 took,
                 status,
@@ -109,7 +125,7 @@ impl Load {
             } = failure;
             write!(
                 text,
-                "\n  {phase}: sent after {sent_after:?}, {status} after {took:?}: {body}"
+                "\n  {phase}: {authority}, sent after {sent_after:?}, {status} after {took:?}: {body}"
             )
             .unwrap();
         }
@@ -119,12 +135,13 @@ impl Load {
 
 async fn send(
     egress: SocketAddr,
-    authority: &'static str,
+    authorities: Vec<&'static str>,
     account: Arc<Mutex<Account>>,
     stop: CancellationToken,
 ) {
     let start = Instant::now();
     let mut requests = JoinSet::new();
+    let mut authorities = authorities.iter().cycle();
     let mut every = interval(Duration::from_millis(10));
     // After a moment without the processor the rate goes on; it does not catch up.
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -134,12 +151,13 @@ async fn send(
             _ = every.tick() => {
                 let account = Arc::clone(&account);
                 let phase = account.lock().unwrap().phase;
+                let authority = *authorities.next().unwrap();
                 requests.spawn(async move {
                     let sent = Instant::now();
                     let answer = get(egress, authority, "/").await;
                     let (status, body) = answer.unwrap_or_else(|error| (0, error.to_string()));
                     let failure = Failure {
-                        phase, sent_after: sent - start, took: sent.elapsed(), status, body,
+                        phase, authority, sent_after: sent - start, took: sent.elapsed(), status, body,
                     };
                     account.lock().unwrap().add(failure);
                 });

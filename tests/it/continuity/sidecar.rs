@@ -4,7 +4,7 @@ use outrigger::envoy::process::Envoy;
 use serde_json::Value;
 
 /// A statistic's value; one that was never counted is 0.
-pub(super) async fn stat(envoy: &Envoy, name: &str) -> u64 {
+pub(crate) async fn stat(envoy: &Envoy, name: &str) -> u64 {
     let path = format!("/stats?usedonly&filter=^{}$", name.replace('.', r"\."));
     let text = envoy.admin().get(&path).await.unwrap();
     let text = String::from_utf8(text.to_vec()).unwrap();
@@ -14,7 +14,7 @@ pub(super) async fn stat(envoy: &Envoy, name: &str) -> u64 {
 }
 
 /// The weights of each weighted route in the egress route configuration.
-pub(super) async fn weights(envoy: &Envoy) -> Option<Vec<u64>> {
+pub(crate) async fn weights(envoy: &Envoy) -> Option<Vec<u64>> {
     let dump = envoy
         .admin()
         .get_json("/config_dump?resource=dynamic_route_configs")
@@ -40,13 +40,13 @@ pub(super) async fn weights(envoy: &Envoy) -> Option<Vec<u64>> {
 }
 
 /// The clusters that Envoy uses, and those that it waits for.
-pub(super) struct Clusters {
-    pub(super) active: Vec<Value>,
-    pub(super) warming: Vec<Value>,
+pub(crate) struct Clusters {
+    pub(crate) active: Vec<Value>,
+    pub(crate) warming: Vec<Value>,
 }
 
 /// Both at one moment.
-pub(super) async fn clusters(envoy: &Envoy) -> Option<Clusters> {
+pub(crate) async fn clusters(envoy: &Envoy) -> Option<Clusters> {
     let dump = envoy.admin().get_json("/config_dump").await.ok()?;
     let of_clusters = |config: &&Value| {
         let kind = config["@type"].as_str().unwrap_or_default();
@@ -64,13 +64,13 @@ pub(super) async fn clusters(envoy: &Envoy) -> Option<Clusters> {
 }
 
 impl Clusters {
-    pub(super) fn active(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn active(&self, name: &str) -> Option<&Value> {
         self.active.iter().find(|cluster| cluster["name"] == name)
     }
 }
 
 /// The addresses of a cluster's hosts, sorted.
-pub(super) async fn hosts(envoy: &Envoy, cluster: &str) -> Option<Vec<String>> {
+pub(crate) async fn hosts(envoy: &Envoy, cluster: &str) -> Option<Vec<String>> {
     let status = envoy.admin().get_json("/clusters?format=json").await.ok()?;
     let clusters = status["cluster_statuses"].as_array()?;
     let found = clusters.iter().find(|one| one["name"] == cluster)?;

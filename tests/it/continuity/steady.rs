@@ -54,8 +54,9 @@ async fn every_request_is_answered_while_all_around_it_changes() {
                 .sidecar(A, SOTW_CALLER, XdsProtocol::StateOfTheWorld)
                 .await,
         ],
-        loads: [("delta", DELTA_CALLER), ("sotw", SOTW_CALLER)]
-            .map(|(name, host)| Load::start(name, world.at(host, 15001), "service-b.local:8080")),
+        loads: [("delta", DELTA_CALLER), ("sotw", SOTW_CALLER)].map(|(name, host)| {
+            Load::start(name, world.at(host, 15001), &["service-b.local:8080"])
+        }),
     };
 
     callers.phase("twenty weight changes");

@@ -96,7 +96,7 @@ fn queues(first: u32, second: u32) -> String {
 }
 
 /// A server that speaks first, saying its name, and then repeats each line.
-async fn greeter(address: SocketAddr, name: &'static str) {
+pub(crate) async fn greeter(address: SocketAddr, name: &'static str) {
     let listener = TcpListener::bind(address).await.unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -115,13 +115,13 @@ async fn greeter(address: SocketAddr, name: &'static str) {
 }
 
 /// A connection to a greeter.
-struct Line {
-    greeting: String,
+pub(crate) struct Line {
+    pub(crate) greeting: String,
     stream: BufReader<TcpStream>,
 }
 
 impl Line {
-    async fn open(egress: SocketAddr) -> std::io::Result<Self> {
+    pub(crate) async fn open(egress: SocketAddr) -> std::io::Result<Self> {
         let stream = BufReader::new(TcpStream::connect(egress).await?);
         let mut line = Self {
             greeting: String::new(),
@@ -142,11 +142,14 @@ impl Line {
     }
 
     async fn say(&mut self, line: &str) -> String {
-        self.stream
-            .write_all(format!("{line}\n").as_bytes())
-            .await
-            .unwrap();
-        self.hear().await.unwrap()
+        self.try_say(line).await.unwrap()
+    }
+
+    /// What is said back; empty once the other side has closed.
+    pub(crate) async fn try_say(&mut self, line: &str) -> std::io::Result<String> {
+        let line = format!("{line}\n");
+        self.stream.write_all(line.as_bytes()).await?;
+        self.hear().await
     }
 
     async fn hear(&mut self) -> std::io::Result<String> {

@@ -54,12 +54,14 @@ fn a_cluster_goes_after_the_routes_that_named_it() {
     assert_eq!(client.publish(next), "cds a=1 c=1 b=1; lds l=2; rds r=2");
     assert_eq!(client.ack("cds"), "");
     assert_eq!(client.ack("lds"), "");
-    assert_eq!(client.ack("rds"), "cds a=1 c=1");
+    // What is under way still goes by the routes of before.
+    assert_eq!(client.ack("rds"), "");
+    assert_eq!(client.seconds(5), "cds a=1 c=1");
     assert_eq!(client.ack("cds"), "");
     assert_eq!(client.seconds(60), "");
 }
 
-// §6.6: the cap
+// §6.6: no ACK comes, and the cluster goes all the same
 #[test]
 fn a_removal_does_not_wait_for_ever() {
     let mut client = settled(MESH);
@@ -70,15 +72,6 @@ fn a_removal_does_not_wait_for_ever() {
     assert_eq!(client.wake_at, Some(Duration::from_secs(5)));
     assert_eq!(client.wait(Duration::from_millis(4999)), "");
     assert_eq!(client.wait(Duration::from_millis(1)), "cds a=1");
-}
-
-#[test]
-fn a_removal_that_nothing_else_comes_with_is_sent_at_once() {
-    let mut client = settled(MESH);
-    assert_eq!(
-        client.publish("cds a=1 c=1; eds a=1; lds l=1; rds r=1"),
-        "cds a=1 c=1"
-    );
 }
 
 // F11
@@ -133,5 +126,43 @@ fn a_cluster_goes_after_the_listener_that_goes_with_it() {
         client.publish("cds a=1; eds a=1; lds l=1; rds r=1"),
         "lds l=1"
     );
-    assert_eq!(client.ack("lds"), "cds a=1");
+    assert_eq!(client.ack("lds"), "");
+    assert_eq!(client.seconds(5), "cds a=1");
+}
+
+/// A client that has been served before, and asks again for all that it knew.
+fn returned(text: &str, endpoints: &str) -> (Sotw, String) {
+    let mut client = Sotw::new(text);
+    let mut sent = Vec::new();
+    for (of, names) in [("cds", ""), ("eds", endpoints), ("lds", ""), ("rds", "r")] {
+        client.newest[kind(of)].version = "7".to_owned();
+        sent.push(client.ask(of, names));
+    }
+    sent.retain(|text| !text.is_empty());
+    (client, sent.join("; "))
+}
+
+// §5.2: what is left out is deleted, and the client's routes still name `b`
+#[test]
+fn a_client_that_comes_back_gets_its_routes_before_it_loses_a_cluster() {
+    let (mut client, sent) = returned("cds a=1; eds a=1; lds l=1; rds r=2", "a b");
+    assert_eq!(sent, "eds a=1; lds l=1; rds r=2");
+    assert_eq!(client.ack("lds"), "");
+    assert_eq!(client.ack("rds"), "cds a=1; eds a=1 b=");
+    assert_eq!(client.seconds(60), "");
+}
+
+#[test]
+fn a_client_that_comes_back_gets_a_new_cluster_before_its_routes() {
+    let (mut client, sent) = returned("cds a=1 c=1; eds a=1 c=1; lds l=1; rds r=2", "a b");
+    assert_eq!(sent, "cds a=1 c=1; eds a=1 b=; lds l=1; rds r=2");
+    assert_eq!(client.ask("eds", "a c"), "eds c=1");
+}
+
+// Decision: an answer is owed within 3 s
+#[test]
+fn a_client_that_comes_back_waits_for_clusters_no_longer_than_for_anything() {
+    let (mut client, _) = returned("cds a=1; eds a=1; lds l=1; rds r=2", "a b");
+    assert_eq!(client.wait(Duration::from_millis(2999)), "");
+    assert_eq!(client.wait(Duration::from_millis(1)), "cds a=1; eds a=1 b=");
 }
