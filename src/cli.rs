@@ -64,7 +64,12 @@ pub fn main(cli: Cli) -> ExitCode {
         .enable_all()
         .build()
     {
-        Ok(runtime) => runtime.block_on(run(cli)),
+        Ok(runtime) => {
+            let code = runtime.block_on(run(cli));
+            // Else the end would wait for whatever still reads, be it a folder on a server that is gone.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => fail(&CliError::unable_error(error)),
     }
 }

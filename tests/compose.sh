@@ -107,7 +107,7 @@ docker info >/dev/null 2>&1 || fail "no Docker engine answers; start one, or say
 say "$(compose version --short) is the Compose in use"
 trap finish EXIT
 
-compose up --detach
+compose up --detach --build
 within $UP_WITHIN "every container is healthy" all_healthy
 health
 service_a=$(compose port service-a-sidecar 8080)

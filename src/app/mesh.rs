@@ -51,7 +51,11 @@ pub(super) async fn follow(
             }
         }
     };
-    tokio::join!(files.run(latest, stop), taking);
+    // What is taken ends first only if it fails; then the program is told.
+    tokio::select! {
+        () = files.run(latest, stop) => {}
+        () = taking => {}
+    }
 }
 
 /// Where the outcome of a load goes.

@@ -46,7 +46,7 @@ pub fn parse(json: &str) -> Result<InForce, ListingError> {
     let ingress = if app_ports.is_empty() {
         None
     } else {
-        Some(listing.chain(INGRESS, 4)?)
+        Some(listing.chain(INGRESS, 5)?)
     };
     if ingress
         .as_ref()

@@ -94,6 +94,8 @@ fn ingress(redirection: &Redirection) -> Vec<String> {
     rules.extend([
         // The host's calls to itself have passed on their way out; App Mesh said it here as well.
         "fib saddr type local return".to_owned(),
+        // What this host only passes on is for others.
+        "fib daddr type != local return".to_owned(),
         "ip6 daddr fe80::/10 return".to_owned(),
         format!(
             "tcp dport @{APP_PORTS} counter redirect to :{}",

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper::{Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs};
 
 /// The largest answer that is read.
 const ANSWER_BYTES: usize = 256 << 20;
@@ -33,13 +33,16 @@ pub(crate) async fn get_url(url: &Uri) -> Result<(StatusCode, Bytes), BoxError> 
     };
     let port = authority.port_u16().unwrap_or(80);
     let name = format!("{}:{port}", authority.host());
-    let address = tokio::net::lookup_host(&name).await?.next();
-    let peer = address.ok_or_else(|| format!("`{name}` has no address"))?;
     let path = url.path_and_query().map_or("/", |path| path.as_str());
-    send(peer, path.parse()?, authority.as_str()).await
+    send(name.as_str(), path.parse()?, authority.as_str()).await
 }
 
-async fn send(peer: SocketAddr, target: Uri, host: &str) -> Result<(StatusCode, Bytes), BoxError> {
+/// Of a name's addresses, the first that answers is taken.
+async fn send(
+    peer: impl ToSocketAddrs,
+    target: Uri,
+    host: &str,
+) -> Result<(StatusCode, Bytes), BoxError> {
     let request = Request::get(target)
         .header(header::HOST, host)
         .header(header::CONNECTION, "close")

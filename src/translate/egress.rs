@@ -172,7 +172,7 @@ impl EgressSet {
         for port in ports {
             changed |= self.refresh_port(port, interner);
         }
-        if *before == *self.ports {
+        if !Arc::ptr_eq(&before, &self.ports) && *before == *self.ports {
             // What stays equal stays the same, so that the set's views need not compare it again, each for itself.
             self.ports = before;
         }

@@ -78,16 +78,18 @@ impl<'a> Served<'a> {
         for logger in log {
             encoded.extend_from_slice(&canonical::encode(&AccessLog::type_url(), logger));
         }
+        let (mode, lookup) = match self.capture {
+            Capture::Explicit { .. } => (Mode::Explicit, self.preference()),
+            // Nothing is looked up: the application has an address.
+            Capture::Redirect => (Mode::Redirect, None),
+        };
         EgressKey {
             mesh: self.mesh.clone(),
-            mode: match self.capture {
-                Capture::Explicit { .. } => Mode::Explicit,
-                Capture::Redirect => Mode::Redirect,
-            },
+            mode,
             backends,
             outside: match (allowed, options.aws_egress) {
-                (true, _) => Outside::Allowed(self.preference()),
-                (false, true) => Outside::Aws(self.preference()),
+                (true, _) => Outside::Allowed(lookup),
+                (false, true) => Outside::Aws(lookup),
                 (false, false) => Outside::Dropped,
             },
             encryption: Encryption::of(self.spec),

@@ -173,12 +173,17 @@ impl Connection {
 /// Returns once there was no request for so long.
 async fn idle(requests: &mut watch::Receiver<usize>, limit: Duration) {
     loop {
-        let busy = requests.wait_for(|open| *open > 0);
-        match timeout(limit, busy).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) | Err(_) => return,
-        }
-        if requests.wait_for(|open| *open == 0).await.is_err() {
+        let is_busy = *requests.borrow_and_update() > 0;
+        // A short request may be over before anybody looks: that there was one is a change all the same.
+        let change = if is_busy {
+            requests.changed().await
+        } else {
+            match timeout(limit, requests.changed()).await {
+                Ok(change) => change,
+                Err(_) => return,
+            }
+        };
+        if change.is_err() {
             return;
         }
     }

@@ -23,10 +23,6 @@ pub(super) use rejection::Nack;
 /// Envoy withholds the ACKs of clusters while one warms, so responses pile up; of older ones only the count is known.
 const IN_FLIGHT: usize = 32;
 
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "facts that have nothing to do with each other"
-)]
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) subscription: Subscription,
@@ -142,13 +138,20 @@ impl Ledger {
             }
             let was_rejected = self.quarantine.release(&name);
             let gone = new.get(kind, &name).is_none() && !new.is_withheld(kind, &name);
-            let behind = self.behind.entry(name).or_insert_with_key(|name| Behind {
-                has: Has::of(old.get(kind, name)),
-                owed: false,
-                since: now,
-                deferred: false,
-            });
+            let behind = self
+                .behind
+                .entry(Arc::clone(&name))
+                .or_insert_with(|| Behind {
+                    has: Has::of(old.get(kind, &name)),
+                    owed: false,
+                    since: now,
+                    deferred: false,
+                });
             behind.deferred = false;
+            // It was left as it is, because there would be one; now the client must be told that there is none.
+            if gone && old.is_withheld(kind, &name) && matches!(behind.has, Has::Unknown) {
+                behind.owed = true;
+            }
             // What a resource waited for as long as it was rejected does not count for its new content.
             if (gone || was_rejected) && !behind.owed {
                 behind.since = now;

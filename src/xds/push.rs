@@ -95,12 +95,8 @@ impl Engine {
 
     /// What a type has to say now. What it will have to say later stays behind, and sets when to look again.
     fn plan(&mut self, kind: Kind, now: Duration, step: &mut Step) -> Option<Batch> {
-        if kind == Kind::Cluster {
-            if let Some(until) = self.routes_first(now) {
-                wake(step, until);
-                return None;
-            }
-            self.returned = None;
+        if kind == Kind::Cluster && self.clusters_wait(now, step) {
+            return None;
         }
         let ledger = &self.kinds[kind];
         if ledger.behind.is_empty() {
@@ -159,6 +155,16 @@ impl Engine {
             batch.sent.push(Sent { resource, prior });
         }
         Some(batch)
+    }
+
+    /// Whether clusters wait until a client that came back has its routes; once they do not, they never do again.
+    fn clusters_wait(&mut self, now: Duration, step: &mut Step) -> bool {
+        let until = self.routes_first(now);
+        match until {
+            Some(until) => wake(step, until),
+            None => self.returned = None,
+        }
+        until.is_some()
     }
 
     /// What follows from a batch for other types: a cluster that is sent is followed by its load assignment.

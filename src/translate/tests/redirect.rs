@@ -185,6 +185,22 @@ fn a_port_has_one_tcp_service_and_none_where_calls_are_http() {
     assert_eq!(problems.len(), 3, "{problems:?}");
 }
 
+/// AWS's services are called at port 443, whoever else has it.
+#[test]
+fn a_tcp_backend_on_443_takes_no_call_to_aws() {
+    let mut mesh = mesh("DROP_ALL");
+    mesh["nodes"]["db"]["listeners"] = json!([listener(443, "tcp")]);
+    mesh["nodes"]["a"]["backends"] = backends(&["b.local", "db.local"]);
+    let (chains, _) = parts(&egress_of(&mesh));
+    let aws = &chains["egress_amazonaws_443"]["filterChainMatch"];
+    assert_eq!(aws["destinationPort"], 443);
+    assert_eq!(aws["serverNames"][0], "*.amazonaws.com");
+    assert_eq!(
+        chains["egress_tcp_443"]["filterChainMatch"],
+        json!({"destinationPort": 443})
+    );
+}
+
 #[test]
 fn the_sidecars_own_ports_are_no_listeners_of_a_node() {
     let mut mesh = mesh("ALLOW_ALL");

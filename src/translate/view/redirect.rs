@@ -19,7 +19,9 @@ use crate::translate::{chain, listener, names, proto};
 use super::{Builder, Inbound};
 
 /// Ports at which TLS to hosts outside the mesh is common, though a backend may be called there in plain HTTP.
-const TLS_PORTS: [u16; 2] = [443, 8443];
+const TLS_PORTS: [u16; 2] = [HTTPS, 8443];
+/// Where AWS's services are called; there a handshake is looked at even if a TCP backend has the port.
+const HTTPS: u16 = 443;
 
 pub(super) fn listeners(builder: &mut Builder<'_>) {
     let dual_stack = builder.input.preference.is_some();
@@ -86,11 +88,14 @@ impl Egress<'_, '_> {
         for (port, protocol) in &input.egress.http {
             let http = chain::http_egress(*port, *protocol, input.log);
             chains.push(chain::on_port(*port, http));
-            chains.extend(self.outside_on_http_port(*port));
+            chains.extend(self.outside_on(*port));
         }
         for (port, backend) in &input.egress.tcp {
             let tcp = chain::tcp_egress(*port, &backend.extension);
             chains.push(chain::on_port(*port, tcp));
+            if let (Outside::Aws(_), HTTPS) = (input.outside, *port) {
+                chains.extend(self.outside_on(HTTPS));
+            }
         }
         if let Outside::Aws(_) = input.outside {
             let aws = self.pass(names::AWS_CHAIN.to_owned(), names::AWS_STATS);
@@ -99,8 +104,8 @@ impl Egress<'_, '_> {
         chains
     }
 
-    /// TLS connections to hosts outside the mesh, on a port where HTTP backends are.
-    fn outside_on_http_port(&self, port: u16) -> Option<FilterChain> {
+    /// TLS connections to hosts outside the mesh, on a port that a backend has.
+    fn outside_on(&self, port: u16) -> Option<FilterChain> {
         match self.builder.input.outside {
             Outside::Dropped => None,
             Outside::Aws(_) => {
@@ -143,7 +148,7 @@ impl Egress<'_, '_> {
             Outside::Allowed(_) => Inspection::Only(TLS_PORTS.to_vec()),
             Outside::Aws(_) => {
                 let ports = input.egress.tcp.keys().copied();
-                Inspection::Except(ports.filter(|port| *port != 443).collect())
+                Inspection::Except(ports.filter(|port| *port != HTTPS).collect())
             }
         }
     }

@@ -309,9 +309,8 @@ pub(super) const ROWS: &[Row] = &[
         &[|setup| names(setup, "service-b-v2.local", &[V2[1]])],
     ),
     // Meshes.
-    cutting(
+    row(
         "egress filter changed, ALLOW_ALL to DROP_ALL",
-        HTTP,
         &[|setup| setup.egress("DROP_ALL")],
     ),
     // Several at once.

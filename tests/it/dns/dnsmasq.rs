@@ -127,13 +127,20 @@ async fn hosts_that_dnsmasq_learns_get_traffic() {
     }
 }
 
+/// A port that is free for UDP and TCP, below those that the kernel hands out to connections: nobody takes it meanwhile.
+fn free_address() -> SocketAddr {
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let mut addresses = (first..32_000).map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let is_free = |at: &SocketAddr| {
+        std::net::UdpSocket::bind(at).is_ok() && std::net::TcpListener::bind(at).is_ok()
+    };
+    addresses.find(is_free).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dnsmasq_s_long_answers_are_whole() {
     let folder = tempfile::tempdir().unwrap();
-    // The port of a socket that is closed again is another's only by a great accident.
-    let free = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = free_address();
     let hosts: Vec<(IpAddr, &str)> = (0..200_u8)
         .map(|n| (IpAddr::from([10, 8, 0, n]), "service-b.local"))
         .collect();
