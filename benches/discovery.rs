@@ -3,7 +3,7 @@
 //! `cargo bench --bench discovery -- NAMES TTL` takes another number of names, or time to live in seconds. The name server
 //! is a thread here that answers at once, so that what shows is discovery's own pace.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::print_stdout,

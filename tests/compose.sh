@@ -3,7 +3,8 @@
 # who is up, replaces what was lost, adds the profile `redirect`, and takes everything down. Needs an engine, Compose (`docker compose`, or
 # `docker-compose` 1.29) and curl; touches no mesh that runs already. Exit code 0 if all was as it should be.
 #
-#     tests/compose.sh                        with the image `outrigger` built if it is not there
+#     tests/compose.sh                        with the images built of what is here
+#     BUILD=no tests/compose.sh               with the images `outrigger` and `outrigger-capture` that are there
 #     COMPOSE=docker-compose tests/compose.sh with that Compose
 #     KEEP=1 tests/compose.sh                 leaves everything running, to look at
 set -euo pipefail
@@ -107,7 +108,8 @@ docker info >/dev/null 2>&1 || fail "no Docker engine answers; start one, or say
 say "$(compose version --short) is the Compose in use"
 trap finish EXIT
 
-compose up --detach --build
+[ "${BUILD:-yes}" = no ] || PROFILE=redirect compose build
+compose up --detach
 within $UP_WITHIN "every container is healthy" all_healthy
 health
 service_a=$(compose port service-a-sidecar 8080)
