@@ -197,6 +197,7 @@ impl Bound {
 
     fn ads(&self, views: Views, model: watch::Receiver<Stored>) -> AdsContext {
         AdsContext {
+            sharing: Arc::default(),
             clients: self.clients.clone(),
             views,
             metrics: self.metrics.clone(),

@@ -10,9 +10,11 @@ mod resource;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::iter::Peekable;
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::shared_ptr::DefaultSharedPtr;
+use imbl::{OrdMap, ordmap};
 
 pub use kind::{Kind, PerKind};
 pub use resource::{Interner, Resource, Version};
@@ -83,6 +85,17 @@ impl Snapshot {
         self.kinds[kind].resources.get(name)
     }
 
+    /// For the look-up of about so many names of a kind, in ascending order.
+    pub fn in_order(&self, kind: Kind, names: usize) -> InOrder<'_> {
+        let resources = &self.kinds[kind].resources;
+        // A step of the walk costs a small part of a look-up.
+        let is_dense = names > resources.len() / 8;
+        InOrder {
+            resources,
+            walk: is_dense.then(|| resources.iter().peekable()),
+        }
+    }
+
     pub fn is_withheld(&self, kind: Kind, name: &str) -> bool {
         self.why_withheld(kind, name).is_some()
     }
@@ -138,8 +151,32 @@ impl Snapshot {
     }
 }
 
-fn name_of<'a, V>(item: &imbl::ordmap::DiffItem<'a, 'a, ResourceName, V>) -> &'a ResourceName {
-    use imbl::ordmap::DiffItem;
+/// Looks names up that come in ascending order: many cost one walk, few cost a look-up each.
+pub struct InOrder<'a> {
+    resources: &'a OrdMap<ResourceName, Arc<Resource>>,
+    walk: Option<Peekable<ordmap::Iter<'a, ResourceName, Arc<Resource>, DefaultSharedPtr>>>,
+}
+
+impl fmt::Debug for InOrder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InOrder").finish_non_exhaustive()
+    }
+}
+
+impl<'a> InOrder<'a> {
+    /// The resource of a name that is not before the one asked for last.
+    pub fn get(&mut self, name: &str) -> Option<&'a Arc<Resource>> {
+        let Some(walk) = &mut self.walk else {
+            return self.resources.get(name);
+        };
+        while walk.next_if(|(next, _)| ***next < *name).is_some() {}
+        let (_, resource) = walk.peek().filter(|(next, _)| ***next == *name)?;
+        Some(*resource)
+    }
+}
+
+fn name_of<'a, V>(item: &ordmap::DiffItem<'a, 'a, ResourceName, V>) -> &'a ResourceName {
+    use ordmap::DiffItem;
     match item {
         DiffItem::Add(name, _)
         | DiffItem::Remove(name, _)

@@ -3,7 +3,8 @@
 //! A stream's protocol state is pure: requests, the newest snapshot and the time go in, responses come out. The tonic
 //! shell around it reads and writes frames and keeps no protocol state of its own.
 //!
-//! In reading order: [`message`] is what clients send, `subscription` what they ask for, `ledger` what they were sent,
+//! In reading order: [`message`] is what clients send, `requests` how it is read off the wire, `subscription` and
+//! `names` what they ask for, `ledger` what they were sent,
 //! `quarantine` what they rejected, `push` what they are sent next and in which order, `wire` how that is encoded;
 //! `sotw` and `delta` are the two variants on top. `node` reads who a client is, `session` is the loop of one stream, and
 //! `server` the service that opens them.
@@ -12,9 +13,11 @@ mod delta;
 mod ledger;
 mod limits;
 pub mod message;
+mod names;
 pub mod node;
 mod push;
 mod quarantine;
+mod requests;
 mod server;
 mod session;
 mod sotw;
@@ -29,6 +32,9 @@ mod testing;
 
 pub use delta::DeltaStream;
 pub use limits::{Backoff, Limits, ServerLimits};
-pub use server::{AdsContext, Server};
+pub use names::NameSets;
+pub use server::{AdsContext, Server, Sharing};
 pub use sotw::SotwStream;
-pub use stream::{Event, KindStatus, Rejection, Response, Step, StreamError, StreamStatus};
+pub use stream::{
+    Entries, Event, KindStatus, Rejection, Response, Step, StreamError, StreamStatus,
+};

@@ -74,7 +74,7 @@ fn names(kind: Kind, snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn message(response: &Response) -> Vec<u8> {
-    response.pieces.concat()
+    response.encode()
 }
 
 struct Delta {

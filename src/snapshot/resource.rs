@@ -17,7 +17,7 @@ use super::{Kind, ResourceName};
 pub struct Version(u64);
 
 impl Version {
-    pub fn from_hash(hash: u64) -> Self {
+    pub const fn from_hash(hash: u64) -> Self {
         Self(hash)
     }
 
@@ -67,9 +67,12 @@ pub struct Resource {
     kind: Kind,
     name: ResourceName,
     version: Version,
+    fingerprint: u64,
     delta_entry: Bytes,
-    sotw_entry: Bytes,
-    body: Bytes,
+    /// Where in `delta_entry` the SotW entry begins.
+    sotw_at: usize,
+    /// Where in it the message begins.
+    body_at: usize,
 }
 
 impl Resource {
@@ -104,15 +107,16 @@ impl Resource {
         put_field(1, type_url.as_bytes(), &mut wire);
         put_field(2, body, &mut wire);
         let delta_entry = wire.freeze();
-        let sotw_entry = delta_entry.slice(delta_entry.len() - sotw_len..);
-        let body = delta_entry.slice(delta_entry.len() - body.len()..);
+        let mut fingerprint = Xxh3::with_seed(version.0);
+        fingerprint.update(name.as_bytes());
         Self {
             kind,
+            fingerprint: fingerprint.digest(),
             name,
             version,
+            sotw_at: delta_entry.len() - sotw_len,
+            body_at: delta_entry.len() - body.len(),
             delta_entry,
-            sotw_entry,
-            body,
         }
     }
 
@@ -129,25 +133,23 @@ impl Resource {
     }
 
     /// The encoded message, without its type.
-    pub fn body(&self) -> &Bytes {
-        &self.body
+    pub fn body(&self) -> &[u8] {
+        self.delta_entry.get(self.body_at..).unwrap_or_default()
     }
 
     /// The resource as one entry of a `DeltaDiscoveryResponse`, key and length included.
-    pub fn delta_entry(&self) -> Bytes {
-        self.delta_entry.clone()
+    pub fn delta_entry(&self) -> &[u8] {
+        &self.delta_entry
     }
 
     /// The resource as one entry of a `DiscoveryResponse`, key and length included.
-    pub fn sotw_entry(&self) -> Bytes {
-        self.sotw_entry.clone()
+    pub fn sotw_entry(&self) -> &[u8] {
+        self.delta_entry.get(self.sotw_at..).unwrap_or_default()
     }
 
     /// A hash of name and version, to be added up over a set.
-    pub(super) fn fingerprint(&self) -> u64 {
-        let mut hash = Xxh3::with_seed(self.version.0);
-        hash.update(self.name.as_bytes());
-        hash.digest()
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 }
 

@@ -46,7 +46,7 @@ fn maps_are_encoded_sorted_whatever_their_order() {
         assert_eq!(again.body(), first.body());
     }
     assert_eq!(
-        Cluster::decode(first.body().clone()).unwrap(),
+        Cluster::decode(first.body()).unwrap(),
         plain,
         "only the order changes"
     );
@@ -93,8 +93,8 @@ fn one_buffer_is_both_wire_entries() {
     };
     assert_eq!(entry.resource.as_ref().unwrap(), any);
     assert_eq!(any.type_url, Kind::Cluster.type_url());
-    assert_eq!(any.value, resource.body().as_ref());
-    assert_eq!(Cluster::decode(resource.body().clone()).unwrap(), message);
+    assert_eq!(any.value, resource.body());
+    assert_eq!(Cluster::decode(resource.body()).unwrap(), message);
 }
 
 #[test]

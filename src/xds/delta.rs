@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::ledger::{Batch, Behind, Has, Nack};
 use super::limits::Limits;
 use super::message::DeltaRequest;
+use super::names::NameSets;
 use super::push::{Engine, NAMING};
+use super::stream::{Entries, Response};
 use super::subscription::WILDCARD;
 use super::{Event, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, ResourceName, Snapshot, Version};
@@ -23,9 +25,15 @@ pub struct DeltaStream {
 }
 
 impl DeltaStream {
+    /// A stream of its own; see [`Self::sharing`].
     pub fn new(limits: Limits) -> Self {
+        Self::sharing(limits, Arc::default())
+    }
+
+    /// A stream that shares its lists of names with all that are given the same sets.
+    pub fn sharing(limits: Limits, names: Arc<NameSets>) -> Self {
         Self {
-            engine: Engine::new(limits),
+            engine: Engine::new(limits, names),
             unknown: BTreeSet::new(),
         }
     }
@@ -70,7 +78,7 @@ impl DeltaStream {
         let engine = &mut self.engine;
         let ledger = &mut engine.kinds[kind];
         // The nonce says which response is meant; what is (un)subscribed counts whichever it is.
-        let nonce = request.response_nonce.parse().ok();
+        let nonce = wire::parse_nonce(&request.response_nonce);
         if let Some(error) = &request.error_detail {
             let nack = Nack {
                 kind,
@@ -89,6 +97,7 @@ impl DeltaStream {
             &request.resource_names_subscribe,
             &request.resource_names_unsubscribe,
             &engine.seen,
+            &engine.names,
         );
         let names = ledger.subscription.names().len();
         if names > engine.limits.names {
@@ -115,13 +124,12 @@ impl DeltaStream {
             .collect();
         // "There is none" lets a client that waits for it go on at once.
         if first || !names.is_empty() {
-            let header = wire::Header {
-                type_url: &request.type_url,
-                version: String::new(),
-                nonce: self.engine.next_nonce(),
+            let nonce = self.engine.next_nonce();
+            let entries = Entries::Delta {
+                resources: Vec::new(),
+                removed: names.into_iter().collect(),
             };
-            step.responses
-                .push(wire::delta(header, std::iter::empty(), names.iter()));
+            (step.responses).push(Response::of_unknown(&request.type_url, nonce, entries));
         }
     }
 }
@@ -171,14 +179,13 @@ fn reconnect(engine: &mut Engine, kind: Kind, versions: &HashMap<String, String>
 fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &mut Step) {
     let nonce = engine.next_nonce();
     let version = engine.seen.version(kind);
-    let header = wire::Header {
-        type_url: kind.type_url(),
-        version: version.to_string(),
-        nonce,
+    let removed = batch.absent.iter().map(|(name, _)| Arc::clone(name));
+    let resources = batch.sent.iter().map(|sent| Arc::clone(&sent.resource));
+    let entries = Entries::Delta {
+        resources: resources.collect(),
+        removed: removed.collect(),
     };
-    let removed = batch.absent.iter().map(|(name, _)| name);
-    let entries = batch.sent.iter().map(|sent| &*sent.resource);
-    step.responses.push(wire::delta(header, entries, removed));
+    (step.responses).push(Response::of(kind, version, nonce, entries));
     step.events.push(Event::Sent {
         kind,
         resources: batch.sent.len(),

@@ -542,7 +542,7 @@ impl<'a> Ask<'a> {
 
 fn content_of(snapshot: &Snapshot, kind: Kind, name: &str) -> String {
     let resource = snapshot.get(kind, name).unwrap();
-    let labelled: super::testing::Labelled = prost::Message::decode(&**resource.body()).unwrap();
+    let labelled: super::testing::Labelled = prost::Message::decode(resource.body()).unwrap();
     labelled.label
 }
 

@@ -181,6 +181,18 @@ impl Ledger {
         behind.deferred = false;
     }
 
+    /// Notes that names are to be sent of which the client has nothing.
+    fn owe_anew<'a>(&mut self, names: impl Iterator<Item = &'a ResourceName>, now: Duration) {
+        if self.behind.is_empty() {
+            let behind = names.map(|name| (Arc::clone(name), Behind::owed(now)));
+            self.behind = behind.collect();
+        } else {
+            for name in names {
+                self.owe_with(name, Has::default, now);
+            }
+        }
+    }
+
     /// Takes what a request changed in the subscription.
     pub(super) fn resubscribe(
         &mut self,
@@ -206,28 +218,12 @@ impl Ledger {
         if change.wildcard {
             self.answer = true;
             let names = &change.added;
-            let had = |name: &ResourceName| {
-                self.subscription.names().contains(name) && !names.contains(name)
-            };
-            let all: Vec<_> = seen
-                .resources(kind)
-                .filter(|resource| !had(resource.name()))
-                .map(|resource| Arc::clone(resource.name()))
-                .collect();
-            if self.behind.is_empty() {
-                self.behind = all
-                    .into_iter()
-                    .map(|name| (name, Behind::owed(now)))
-                    .collect();
-            } else {
-                for name in &all {
-                    self.owe_with(name, Has::default, now);
-                }
-            }
+            let named = self.subscription.names().clone();
+            let had = |name: &ResourceName| named.contains(name) && !names.contains(name);
+            let current = seen.resources(kind).map(|resource| resource.name());
+            self.owe_anew(current.filter(|name| !had(name)), now);
         }
-        for name in &change.added {
-            self.owe_with(name, Has::default, now);
-        }
+        self.owe_anew(change.added.iter(), now);
         for name in &change.repeated {
             self.owe(kind, name, seen, now);
         }
@@ -294,9 +290,11 @@ impl Ledger {
         let newest = responses.last()?;
         self.acked = Some(newest.version);
         let after = now.saturating_sub(newest.at);
-        for sent in responses.iter().flat_map(|response| &response.batch.sent) {
-            self.quarantine
-                .accept(sent.resource.name(), sent.resource.version());
+        if !self.quarantine.is_empty() {
+            for sent in responses.iter().flat_map(|response| &response.batch.sent) {
+                let resource = &sent.resource;
+                self.quarantine.accept(resource.name(), resource.version());
+            }
         }
         if self.in_flight.is_empty() && self.suspects.is_empty() {
             self.quarantine.all_settled();
@@ -333,13 +331,16 @@ impl Ledger {
 
     /// Keeps count of the subscribed names that there are.
     fn count_present(&mut self, kind: Kind, change: &Change, seen: &Snapshot) {
-        let is_there = |name: &&ResourceName| seen.get(kind, name).is_some();
+        let present = |names: &[ResourceName]| {
+            let mut seen = seen.in_order(kind, names.len());
+            let is_there = |name: &&ResourceName| seen.get(name).is_some();
+            names.iter().filter(is_there).count()
+        };
         self.present = if change.repeated.is_empty() {
-            let dropped = change.dropped.iter().filter(is_there).count();
-            self.present + change.added.iter().filter(is_there).count() - dropped
+            self.present + present(&change.added) - present(&change.dropped)
         } else {
             // Those among them that are new are not told apart.
-            self.subscription.names().iter().filter(is_there).count()
+            present(self.subscription.names().as_slice())
         };
     }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::ledger::{Batch, Behind, Has, Ledger, Sent};
 use super::limits::Limits;
+use super::names::NameSets;
 use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot, Withheld};
 use crate::xds::{Step, StreamStatus};
 
@@ -26,6 +27,7 @@ use crate::xds::{Step, StreamStatus};
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) limits: Limits,
+    pub(super) names: Arc<NameSets>,
     pub(super) seen: Arc<Snapshot>,
     pub(super) kinds: PerKind<Ledger>,
     /// A rejection left it open which version of its clusters the client has.
@@ -41,9 +43,10 @@ pub(super) struct Engine {
 pub(super) const NAMING: [Kind; 3] = [Kind::Listener, Kind::Route, Kind::Extension];
 
 impl Engine {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, names: Arc<NameSets>) -> Self {
         Self {
             limits,
+            names,
             seen: Arc::default(),
             kinds: PerKind::default(),
             clusters_unsure: false,
@@ -108,8 +111,10 @@ impl Engine {
         let mut batch = Batch::default();
         let mut kept = Vec::new();
         let mut retry = None;
+        let mut resources = self.seen.in_order(kind, ledger.behind.len());
         for (name, mut behind) in mem::take(&mut ledger.behind) {
-            match rules.decide(&name, &behind, ledger, &self.seen) {
+            let resource = resources.get(&name);
+            match rules.decide(&name, resource, &behind, ledger, &self.seen) {
                 Decision::Even => {}
                 Decision::Wait(until) => {
                     if let Some(until) = until {
@@ -171,33 +176,60 @@ impl Engine {
     fn follow(&mut self, kind: Kind, batch: &Batch, now: Duration) {
         match kind {
             Kind::Cluster => {
-                for sent in &batch.sent {
-                    self.uncover(sent.resource.name(), now);
-                }
+                self.uncover(batch.sent.iter().map(|sent| sent.resource.name()), now);
                 for (name, _) in &batch.absent {
                     self.uncovered.remove(name);
                 }
             }
             Kind::Endpoint if !self.uncovered.is_empty() => {
-                let sent = batch.sent.iter().map(|sent| sent.resource.name());
-                for name in sent.chain(batch.absent.iter().map(|(name, _)| name)) {
+                for (name, _) in &batch.absent {
                     self.uncovered.remove(name);
+                }
+                if batch.sent.len() > self.uncovered.len() / 8 {
+                    let mut sent = batch
+                        .sent
+                        .iter()
+                        .map(|sent| sent.resource.name())
+                        .peekable();
+                    self.uncovered.retain(|name, _| {
+                        while sent.next_if(|sent| *sent < name).is_some() {}
+                        sent.peek() != Some(&name)
+                    });
+                } else {
+                    for sent in &batch.sent {
+                        self.uncovered.remove(sent.resource.name());
+                    }
                 }
             }
             _ => {}
         }
     }
 
-    /// Notes that a load assignment is to follow a cluster.
-    fn uncover(&mut self, name: &ResourceName, now: Duration) {
+    /// Notes that a load assignment is to follow each of these clusters, which are sorted.
+    fn uncover<'a>(
+        &mut self,
+        clusters: impl ExactSizeIterator<Item = &'a ResourceName> + Clone,
+        now: Duration,
+    ) {
         let (kind, seen) = (Kind::Endpoint, &self.seen);
-        let is_awaited = seen.why_withheld(kind, name) == Some(Withheld::Awaited);
-        if seen.get(kind, name).is_some() || is_awaited {
-            self.uncovered.insert(Arc::clone(name), now);
+        let mut assignments = seen.in_order(kind, clusters.len());
+        let is_awaited = |name| seen.why_withheld(kind, name) == Some(Withheld::Awaited);
+        let uncovered = clusters
+            .clone()
+            .filter(|name| assignments.get(name).is_some() || is_awaited(name))
+            .map(|name| (Arc::clone(name), now));
+        if self.uncovered.is_empty() {
+            self.uncovered = uncovered.collect();
+        } else {
+            self.uncovered.extend(uncovered);
         }
         let endpoints = &mut self.kinds[kind];
-        if endpoints.subscription.matches(name) {
-            endpoints.owe(kind, name, seen, now);
+        if endpoints.subscription.is_asked() {
+            for name in clusters {
+                if endpoints.subscription.matches(name) {
+                    endpoints.owe(kind, name, seen, now);
+                }
+            }
         }
     }
 
@@ -205,9 +237,7 @@ impl Engine {
     pub(super) fn uncover_all(&mut self, now: Duration) {
         let clusters = self.seen.resources(Kind::Cluster);
         let names: Vec<_> = clusters.map(|cluster| Arc::clone(cluster.name())).collect();
-        for name in names {
-            self.uncover(&name, now);
-        }
+        self.uncover(names.iter(), now);
     }
 
     /// Whether a cluster was sent on this stream and its load assignment not after it.
@@ -222,12 +252,13 @@ impl Engine {
         };
         let names_clusters = NAMING.contains(&kind);
         let asked = self.kinds[Kind::Endpoint].subscription.is_asked();
-        let held_until = self
-            .uncovered
-            .values()
-            .filter(|_| names_clusters && asked)
+        let newest = if names_clusters && asked {
+            self.uncovered.values().max()
+        } else {
+            None
+        };
+        let held_until = newest
             .map(|since| since.saturating_add(self.limits.withheld_hold))
-            .max()
             .filter(|until| *until > now);
         Rules {
             kind,
@@ -314,11 +345,19 @@ enum Decision {
 }
 
 impl Rules {
-    fn decide(&self, name: &str, behind: &Behind, ledger: &Ledger, seen: &Snapshot) -> Decision {
+    /// `resource` is what the snapshot has of the name.
+    fn decide(
+        &self,
+        name: &str,
+        resource: Option<&Arc<Resource>>,
+        behind: &Behind,
+        ledger: &Ledger,
+        seen: &Snapshot,
+    ) -> Decision {
         if behind.deferred {
             return Decision::Wait(None);
         }
-        if let Some(resource) = seen.get(self.kind, name) {
+        if let Some(resource) = resource {
             return self.decide_present(resource, behind, ledger);
         }
         if let Some(why) = seen.why_withheld(self.kind, name) {

@@ -75,6 +75,11 @@ impl Quarantine {
         !self.rejected.is_empty() && self.rejected.remove(name).is_some()
     }
 
+    /// Nothing is rejected that could be accepted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rejected.is_empty()
+    }
+
     pub(super) fn accept(&mut self, name: &str, version: Version) {
         if self.until(name, version).is_some() {
             self.rejected.remove(name);

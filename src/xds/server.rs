@@ -7,29 +7,28 @@
 //! meanwhile is seen as one newest snapshot afterwards, so a slow sidecar costs no queue and harms nobody else.
 
 use std::convert::Infallible;
-use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Buf;
 use http_body_util::StreamBody;
-use prost::Message;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::codec::{DecodeBuf, Decoder};
 use tonic::codegen::http;
 use tonic::service::Routes;
-use tonic::{Status, Streaming};
 use tower_service::Service;
 
+use super::names::NameSets;
+use super::requests::Requests;
 use super::session::{Protocol, Session};
+use super::wire::Bodies;
 use super::{DeltaStream, ServerLimits, SotwStream};
 use crate::clients::Clients;
 use crate::reconcile::Views;
@@ -50,6 +49,14 @@ pub struct AdsContext {
     pub limits: ServerLimits,
     /// The store, for whether anything has been loaded yet.
     pub model: watch::Receiver<Stored>,
+    pub sharing: Arc<Sharing>,
+}
+
+/// What streams have in common, so that replicas hold it once.
+#[derive(Debug, Default)]
+pub struct Sharing {
+    pub(super) names: Arc<NameSets>,
+    pub(super) bodies: Bodies,
 }
 
 /// A bound ADS server.
@@ -175,13 +182,8 @@ impl Ads {
         })?;
         let peer = (request.extensions().get::<Peer>().copied())
             .ok_or_else(|| Status::internal("the connection has no other end"))?;
-        let limit = Some(self.context.limits.request_bytes);
-        let requests = Streaming::new_request(
-            RequestDecoder(PhantomData),
-            request.into_body(),
-            None,
-            limit,
-        );
+        let limit = self.context.limits.request_bytes;
+        let requests = Requests::new(request.into_body(), limit);
         let (frames, outgoing) = mpsc::channel(FRAMES_IN_FLIGHT);
         let session: Session<P> = Session::new(Arc::clone(&self.context), peer, requests, frames);
         let stop = self.stop.clone();
@@ -196,24 +198,5 @@ impl Ads {
             .headers_mut()
             .insert(http::header::CONTENT_TYPE, grpc);
         Ok(response)
-    }
-}
-
-/// Decodes requests by our own types, whose `node` stays bytes.
-struct RequestDecoder<R>(PhantomData<R>);
-
-impl<R: Message + Default> Decoder for RequestDecoder<R> {
-    type Item = R;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<R>, Status> {
-        // The buffer is the message; taking it whole lets the `node` be a slice of it.
-        let encoded = buffer.copy_to_bytes(buffer.remaining());
-        let decoded = R::decode(encoded);
-        decoded.map(Some).map_err(|error| {
-            Status::invalid_argument(format!(
-                "the request is no discovery request of this variant: {error}"
-            ))
-        })
     }
 }

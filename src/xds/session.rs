@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Frame;
 use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::codegen::http::HeaderMap;
-use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::message::{DeltaRequest, SotwRequest};
+use super::names::NameSets;
 use super::node::{Claim, Node};
+use super::requests::Requests;
 use super::server::AdsContext;
 use super::{DeltaStream, Event, Limits, Response, SotwStream, Step, StreamError, StreamStatus};
 use crate::clients::{ClientInfo, RefusedNode, Registration, Variant};
@@ -26,17 +28,13 @@ use crate::transport::Peer;
 
 /// Requests that one step takes together.
 const BATCH: usize = 64;
-/// Entries below this many bytes are copied into the frame before them: a DATA frame of their own would cost more.
-const SHARED_ENTRY: usize = 1024;
-/// A frame is sent off once it holds this much.
-const FRAME_BYTES: usize = 16 << 10;
 
 /// The protocol state of one variant.
 pub(super) trait Protocol: Send + 'static {
     type Request: Message + Default + 'static;
     const VARIANT: Variant;
 
-    fn open(limits: Limits) -> Self;
+    fn open(limits: Limits, names: Arc<NameSets>) -> Self;
     fn node(request: &Self::Request) -> Option<&Bytes>;
     fn step(
         &mut self,
@@ -53,8 +51,8 @@ macro_rules! protocol {
             type Request = $request;
             const VARIANT: Variant = Variant::$variant;
 
-            fn open(limits: Limits) -> Self {
-                Self::new(limits)
+            fn open(limits: Limits, names: Arc<NameSets>) -> Self {
+                Self::sharing(limits, names)
             }
 
             fn node(request: &$request) -> Option<&Bytes> {
@@ -101,7 +99,7 @@ impl From<Status> for End {
 pub(super) struct Session<P: Protocol> {
     context: Arc<AdsContext>,
     peer: Peer,
-    requests: Streaming<P::Request>,
+    requests: Requests<P::Request>,
     frames: mpsc::Sender<Outgoing>,
     opened: Instant,
     /// Who the client says it is, once it has.
@@ -112,7 +110,7 @@ impl<P: Protocol> Session<P> {
     pub(super) fn new(
         context: Arc<AdsContext>,
         peer: Peer,
-        requests: Streaming<P::Request>,
+        requests: Requests<P::Request>,
         frames: mpsc::Sender<Outgoing>,
     ) -> Self {
         Self {
@@ -194,7 +192,10 @@ impl<P: Protocol> Session<P> {
         registration: &Registration,
         node: &str,
     ) -> Result<(), End> {
-        let mut state = P::open(self.context.limits.stream.clone());
+        let mut state = P::open(
+            self.context.limits.stream.clone(),
+            Arc::clone(&self.context.sharing.names),
+        );
         let mut batch = vec![first];
         let mut pushed = PerKind::<Option<std::time::Instant>>::default();
         let mut seen = None;
@@ -359,8 +360,9 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    async fn send(&self, response: Response) -> Result<(), End> {
-        for frame in frames(&response) {
+    async fn send(&mut self, response: Response) -> Result<(), End> {
+        let frames = self.context.sharing.bodies.frames(&response);
+        for frame in frames.into_iter().filter(|frame| !frame.is_empty()) {
             self.frames
                 .send(Ok(Frame::data(frame)))
                 .await
@@ -401,72 +403,4 @@ fn is_the_clients(status: &Status) -> bool {
         status.code(),
         Code::InvalidArgument | Code::OutOfRange | Code::Internal | Code::Unimplemented
     )
-}
-
-/// A response as frames of HTTP/2 data: gRPC's prefix, then the pieces, small ones joined and large ones shared.
-fn frames(response: &Response) -> Vec<Bytes> {
-    let mut frames = Vec::new();
-    let mut joined = BytesMut::new();
-    joined.put_u8(0);
-    joined.put_u32(u32::try_from(response.len()).unwrap_or(u32::MAX));
-    for piece in &response.pieces {
-        if piece.len() < SHARED_ENTRY {
-            joined.put_slice(piece);
-        } else {
-            frames.push(joined.split().freeze());
-            frames.push(piece.clone());
-        }
-        if joined.len() >= FRAME_BYTES {
-            frames.push(joined.split().freeze());
-        }
-    }
-    frames.push(joined.freeze());
-    frames.retain(|frame| !frame.is_empty());
-    frames
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_the_message_behind_its_prefix() {
-        for sizes in [
-            vec![],
-            vec![3],
-            vec![10, 2000, 5, 5],
-            vec![700; 100],
-            vec![5000, 5000],
-        ] {
-            let pieces: Vec<Bytes> = (0_u8..)
-                .zip(&sizes)
-                .map(|(n, size)| vec![n; *size].into())
-                .collect();
-            let response = Response {
-                kind: None,
-                pieces: pieces.clone(),
-            };
-            let sent = frames(&response).concat();
-            let (prefix, message) = sent.split_at(5);
-            assert_eq!(prefix[0], 0);
-            assert_eq!(
-                u32::from_be_bytes(prefix[1..].try_into().unwrap()) as usize,
-                message.len()
-            );
-            assert_eq!(message, pieces.concat());
-        }
-    }
-
-    #[test]
-    fn large_entries_are_shared_not_copied() {
-        let large = Bytes::from(vec![7; 4096]);
-        let response = Response {
-            kind: None,
-            pieces: vec![Bytes::from_static(b"head"), large.clone()],
-        };
-        let shared = frames(&response)
-            .into_iter()
-            .any(|frame| frame.as_ptr() == large.as_ptr());
-        assert!(shared);
-    }
 }

@@ -13,7 +13,9 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use super::ledger::{Batch, Has, Ledger, Nack};
 use super::limits::Limits;
 use super::message::SotwRequest;
+use super::names::NameSets;
 use super::push::Engine;
+use super::stream::{Entries, Response};
 use super::{Event, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
 
@@ -28,9 +30,15 @@ pub struct SotwStream {
 }
 
 impl SotwStream {
+    /// A stream of its own; see [`Self::sharing`].
     pub fn new(limits: Limits) -> Self {
+        Self::sharing(limits, Arc::default())
+    }
+
+    /// A stream that shares its lists of names with all that are given the same sets.
+    pub fn sharing(limits: Limits, names: Arc<NameSets>) -> Self {
         Self {
-            engine: Engine::new(limits),
+            engine: Engine::new(limits, names),
             unknown: BTreeSet::new(),
         }
     }
@@ -86,9 +94,10 @@ impl SotwStream {
             return Ok(());
         }
         let ledger = &mut engine.kinds[kind];
-        let mut change = ledger
-            .subscription
-            .replace(kind, &request.resource_names, &engine.seen);
+        let mut change =
+            ledger
+                .subscription
+                .replace(kind, &request.resource_names, &engine.seen, &engine.names);
         if !first {
             // "Nothing": some clients name an empty string when they unsubscribe from all.
             change.added.retain(|name| !name.is_empty());
@@ -117,12 +126,9 @@ impl SotwStream {
             self.unknown.len() < UNKNOWN_TYPES && self.unknown.insert(request.type_url.clone());
         // There is no way to say that a name does not exist, and "everything" is nothing.
         if first && request.resource_names.is_empty() {
-            let header = wire::Header {
-                type_url: &request.type_url,
-                version: String::new(),
-                nonce: self.engine.next_nonce(),
-            };
-            step.responses.push(wire::sotw(header, std::iter::empty()));
+            let nonce = self.engine.next_nonce();
+            let nothing = Entries::Sotw(Vec::new());
+            (step.responses).push(Response::of_unknown(&request.type_url, nonce, nothing));
         }
     }
 }
@@ -144,7 +150,7 @@ fn hear_verdict(
     step: &mut Step,
 ) -> Heard {
     let ledger = &mut engine.kinds[kind];
-    let nonce = request.response_nonce.parse().ok();
+    let nonce = wire::parse_nonce(&request.response_nonce);
     let stale = nonce != ledger.newest_nonce();
     let is_unsure = request.error_detail.is_some() && (stale || ledger.awaits_several());
     if let Some(error) = &request.error_detail {
@@ -195,18 +201,13 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
             .map(without_endpoints);
         sent.chain(empty).collect()
     };
-    let header = wire::Header {
-        type_url: kind.type_url(),
-        version: version.to_string(),
-        nonce,
-    };
-    let response = wire::sotw(header, entries.iter().map(|entry| &**entry));
-    step.responses.push(response);
     step.events.push(Event::Sent {
         kind,
         resources: entries.len(),
         removed: 0,
     });
+    let response = Response::of(kind, version, nonce, Entries::Sotw(entries));
+    step.responses.push(response);
     ledger.sending(nonce, version, batch, now);
     if kind == Kind::Cluster && engine.clusters_unsure {
         engine.uncover_all(now);
@@ -217,7 +218,8 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
 /// only later.
 fn full_set(kind: Kind, ledger: &Ledger, seen: &Snapshot) -> Vec<Arc<Resource>> {
     let subscription = &ledger.subscription;
-    let even = |resource: &&Arc<Resource>| !ledger.behind.contains_key(resource.name());
+    let is_even = ledger.behind.is_empty();
+    let even = |resource: &&Arc<Resource>| is_even || !ledger.behind.contains_key(resource.name());
     let current: Vec<_> = if subscription.is_wildcard() {
         seen.resources(kind).filter(even).cloned().collect()
     } else {

@@ -1,11 +1,12 @@
 //! What both variants of a stream share: what a step yields, what happened in it, and how the stream stands.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use thiserror::Error;
 
-use crate::snapshot::{Kind, PerKind, ResourceName, Version};
+use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Version};
 
 /// What one step of a stream yields.
 #[derive(Debug, Default)]
@@ -18,23 +19,48 @@ pub struct Step {
     pub wake_at: Option<Duration>,
 }
 
-/// One encoded gRPC message, in pieces: a header of this stream's own, and entries shared with other streams.
+/// One message. It is encoded as it is sent (`wire`), by whichever stream is the first to send its like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// `None` for a type that is not served.
     pub kind: Option<Kind>,
-    /// The message without gRPC's five-byte prefix.
-    pub pieces: Vec<Bytes>,
+    pub type_url: Cow<'static, str>,
+    /// `None` for a type that is not served.
+    pub version: Option<Version>,
+    pub nonce: u64,
+    pub entries: Entries,
+}
+
+/// What a response says, by variant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entries {
+    Sotw(Vec<Arc<Resource>>),
+    Delta {
+        resources: Vec<Arc<Resource>>,
+        removed: Vec<ResourceName>,
+    },
 }
 
 impl Response {
-    /// Bytes of the message.
-    pub fn len(&self) -> usize {
-        self.pieces.iter().map(Bytes::len).sum()
+    pub(super) fn of(kind: Kind, version: Version, nonce: u64, entries: Entries) -> Self {
+        Self {
+            kind: Some(kind),
+            type_url: kind.type_url().into(),
+            version: Some(version),
+            nonce,
+            entries,
+        }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// The answer about a type that is not served: there is nothing.
+    pub(super) fn of_unknown(type_url: &str, nonce: u64, entries: Entries) -> Self {
+        Self {
+            kind: None,
+            type_url: type_url.to_owned().into(),
+            version: None,
+            nonce,
+            entries,
+        }
     }
 }
 

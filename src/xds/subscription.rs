@@ -3,11 +3,12 @@
 //! **Invariant:** an empty list means "everything" only as long as the client never named anything on this stream, and
 //! only for listeners and clusters (xDS protocol, "How the client specifies what resources to return").
 
-use std::collections::BTreeSet;
+use std::mem;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::names::{NameSet, NameSets};
 use crate::snapshot::{Kind, ResourceName, Snapshot};
 
 /// The name that stands for all resources of a type.
@@ -18,7 +19,7 @@ pub(super) struct Subscription {
     /// Whether there was any request for the type on this stream.
     asked: bool,
     wildcard: bool,
-    names: BTreeSet<ResourceName>,
+    names: NameSet,
     /// Whether any SotW request named something, which ends the meaning of an empty list.
     named: bool,
     /// A hash of the newest SotW list: an ACK repeats thousands of names, and is told by it at once.
@@ -51,7 +52,7 @@ impl Subscription {
         self.wildcard
     }
 
-    pub(super) fn names(&self) -> &BTreeSet<ResourceName> {
+    pub(super) fn names(&self) -> &NameSet {
         &self.names
     }
 
@@ -60,7 +61,13 @@ impl Subscription {
     }
 
     /// Takes the list of a SotW request, which is all that the client wants from now on.
-    pub(super) fn replace(&mut self, kind: Kind, list: &[String], snapshot: &Snapshot) -> Change {
+    pub(super) fn replace(
+        &mut self,
+        kind: Kind,
+        list: &[String],
+        snapshot: &Snapshot,
+        sets: &NameSets,
+    ) -> Change {
         let mut change = Change {
             first: !self.asked,
             ..Change::default()
@@ -75,25 +82,21 @@ impl Subscription {
         let wildcard = legacy || list.iter().any(|name| name == WILDCARD);
         change.wildcard = wildcard && !self.wildcard;
         change.narrowed = !wildcard && self.wildcard;
-        let had_all = std::mem::replace(&mut self.wildcard, wildcard);
-        let mut names = BTreeSet::new();
-        for name in list.iter().filter(|name| *name != WILDCARD) {
-            if let Some(known) = self.names.take(name.as_str()) {
-                names.insert(known);
-            } else if !names.contains(name.as_str()) {
-                let name = shared_name(kind, name, snapshot);
-                names.insert(Arc::clone(&name));
-                let news = if had_all {
-                    &mut change.repeated
-                } else {
-                    &mut change.added
-                };
-                news.push(name);
-            }
-        }
-        change.dropped = std::mem::replace(&mut self.names, names)
-            .into_iter()
-            .collect();
+        let had_all = mem::replace(&mut self.wildcard, wildcard);
+        let wanted = distinct(list);
+        let own = |name: &str| match self.names.get(name) {
+            Some(known) => Arc::clone(known),
+            None => shared_name(kind, name, snapshot),
+        };
+        let names = sets.of(&wanted, own);
+        let old = mem::replace(&mut self.names, names);
+        change.dropped = old.without(&self.names);
+        let news = if had_all {
+            &mut change.repeated
+        } else {
+            &mut change.added
+        };
+        *news = self.names.without(&old);
         change
     }
 
@@ -104,12 +107,16 @@ impl Subscription {
         subscribe: &[String],
         unsubscribe: &[String],
         snapshot: &Snapshot,
+        sets: &NameSets,
     ) -> Change {
         let mut change = Change {
             first: !self.asked,
             ..Change::default()
         };
         self.asked = true;
+        if subscribe.is_empty() && unsubscribe.is_empty() && !change.first {
+            return change;
+        }
         let had_all = self.wildcard;
         let star = |list: &[String]| list.iter().any(|name| name == WILDCARD);
         let legacy =
@@ -123,27 +130,38 @@ impl Subscription {
             self.wildcard = true;
         }
         // A name in both lists stays subscribed: data keeps flowing.
-        let before = subscribe
-            .iter()
-            .filter_map(|name| self.names.get(name.as_str()));
-        let before: BTreeSet<_> = before.cloned().collect();
-        for name in unsubscribe.iter().filter(|name| *name != WILDCARD) {
-            change.dropped.extend(self.names.take(name.as_str()));
+        let (subscribe, unsubscribe) = (distinct(subscribe), distinct(unsubscribe));
+        let dropped = unsubscribe.iter().filter_map(|name| self.names.get(name));
+        let dropped = dropped.filter(|name| subscribe.binary_search(&&***name).is_err());
+        change.dropped = dropped.cloned().collect();
+        let is_new = |name: &&str| !self.names.contains(name);
+        let (new, known): (Vec<&str>, Vec<&str>) = subscribe.into_iter().partition(is_new);
+        let own = |name: &str| shared_name(kind, name, snapshot);
+        let names = sets.changed(&self.names, &new, &change.dropped, own);
+        self.names = names;
+        let own = |name: &&str| self.names.get(name).cloned();
+        change.repeated = known.iter().filter_map(own).collect();
+        let news = if had_all {
+            &mut change.repeated
+        } else {
+            &mut change.added
+        };
+        if new.len() == self.names.len() {
+            news.extend(self.names.iter().cloned());
+        } else {
+            news.extend(new.iter().filter_map(own));
         }
-        for name in subscribe.iter().filter(|name| *name != WILDCARD) {
-            let known = before.get(name.as_str());
-            let shared = known
-                .cloned()
-                .unwrap_or_else(|| shared_name(kind, name, snapshot));
-            if self.names.insert(Arc::clone(&shared)) && known.is_none() && !had_all {
-                change.added.push(shared);
-            } else {
-                change.repeated.push(shared);
-            }
-        }
-        change.dropped.retain(|name| !self.names.contains(name));
         change
     }
+}
+
+/// The names of a list, each once, sorted.
+fn distinct(list: &[String]) -> Vec<&str> {
+    let names = list.iter().map(String::as_str);
+    let mut names: Vec<_> = names.filter(|name| *name != WILDCARD).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// The snapshot's own copy of a name, so that streams share it.

@@ -251,9 +251,7 @@ impl<V: Variant> Client<V> {
     }
 
     fn receive(&mut self, response: &Response) -> Received {
-        let message = response.pieces.concat();
-        assert_eq!(message.len(), response.len());
-        let received = V::decode(&message);
+        let received = V::decode(&response.encode());
         assert!(
             self.nonces.insert(received.nonce.clone()),
             "§2.1: nonces are fresh"

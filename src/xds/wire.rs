@@ -1,109 +1,208 @@
-//! Responses, encoded in pieces: a header of the stream's own, then entries that other streams send too.
+//! Responses as bytes: the body, which replicas share, and the nonce, which is the stream's own.
 //!
-//! Protobuf reads fields in any order, so a message is the header's bytes followed by the entries' bytes, and no entry
-//! is ever copied or encoded again.
+//! Protobuf reads fields in any order, so a message is a header, the entries as they were encoded once and for all, and
+//! the nonce at the end. The nonce is as long in every response, so that gRPC's prefix, which says how long the message
+//! is, belongs to the body too.
 
-use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::{BufMut, Bytes};
 use prost::Message;
+use xxhash_rust::xxh3::Xxh3;
 
-use super::stream::Response;
-use crate::snapshot::{Kind, Resource, ResourceName};
+use super::stream::{Entries, Response};
+use crate::snapshot::Resource;
 
 /// What every response says of its sender. Envoy shows it in the statistic `control_plane.identifier`.
+const IDENTIFIER: &str = "outrigger";
+/// The key and the length of the nonce's field, which is number 5 in both variants.
+const NONCE_FIELD: [u8; 2] = [5 << 3 | 2, NONCE_DIGITS];
+const NONCE_DIGITS: u8 = 16;
+const NONCE_LEN: usize = NONCE_FIELD.len() + NONCE_DIGITS as usize;
+/// gRPC: a flag for compression, and four bytes of length.
+const PREFIX: usize = 5;
+/// Bodies of so many bytes are shared. A smaller one is copied sooner than found.
+const SHARED_BODY: usize = 16 << 10;
+
+/// `core.v3.ControlPlane`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct ControlPlane {
+struct ControlPlane {
     #[prost(string, tag = "1")]
-    pub(super) identifier: String,
+    identifier: String,
 }
 
-impl ControlPlane {
-    pub(super) fn outrigger() -> Self {
-        Self {
-            identifier: "outrigger".to_owned(),
-        }
-    }
-}
-
-/// `DiscoveryResponse` without its resources.
+/// `DiscoveryResponse` without its resources and its nonce.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 struct SotwHeader {
     #[prost(string, tag = "1")]
     version_info: String,
     #[prost(string, tag = "4")]
     type_url: String,
-    #[prost(string, tag = "5")]
-    nonce: String,
     #[prost(message, optional, tag = "6")]
     control_plane: Option<ControlPlane>,
 }
 
-/// `DeltaDiscoveryResponse` without its resources.
+/// `DeltaDiscoveryResponse` without its resources and its nonce.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 struct DeltaHeader {
     #[prost(string, tag = "1")]
     system_version_info: String,
     #[prost(string, tag = "4")]
     type_url: String,
-    #[prost(string, tag = "5")]
-    nonce: String,
     #[prost(string, repeated, tag = "6")]
     removed_resources: Vec<String>,
     #[prost(message, optional, tag = "7")]
     control_plane: Option<ControlPlane>,
 }
 
-/// What a response's header says.
-#[derive(Debug)]
-pub(super) struct Header<'a> {
-    pub(super) type_url: &'a str,
-    pub(super) version: String,
-    pub(super) nonce: u64,
+/// A nonce as it is sent: always of the same length.
+pub(super) fn nonce(number: u64) -> String {
+    format!("{number:016x}")
 }
 
-pub(super) fn sotw<'a>(
-    header: Header<'_>,
-    resources: impl Iterator<Item = &'a Resource>,
-) -> Response {
-    let encoded = SotwHeader {
-        version_info: header.version,
-        type_url: header.type_url.to_owned(),
-        nonce: header.nonce.to_string(),
-        control_plane: Some(ControlPlane::outrigger()),
-    }
-    .encode_to_vec();
-    pieces(
-        header.type_url,
-        encoded,
-        resources.map(Resource::sotw_entry),
-    )
+/// Reads what [`nonce`] prints; `None` for what no stream ever sent.
+pub(super) fn parse_nonce(text: &str) -> Option<u64> {
+    let number = u64::from_str_radix(text, 16).ok()?;
+    (nonce(number) == text).then_some(number)
 }
 
-pub(super) fn delta<'a>(
-    header: Header<'_>,
-    resources: impl Iterator<Item = &'a Resource>,
-    removed: impl Iterator<Item = &'a ResourceName>,
-) -> Response {
-    let encoded = DeltaHeader {
-        system_version_info: header.version,
-        type_url: header.type_url.to_owned(),
-        nonce: header.nonce.to_string(),
-        removed_resources: removed.map(|name| String::from(&**name)).collect(),
-        control_plane: Some(ControlPlane::outrigger()),
+/// The bodies that are on their way to some client. A body goes when the last one has it.
+#[derive(Debug, Default)]
+pub(super) struct Bodies(Mutex<HashMap<u64, Weak<Vec<u8>>>>);
+
+/// A body that several responses are sent from.
+struct Shared(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
-    .encode_to_vec();
-    pieces(
-        header.type_url,
-        encoded,
-        resources.map(Resource::delta_entry),
-    )
 }
 
-fn pieces(type_url: &str, header: Vec<u8>, entries: impl Iterator<Item = Bytes>) -> Response {
-    let mut pieces = Vec::with_capacity(1 + entries.size_hint().0);
-    pieces.push(header.into());
-    pieces.extend(entries);
-    Response {
-        kind: Kind::from_type_url(type_url),
-        pieces,
+impl Bodies {
+    /// A response with gRPC's prefix, as the data of one or two HTTP/2 frames.
+    pub(super) fn frames(&self, response: &Response) -> [Bytes; 2] {
+        let mut nonce = Vec::with_capacity(NONCE_LEN);
+        put_nonce(response, &mut nonce);
+        if response.entries_len() < SHARED_BODY {
+            let mut message = body(response);
+            message.extend(nonce);
+            return [message.into(), Bytes::new()];
+        }
+        [
+            Bytes::from_owner(Shared(self.shared(response))),
+            nonce.into(),
+        ]
+    }
+
+    fn shared(&self, response: &Response) -> Arc<Vec<u8>> {
+        let key = fingerprint(response);
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(body) = lock().get(&key).and_then(Weak::upgrade) {
+            return body;
+        }
+        // Not under the lock: two streams may each encode it once, and nobody waits.
+        let body = Arc::new(body(response));
+        let mut bodies = lock();
+        bodies.retain(|_, body| body.strong_count() > 0);
+        bodies.insert(key, Arc::downgrade(&body));
+        body
     }
 }
+
+/// Everything that a response's body depends on.
+fn fingerprint(response: &Response) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(response.type_url.as_bytes());
+    hash.update(
+        response
+            .version
+            .map(|version| version.to_string())
+            .unwrap_or_default()
+            .as_bytes(),
+    );
+    match &response.entries {
+        Entries::Sotw(resources) => {
+            for resource in resources {
+                hash.update(&resource.fingerprint().to_le_bytes());
+            }
+        }
+        Entries::Delta { resources, removed } => {
+            hash.update(&[1]);
+            for resource in resources {
+                hash.update(&resource.fingerprint().to_le_bytes());
+            }
+            for name in removed {
+                hash.update(&(name.len() as u64).to_le_bytes());
+                hash.update(name.as_bytes());
+            }
+        }
+    }
+    hash.digest()
+}
+
+/// gRPC's prefix and the message without its nonce.
+fn body(response: &Response) -> Vec<u8> {
+    let control_plane = Some(ControlPlane {
+        identifier: IDENTIFIER.to_owned(),
+    });
+    let version = response
+        .version
+        .map(|version| version.to_string())
+        .unwrap_or_default();
+    let type_url = String::from(&*response.type_url);
+    let header = match &response.entries {
+        Entries::Sotw(_) => SotwHeader {
+            version_info: version,
+            type_url,
+            control_plane,
+        }
+        .encode_to_vec(),
+        Entries::Delta { removed, .. } => DeltaHeader {
+            system_version_info: version,
+            type_url,
+            removed_resources: removed.iter().map(|name| String::from(&**name)).collect(),
+            control_plane,
+        }
+        .encode_to_vec(),
+    };
+    let len = header.len() + response.entries_len() + NONCE_LEN;
+    let mut body = Vec::with_capacity(PREFIX + len);
+    body.put_u8(0);
+    body.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
+    body.put_slice(&header);
+    for entry in response.entries() {
+        body.put_slice(entry);
+    }
+    body
+}
+
+fn put_nonce(response: &Response, out: &mut Vec<u8>) {
+    out.put_slice(&NONCE_FIELD);
+    out.put_slice(nonce(response.nonce).as_bytes());
+}
+
+impl Response {
+    /// The whole message, without gRPC's prefix.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut message = body(self).split_off(PREFIX);
+        put_nonce(self, &mut message);
+        message
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &[u8]> {
+        let (resources, entry): (_, fn(&Resource) -> &[u8]) = match &self.entries {
+            Entries::Sotw(resources) => (resources, Resource::sotw_entry),
+            Entries::Delta { resources, .. } => (resources, Resource::delta_entry),
+        };
+        resources.iter().map(move |resource| entry(resource))
+    }
+
+    fn entries_len(&self) -> usize {
+        self.entries().map(<[u8]>::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 mod client;
 
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -265,7 +266,7 @@ fn wanted(snapshot: &Snapshot) -> Resources {
     let mut take = |kind, name: &str| {
         let resource = snapshot.get(kind, name).unwrap();
         let version = resource.version().to_string();
-        let resource = Resource::new(kind, version, resource.body().clone());
+        let resource = Resource::new(kind, version, Bytes::copy_from_slice(resource.body()));
         let of_kind = wanted.entry(kind).or_default();
         of_kind.insert(name.to_owned(), resource);
     };

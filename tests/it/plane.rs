@@ -50,6 +50,7 @@ impl Plane {
         let server = Server::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = server.addr();
         let context = AdsContext {
+            sharing: Arc::default(),
             clients: clients.clone(),
             views,
             metrics: metrics.clone(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Behind, Has, InFlight, Ledger, Sent};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
 use crate::xds::quarantine::{blamed, shortened};
-use crate::xds::{Backoff, Event};
+use crate::xds::{Backoff, Event, wire};
 
 /// What is said in a NACK.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Ledger {
             kind: nack.kind,
             nonce: nack
                 .nonce
-                .map(|nonce| nonce.to_string())
+                .map(wire::nonce)
                 .unwrap_or_default(),
             message: shortened(nack.message),
             resources: bad,
