@@ -1,6 +1,6 @@
 //! Delta: requests say what the client wants more or less of, answers what changed and what is gone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,7 +136,7 @@ impl DeltaStream {
 
 /// Takes what a client still has from an earlier stream, perhaps to another server.
 fn reconnect(engine: &mut Engine, kind: Kind, versions: &HashMap<String, String>, now: Duration) {
-    let mut even: Vec<&str> = Vec::new();
+    let mut even: HashSet<&str> = HashSet::new();
     let mut has: Vec<(&str, Behind)> = Vec::new();
     for (name, version) in versions {
         let version = Version::parse(version);
@@ -145,7 +145,7 @@ fn reconnect(engine: &mut Engine, kind: Kind, versions: &HashMap<String, String>
         // A cluster sent on this stream warms until its load assignment follows, however well the client knows it.
         let must_follow = kind == Kind::Endpoint && engine.is_uncovered(name);
         if is_current && !must_follow {
-            even.push(name);
+            even.insert(name);
         } else {
             // What is withheld may turn out to be what the client has: until then it is not asking. Nor is it in a hurry
             // for newer routes than it has: these may name clusters that are only on their way.
@@ -162,9 +162,7 @@ fn reconnect(engine: &mut Engine, kind: Kind, versions: &HashMap<String, String>
     }
     let ledger = &mut engine.kinds[kind];
     ledger.resumed = true;
-    for name in even {
-        ledger.behind.remove(name);
-    }
+    ledger.write_out(kind, &engine.seen, |name| !even.contains(name));
     for (name, mut behind) in has {
         if !ledger.subscription.matches(name) {
             continue;

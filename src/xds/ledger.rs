@@ -26,6 +26,9 @@ const IN_FLIGHT: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) subscription: Subscription,
+    /// The client asked for the first time: whatever is subscribed is behind, each name as this says. It is written out
+    /// name by name only if something happens before the answer is sent.
+    fresh: Option<Behind>,
     pub(super) behind: BTreeMap<ResourceName, Behind>,
     pub(super) quarantine: Quarantine,
     /// The newest request must be answered even if there is nothing to send.
@@ -127,6 +130,7 @@ impl Ledger {
         if !self.subscription.is_asked() || new.same(old, kind) {
             return;
         }
+        self.write_out(kind, old, |_| true);
         for name in new.changed_since(old, kind) {
             if !self.subscription.matches(&name) {
                 continue;
@@ -161,6 +165,7 @@ impl Ledger {
 
     /// Notes that a subscribed name is to be sent even if the client has it.
     pub(super) fn owe(&mut self, kind: Kind, name: &ResourceName, seen: &Snapshot, now: Duration) {
+        self.write_out(kind, seen, |_| true);
         let has = || Has::of(seen.get(kind, name));
         self.owe_with(name, has, now);
     }
@@ -181,18 +186,6 @@ impl Ledger {
         behind.deferred = false;
     }
 
-    /// Notes that names are to be sent of which the client has nothing.
-    fn owe_anew<'a>(&mut self, names: impl Iterator<Item = &'a ResourceName>, now: Duration) {
-        if self.behind.is_empty() {
-            let behind = names.map(|name| (Arc::clone(name), Behind::owed(now)));
-            self.behind = behind.collect();
-        } else {
-            for name in names {
-                self.owe_with(name, Has::default, now);
-            }
-        }
-    }
-
     /// Takes what a request changed in the subscription.
     pub(super) fn resubscribe(
         &mut self,
@@ -202,6 +195,12 @@ impl Ledger {
         now: Duration,
     ) {
         self.count_present(kind, change, seen);
+        if change.first {
+            self.answer |= change.wildcard;
+            self.fresh = Some(Behind::owed(now));
+            return;
+        }
+        self.write_out(kind, seen, |_| true);
         if change.narrowed {
             let subscription = &self.subscription;
             self.behind.retain(|name, _| subscription.matches(name));
@@ -221,12 +220,79 @@ impl Ledger {
             let named = self.subscription.names().clone();
             let had = |name: &ResourceName| named.contains(name) && !names.contains(name);
             let current = seen.resources(kind).map(|resource| resource.name());
-            self.owe_anew(current.filter(|name| !had(name)), now);
+            for name in current.filter(|name| !had(name)) {
+                self.owe_with(name, Has::default, now);
+            }
         }
-        self.owe_anew(change.added.iter(), now);
+        for name in &change.added {
+            self.owe_with(name, Has::default, now);
+        }
         for name in &change.repeated {
             self.owe(kind, name, seen, now);
         }
+    }
+
+    /// Notes that a client that asks for the first time may have anything of it from an earlier stream.
+    pub(super) fn may_have_any(&mut self) {
+        if let Some(fresh) = &mut self.fresh {
+            fresh.has = Has::Unknown;
+        }
+    }
+
+    /// Begins the answer to a first request: what there is, sorted. What there is not is left behind, name by name.
+    pub(super) fn start(&mut self, kind: Kind, seen: &Snapshot) -> Vec<Sent> {
+        let Some(fresh) = self.fresh.take() else {
+            return Vec::new();
+        };
+        let send = |resource: &Arc<Resource>| Sent {
+            resource: Arc::clone(resource),
+            prior: fresh.has.clone(),
+        };
+        let names = self.subscription.names();
+        let mut resources = seen.in_order(kind, names.len());
+        let mut sent = Vec::new();
+        for name in names.iter() {
+            match resources.get(name) {
+                Some(resource) => sent.push(send(resource)),
+                None => drop(self.behind.insert(Arc::clone(name), fresh.clone())),
+            }
+        }
+        if self.subscription.is_wildcard() {
+            sent = seen.resources(kind).map(send).collect();
+        }
+        sent
+    }
+
+    /// Writes out name by name that what is subscribed is behind: those names of which `is_behind` says so.
+    pub(super) fn write_out(
+        &mut self,
+        kind: Kind,
+        seen: &Snapshot,
+        is_behind: impl Fn(&str) -> bool,
+    ) {
+        let Some(fresh) = self.fresh.take() else {
+            return;
+        };
+        let everything = self
+            .subscription
+            .is_wildcard()
+            .then(|| seen.resources(kind));
+        let everything = everything.into_iter().flatten();
+        let current = everything.map(|resource| resource.name());
+        let names = self.subscription.names().iter().chain(current);
+        let names = names.filter(|name| is_behind(name));
+        self.behind = names
+            .map(|name| (Arc::clone(name), fresh.clone()))
+            .collect();
+    }
+
+    /// Whether the client lacks anything among the names of which `counts` says so.
+    pub(super) fn is_any_behind(&self, counts: impl Fn(&str) -> bool) -> bool {
+        if self.fresh.is_some() {
+            return self.subscription.is_wildcard()
+                || self.subscription.names().iter().any(|name| counts(name));
+        }
+        self.behind.keys().any(|name| counts(name))
     }
 
     /// Marks everything that is subscribed as to be sent again.
@@ -348,7 +414,8 @@ impl Ledger {
     pub(super) fn status(&self, kind: Kind, seen: &Snapshot) -> KindStatus {
         let wildcard = self.subscription.is_wildcard();
         // A client that came back with everything was sent nothing, and is up to date.
-        let came_with = (self.resumed && self.behind.is_empty()).then(|| seen.version(kind));
+        let is_even = self.behind.is_empty() && self.fresh.is_none();
+        let came_with = (self.resumed && is_even).then(|| seen.version(kind));
         KindStatus {
             subscribed: wildcard || !self.subscription.names().is_empty(),
             resources: self.resources(kind, seen),
@@ -361,6 +428,9 @@ impl Ledger {
 
     /// How many resources the client has. Costs a look at what is behind only: this is asked after each step.
     fn resources(&self, kind: Kind, seen: &Snapshot) -> usize {
+        if self.fresh.is_some() {
+            return 0;
+        }
         let mut count = if self.subscription.is_wildcard() {
             seen.len(kind)
         } else {

@@ -12,7 +12,6 @@
 //!
 //! **Invariant:** the load assignment of a cluster has the cluster's name, and follows the cluster on the wire.
 
-use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +21,10 @@ use super::limits::Limits;
 use super::names::NameSets;
 use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot, Withheld};
 use crate::xds::{Step, StreamStatus};
+
+mod uncovered;
+
+use uncovered::Uncovered;
 
 /// The part of a stream that both variants share.
 #[derive(Debug)]
@@ -34,8 +37,7 @@ pub(super) struct Engine {
     pub(super) clusters_unsure: bool,
     /// Since when a client of state of the world that came back with clusters waits for its answer about them.
     pub(super) returned: Option<Duration>,
-    /// Clusters whose load assignment has not been sent after them, and since when.
-    uncovered: BTreeMap<ResourceName, Duration>,
+    uncovered: Uncovered,
     nonce: u64,
 }
 
@@ -51,7 +53,7 @@ impl Engine {
             kinds: PerKind::default(),
             clusters_unsure: false,
             returned: None,
-            uncovered: BTreeMap::new(),
+            uncovered: Uncovered::default(),
             nonce: 0,
         }
     }
@@ -101,14 +103,17 @@ impl Engine {
         if kind == Kind::Cluster && self.clusters_wait(now, step) {
             return None;
         }
-        let ledger = &self.kinds[kind];
+        let ledger = &mut self.kinds[kind];
+        let mut batch = Batch {
+            sent: ledger.start(kind, &self.seen),
+            absent: Vec::new(),
+        };
         if ledger.behind.is_empty() {
-            return ledger.answer.then(Batch::default);
+            return (ledger.answer || !batch.sent.is_empty()).then_some(batch);
         }
         let rules = self.rules(kind, now);
         let ledger = &mut self.kinds[kind];
         let mut answer = ledger.answer;
-        let mut batch = Batch::default();
         let mut kept = Vec::new();
         let mut retry = None;
         let mut resources = self.seen.in_order(kind, ledger.behind.len());
@@ -182,23 +187,10 @@ impl Engine {
                 }
             }
             Kind::Endpoint if !self.uncovered.is_empty() => {
+                let sent = batch.sent.iter().map(|sent| sent.resource.name());
+                self.uncovered.remove_all(sent);
                 for (name, _) in &batch.absent {
                     self.uncovered.remove(name);
-                }
-                if batch.sent.len() > self.uncovered.len() / 8 {
-                    let mut sent = batch
-                        .sent
-                        .iter()
-                        .map(|sent| sent.resource.name())
-                        .peekable();
-                    self.uncovered.retain(|name, _| {
-                        while sent.next_if(|sent| *sent < name).is_some() {}
-                        sent.peek() != Some(&name)
-                    });
-                } else {
-                    for sent in &batch.sent {
-                        self.uncovered.remove(sent.resource.name());
-                    }
                 }
             }
             _ => {}
@@ -213,16 +205,9 @@ impl Engine {
     ) {
         let (kind, seen) = (Kind::Endpoint, &self.seen);
         let mut assignments = seen.in_order(kind, clusters.len());
-        let is_awaited = |name| seen.why_withheld(kind, name) == Some(Withheld::Awaited);
-        let uncovered = clusters
-            .clone()
-            .filter(|name| assignments.get(name).is_some() || is_awaited(name))
-            .map(|name| (Arc::clone(name), now));
-        if self.uncovered.is_empty() {
-            self.uncovered = uncovered.collect();
-        } else {
-            self.uncovered.extend(uncovered);
-        }
+        let is_awaited = |name: &str| seen.why_withheld(kind, name) == Some(Withheld::Awaited);
+        let is_due = |name: &&ResourceName| assignments.get(name).is_some() || is_awaited(name);
+        self.uncovered.add(clusters.clone().filter(is_due), now);
         let endpoints = &mut self.kinds[kind];
         if endpoints.subscription.is_asked() {
             for name in clusters {
@@ -242,7 +227,7 @@ impl Engine {
 
     /// Whether a cluster was sent on this stream and its load assignment not after it.
     pub(super) fn is_uncovered(&self, name: &str) -> bool {
-        self.uncovered.contains_key(name)
+        self.uncovered.contains(name)
     }
 
     fn rules(&self, kind: Kind, now: Duration) -> Rules {
@@ -253,7 +238,7 @@ impl Engine {
         let names_clusters = NAMING.contains(&kind);
         let asked = self.kinds[Kind::Endpoint].subscription.is_asked();
         let newest = if names_clusters && asked {
-            self.uncovered.values().max()
+            self.uncovered.newest()
         } else {
             None
         };
@@ -293,9 +278,7 @@ impl Engine {
                 let ledger = &self.kinds[kind];
                 // Of other types the client keeps what is gone, and there is nothing to wait for.
                 let is_due = |name: &str| kind.is_wildcard() || self.seen.get(kind, name).is_some();
-                !ledger.answer
-                    && !ledger.is_in_flight()
-                    && !ledger.behind.keys().any(|name| is_due(name))
+                !ledger.answer && !ledger.is_in_flight() && !ledger.is_any_behind(is_due)
             });
         (until > now && !has_new && !is_settled).then_some(until)
     }

@@ -106,10 +106,7 @@ impl SotwStream {
         if first {
             // It may have any of them from an earlier stream. The version that it names does not tell: Envoy applies the
             // good part of a response whose rest it rejects, and goes on naming the version before it, or none.
-            ledger
-                .behind
-                .values_mut()
-                .for_each(|behind| behind.has = Has::Unknown);
+            ledger.may_have_any();
             ledger.may_have_unknown = !request.version_info.is_empty();
             if kind == Kind::Cluster && !request.version_info.is_empty() {
                 engine.returned = Some(now);

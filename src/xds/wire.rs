@@ -4,7 +4,7 @@
 //! the nonce at the end. The nonce is as long in every response, so that gRPC's prefix, which says how long the message
 //! is, belongs to the body too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::{BufMut, Bytes};
@@ -67,9 +67,18 @@ pub(super) fn parse_nonce(text: &str) -> Option<u64> {
     (nonce(number) == text).then_some(number)
 }
 
-/// The bodies that are on their way to some client. A body goes when the last one has it.
+/// How many bodies are kept though nobody is being sent them: of each type one, for the next client of a storm.
+const RECENT: usize = 4;
+
+/// The bodies that are on their way to some client, or were lately.
 #[derive(Debug, Default)]
-pub(super) struct Bodies(Mutex<HashMap<u64, Weak<Vec<u8>>>>);
+pub(super) struct Bodies(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    bodies: HashMap<u64, Weak<Vec<u8>>>,
+    recent: VecDeque<Arc<Vec<u8>>>,
+}
 
 /// A body that several responses are sent from.
 struct Shared(Arc<Vec<u8>>);
@@ -99,14 +108,16 @@ impl Bodies {
     fn shared(&self, response: &Response) -> Arc<Vec<u8>> {
         let key = fingerprint(response);
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(body) = lock().get(&key).and_then(Weak::upgrade) {
+        if let Some(body) = lock().bodies.get(&key).and_then(Weak::upgrade) {
             return body;
         }
         // Not under the lock: two streams may each encode it once, and nobody waits.
         let body = Arc::new(body(response));
-        let mut bodies = lock();
-        bodies.retain(|_, body| body.strong_count() > 0);
-        bodies.insert(key, Arc::downgrade(&body));
+        let mut known = lock();
+        known.recent.truncate(RECENT - 1);
+        known.recent.push_front(Arc::clone(&body));
+        known.bodies.retain(|_, body| body.strong_count() > 0);
+        known.bodies.insert(key, Arc::downgrade(&body));
         body
     }
 }

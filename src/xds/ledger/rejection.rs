@@ -32,6 +32,7 @@ impl Ledger {
         seen: &Snapshot,
         now: Duration,
     ) -> Event {
+        self.write_out(nack.kind, seen, |_| true);
         let responses = self.settle(nack.nonce.unwrap_or_default(), nack.cumulative);
         let (sent, absent) = merged(responses);
         let names: Vec<_> = sent
@@ -74,10 +75,7 @@ impl Ledger {
         }
         Event::Rejected {
             kind: nack.kind,
-            nonce: nack
-                .nonce
-                .map(wire::nonce)
-                .unwrap_or_default(),
+            nonce: nack.nonce.map(wire::nonce).unwrap_or_default(),
             message: shortened(nack.message),
             resources: bad,
         }
@@ -154,7 +152,10 @@ impl Ledger {
 
     /// Lets the next group of suspects be tried once nothing else is under trial.
     pub(in crate::xds) fn release_suspects(&mut self) {
-        while self.in_flight.is_empty() && !self.behind.values().any(Behind::is_trial) {
+        while self.in_flight.is_empty()
+            && self.fresh.is_none()
+            && !self.behind.values().any(Behind::is_trial)
+        {
             let Some(group) = self.suspects.pop_front() else {
                 return;
             };

@@ -1,0 +1,106 @@
+//! The clusters whose load assignment has not been sent after them.
+//!
+//! A client that starts has all its clusters here at once, so they come and go in sorted rows, one walk each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::snapshot::ResourceName;
+
+/// Sorted by name, each with when it was sent.
+#[derive(Debug, Default)]
+pub(super) struct Uncovered(Vec<(ResourceName, Duration)>);
+
+impl Uncovered {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.place(name).is_ok()
+    }
+
+    /// When the newest was sent.
+    pub(super) fn newest(&self) -> Option<Duration> {
+        self.0.iter().map(|(_, since)| *since).max()
+    }
+
+    /// Adds clusters, sorted by name, that are sent now.
+    pub(super) fn add<'a>(&mut self, names: impl Iterator<Item = &'a ResourceName>, now: Duration) {
+        let old = self.0.len();
+        self.0.extend(names.map(|name| (Arc::clone(name), now)));
+        if old > 0 && self.0.len() > old {
+            // Of two equal ones, the later is the newer, and comes first here.
+            self.0.reverse();
+            self.0.sort_by(|(a, _), (b, _)| a.cmp(b));
+            self.0.dedup_by(|(later, _), (first, _)| later == first);
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        if let Ok(place) = self.place(name) {
+            self.0.remove(place);
+        }
+    }
+
+    /// Takes out those of these names, sorted, that are in.
+    pub(super) fn remove_all<'a>(
+        &mut self,
+        names: impl ExactSizeIterator<Item = &'a ResourceName>,
+    ) {
+        if names.len() <= self.0.len() / 8 {
+            return names.for_each(|name| self.remove(name));
+        }
+        let mut names = names.peekable();
+        self.0.retain(|(name, _)| {
+            while names.next_if(|next| *next < name).is_some() {}
+            names.peek() != Some(&name)
+        });
+        if self.0.is_empty() {
+            self.0 = Vec::new();
+        }
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| (**known).cmp(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Vec<ResourceName> {
+        text.split_whitespace().map(ResourceName::from).collect()
+    }
+
+    fn print(uncovered: &Uncovered) -> String {
+        let entry = |(name, since): &(ResourceName, Duration)| format!("{name}{}", since.as_secs());
+        uncovered.0.iter().map(entry).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn rows_come_and_go() {
+        let mut uncovered = Uncovered::default();
+        uncovered.add(names("a c e").iter(), Duration::from_secs(1));
+        uncovered.add(names("b c f").iter(), Duration::from_secs(2));
+        assert_eq!(print(&uncovered), "a1 b2 c2 e1 f2");
+        assert_eq!(uncovered.newest(), Some(Duration::from_secs(2)));
+        uncovered.remove_all(names("0 b d e g").iter());
+        assert_eq!(print(&uncovered), "a1 c2 f2");
+        uncovered.remove("c");
+        assert!(uncovered.contains("a") && !uncovered.contains("c"));
+        uncovered.remove_all(names("a f").iter());
+        assert!(uncovered.is_empty());
+    }
+
+    #[test]
+    fn a_few_of_many_are_looked_up() {
+        let mut uncovered = Uncovered::default();
+        let many: Vec<_> = (100..200).map(|n| n.to_string().into()).collect();
+        uncovered.add(many.iter(), Duration::ZERO);
+        uncovered.remove_all(names("099 150 999").iter());
+        assert!(!uncovered.contains("150") && uncovered.contains("151"));
+        assert_eq!(uncovered.0.len(), 99);
+    }
+}
