@@ -2,28 +2,35 @@
 //! the API, kept as long as their lease lasts, and handed to translation.
 //!
 //! One task owns them. `state` is what is registered, free of I/O; `list` reads what a caller sent; `owner` answers
-//! calls, ends leases and publishes.
+//! calls, ends leases and publishes; `disk` keeps what is registered in the data folder.
 //!
 //! **Invariants:** a call costs what it registers, whatever else is registered. Calls that wait are taken together, in
 //! the order in which they came; the first is never held back for others to come. Nobody sees a registration that is
 //! not yet kept.
 
+mod disk;
 mod list;
 mod metrics;
 mod owner;
 mod state;
+#[cfg(test)]
+mod tests;
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::model::MeshName;
 use crate::model::endpoint::{EndpointTable, NodeKey, RegisteredSet};
-use crate::model::{MeshName, NodeName};
+use disk::Disk;
 use metrics::Metrics;
 use owner::Owner;
 
+pub use disk::DiskError;
 pub use list::{Entry, EntryProblem, read_list};
 pub use metrics::{Call, Outcome};
 pub use state::Registration;
@@ -66,6 +73,21 @@ pub struct Done {
 pub enum CallError {
     #[error("the control plane is stopping; ask again when it is back")]
     Stopping,
+    #[error(
+        "nothing is changed, since it cannot be kept: {problem}; make room for it, or see the log"
+    )]
+    NotKept { problem: Arc<str> },
+}
+
+/// Why nothing can be registered.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointsError {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(
+        "cannot register the `outrigger_registration` metrics; are there others on this registry?"
+    )]
+    Metrics { source: prometheus::Error },
 }
 
 /// Handle to what is registered: calls change it, anybody reads it.
@@ -111,12 +133,19 @@ impl Registrations {
     }
 
     /// What is registered in a mesh, by node.
-    pub fn of_mesh(&self, mesh: &MeshName) -> Vec<(NodeName, Registration)> {
+    pub fn of_mesh(&self, mesh: &MeshName) -> Vec<(NodeKey, Registration)> {
         let state = self.current.borrow().clone();
-        state
-            .of_mesh(mesh)
+        let of_mesh = state.of_mesh(mesh);
+        of_mesh
             .map(|(node, one)| (node.clone(), one.clone()))
             .collect()
+    }
+
+    /// What is registered in all meshes.
+    pub fn all(&self) -> Vec<(NodeKey, Registration)> {
+        let state = self.current.borrow().clone();
+        let all = state.registrations();
+        all.map(|(node, one)| (node.clone(), one.clone())).collect()
     }
 
     /// Counts a call by how it ended.
@@ -141,12 +170,26 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// Keeps registrations in memory.
+    /// Keeps registrations in this file, and begins with those that are there; without one, in memory only.
     ///
     /// # Errors
-    /// When the registry has such metrics already.
-    pub fn new(registry: &Registry) -> prometheus::Result<(Self, Registrations)> {
-        let metrics = Metrics::register(registry)?;
+    /// [`EndpointsError`] when the file is not one that an Outrigger wrote. It is left as it is.
+    pub fn new(
+        file: Option<&Path>,
+        registry: &Registry,
+    ) -> Result<(Self, Registrations), EndpointsError> {
+        let metrics =
+            Metrics::register(registry).map_err(|source| EndpointsError::Metrics { source })?;
+        let kept = file.map(Disk::open).transpose()?;
+        Ok(Self::with(metrics, |metrics, published| {
+            Owner::new(metrics, published, kept)
+        }))
+    }
+
+    fn with(
+        metrics: Metrics,
+        owner: impl FnOnce(Metrics, watch::Sender<State>) -> Owner,
+    ) -> (Self, Registrations) {
         let (calls, waiting) = mpsc::channel(WAITING_CALLS);
         let (published, current) = watch::channel(State::default());
         let handle = Registrations {
@@ -155,10 +198,10 @@ impl Endpoints {
             metrics: metrics.clone(),
         };
         let endpoints = Self {
-            owner: Owner::new(metrics, published),
+            owner: owner(metrics, published),
             calls: waiting,
         };
-        Ok((endpoints, handle))
+        (endpoints, handle)
     }
 
     /// Answers calls, ends leases and keeps the table at what is registered, until told to stop. Entries of the table

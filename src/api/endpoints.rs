@@ -23,7 +23,7 @@ use crate::endpoints::{Call, CallError, Done, Outcome, Registrations, read_list}
 use crate::model::endpoint::{NodeKey, RegisteredSet};
 use crate::model::{MeshName, NodeName};
 use crate::store::Stored;
-use answer::{ApiError, Changed, OfMesh, Registered};
+use answer::{Answer, ApiError, List, Registered};
 
 /// Largest body that is read: a hundred thousand endpoints.
 const LARGEST_BODY: usize = 16 << 20;
@@ -40,7 +40,7 @@ pub struct EndpointsState {
     pub model: watch::Receiver<Stored>,
 }
 
-/// The calls for one node, and the list of a mesh.
+/// The calls for one node, and the lists of a mesh and of all.
 pub(super) fn router(state: EndpointsState) -> Router {
     let node = get(read).put(replace).delete(forget).fallback(no_method);
     Router::new()
@@ -50,8 +50,9 @@ pub(super) fn router(state: EndpointsState) -> Router {
         )
         .route(
             "/outrigger/v1/meshes/{mesh}/endpoints",
-            get(list).fallback(no_method),
+            get(list_mesh).fallback(no_method),
         )
+        .route("/outrigger/v1/endpoints", get(list_all).fallback(no_method))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(state)
 }
@@ -69,29 +70,29 @@ async fn read(
     State(state): State<EndpointsState>,
     Path(node): Path<(MeshName, NodeName)>,
 ) -> Result<Response, ApiError> {
-    match state.registrations.get(&node) {
-        Some(registration) => {
-            let declared = state.listeners(&node).is_ok();
-            Ok(Registered::new(&node, &registration, declared).into_response())
-        }
-        None => {
-            state.listeners(&node)?;
-            Err(ApiError::NotRegistered { node })
-        }
-    }
+    let declared = state.listeners(&node);
+    let Some(registration) = state.registrations.get(&node) else {
+        declared?;
+        return Err(ApiError::NotRegistered { node });
+    };
+    Ok(Registered::new(&node, &registration, declared.is_ok()).into_response())
 }
 
-async fn list(
+async fn list_mesh(
     State(state): State<EndpointsState>,
     Path(mesh): Path<MeshName>,
 ) -> Result<Response, ApiError> {
     let of_mesh = state.registrations.of_mesh(&mesh);
-    let stored = state.loaded()?;
-    let declared = stored.model.mesh(&mesh);
-    if declared.is_none() && of_mesh.is_empty() {
+    let model = state.loaded()?.model;
+    if of_mesh.is_empty() && model.mesh(&mesh).is_none() {
         return Err(ApiError::NoMesh { mesh });
     }
-    Ok(OfMesh::new(mesh, of_mesh, declared).into_response())
+    Ok(List::new(of_mesh, &model).into_response())
+}
+
+async fn list_all(State(state): State<EndpointsState>) -> Result<Response, ApiError> {
+    let model = state.loaded()?.model;
+    Ok(List::new(state.registrations.all(), &model).into_response())
 }
 
 async fn replace(
@@ -104,7 +105,7 @@ async fn replace(
     let answer = state.replace(node, &headers, body).await;
     registrations.count(
         Call::Put,
-        outcome(answer.as_ref().map(|changed| changed.changed)),
+        outcome(answer.as_ref().map(|answer| answer.changed)),
     );
     Ok(answer?.into_response())
 }
@@ -116,7 +117,7 @@ async fn forget(
     let answer = state.forget(node).await;
     state.registrations.count(
         Call::Delete,
-        outcome(answer.as_ref().map(|changed| changed.changed)),
+        outcome(answer.as_ref().map(|answer| answer.changed)),
     );
     Ok(answer?.into_response())
 }
@@ -140,7 +141,7 @@ impl EndpointsState {
         node: NodeKey,
         headers: &HeaderMap,
         body: Result<Bytes, BytesRejection>,
-    ) -> Result<Changed, ApiError> {
+    ) -> Result<Answer, ApiError> {
         if !is_json(headers) {
             return Err(ApiError::NotJson);
         }
@@ -160,16 +161,16 @@ impl EndpointsState {
             .registrations
             .put(node.clone(), endpoints, lease)
             .await?;
-        Ok(Changed::new(&node, count, lease, &done))
+        Ok(Answer::new(&node, count, lease, &done))
     }
 
-    async fn forget(&self, node: NodeKey) -> Result<Changed, ApiError> {
+    async fn forget(&self, node: NodeKey) -> Result<Answer, ApiError> {
         // What is registered can go, whether or not its node is still declared.
         if self.registrations.get(&node).is_none() {
             self.listeners(&node)?;
         }
         let done: Done = self.registrations.delete(node.clone()).await?;
-        Ok(Changed::new(&node, 0, None, &done))
+        Ok(Answer::new(&node, 0, None, &done))
     }
 
     fn loaded(&self) -> Result<Stored, ApiError> {
@@ -236,6 +237,7 @@ impl From<CallError> for ApiError {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Stopping => Self::Stopping,
+            CallError::NotKept { .. } => Self::NotKept { source: error },
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Reads the list of endpoints that a caller sent, and finds all that is wrong with it. Pure.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ pub(super) struct Metrics {
     oldest_renewal: Gauge,
     expired: IntCounter,
     calls: IntCounterVec,
+    saves: IntCounterVec,
 }
 
 /// What was asked for.
@@ -80,7 +81,17 @@ impl Metrics {
                 ),
                 &["call", "outcome"],
             )?,
+            saves: IntCounterVec::new(
+                Opts::new(
+                    "outrigger_registration_saves_total",
+                    "Writes of registrations to the data folder, each of all calls that waited, by how they ended.",
+                ),
+                &["result"],
+            )?,
         };
+        for result in ["ok", "error"] {
+            metrics.saves.with_label_values(&[result]);
+        }
         for call in Call::ALL {
             for outcome in Outcome::ALL {
                 metrics
@@ -93,6 +104,7 @@ impl Metrics {
         registry.register(Box::new(metrics.oldest_renewal.clone()))?;
         registry.register(Box::new(metrics.expired.clone()))?;
         registry.register(Box::new(metrics.calls.clone()))?;
+        registry.register(Box::new(metrics.saves.clone()))?;
         Ok(metrics)
     }
 
@@ -109,6 +121,11 @@ impl Metrics {
     pub(super) fn expired(&self, count: usize) {
         self.expired
             .inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn saved(&self, is_written: bool) {
+        let result = if is_written { "ok" } else { "error" };
+        self.saves.with_label_values(&[result]).inc();
     }
 
     pub(super) fn count(&self, call: Call, outcome: Outcome) {

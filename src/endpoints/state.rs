@@ -2,6 +2,9 @@
 //!
 //! Persistent, so that calls are tried on a copy, which takes the place of the original once it is kept.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use imbl::{OrdMap, OrdSet};
@@ -43,11 +46,10 @@ impl State {
     pub(super) fn of_mesh<'a>(
         &'a self,
         mesh: &'a MeshName,
-    ) -> impl Iterator<Item = (&'a NodeName, &'a Registration)> {
+    ) -> impl Iterator<Item = (&'a NodeKey, &'a Registration)> {
         self.registrations
             .range((mesh.clone(), NodeName::new(""))..)
             .take_while(move |((of, _), _)| of == mesh)
-            .map(|((_, node), registration)| (node, registration))
     }
 
     pub(super) fn registrations(&self) -> impl Iterator<Item = (&NodeKey, &Registration)> {

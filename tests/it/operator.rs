@@ -59,7 +59,7 @@ impl Plane {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let (_, registrations) = Endpoints::new(Metrics::new().unwrap().registry()).unwrap();
+        let (_, registrations) = Endpoints::new(None, Metrics::new().unwrap().registry()).unwrap();
         let endpoints = EndpointsState {
             registrations,
             model: store.watch(),

@@ -10,9 +10,9 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::{LARGEST_BODY, LONGEST_LEASE};
-use crate::endpoints::{Done, Entry, EntryProblem, Registration};
+use crate::endpoints::{CallError, Done, Entry, EntryProblem, Registration};
 use crate::model::endpoint::NodeKey;
-use crate::model::{Mesh, MeshName, NodeName};
+use crate::model::{MeshName, Model, NodeName};
 
 /// Why a call is not answered as it was meant.
 #[derive(Clone, Debug, Error)]
@@ -23,6 +23,8 @@ pub(super) enum ApiError {
     NotLoaded,
     #[error("the control plane is stopping; ask again when it is back")]
     Stopping,
+    #[error("{source}")]
+    NotKept { source: CallError },
     #[error(
         "there is no mesh `{mesh}`; declare it in a mesh file of `serve --mesh`, or correct the name"
     )]
@@ -64,6 +66,7 @@ impl ApiError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NotLoaded | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotKept { .. } => StatusCode::INSUFFICIENT_STORAGE,
             Self::NoMesh { .. } | Self::NoNode { .. } | Self::NotRegistered { .. } => {
                 StatusCode::NOT_FOUND
             }
@@ -108,7 +111,7 @@ impl IntoResponse for ApiError {
 /// What a PUT or DELETE did.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Changed {
+pub(super) struct Answer {
     mesh_name: MeshName,
     virtual_node_name: NodeName,
     /// How many are registered now.
@@ -123,7 +126,7 @@ pub(super) struct Changed {
     lease_ends_at: Option<String>,
 }
 
-impl Changed {
+impl Answer {
     pub(super) fn new(
         node: &NodeKey,
         endpoints: usize,
@@ -143,7 +146,7 @@ impl Changed {
     }
 }
 
-impl IntoResponse for Changed {
+impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         Json(self).into_response()
     }
@@ -151,14 +154,17 @@ impl IntoResponse for Changed {
 
 /// When a registration was renewed, and how long it lasts.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Times {
     /// Since the last PUT.
-    age_seconds: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lease_seconds: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lease_remaining_seconds: Option<f64>,
+    #[serde(rename = "ageSeconds")]
+    age: f64,
+    #[serde(rename = "leaseSeconds", skip_serializing_if = "Option::is_none")]
+    lease: Option<u64>,
+    #[serde(
+        rename = "leaseRemainingSeconds",
+        skip_serializing_if = "Option::is_none"
+    )]
+    remaining: Option<f64>,
 }
 
 impl Times {
@@ -166,9 +172,9 @@ impl Times {
         let age = registration.renewed_at.elapsed();
         let rest = |lease: Duration| lease.saturating_sub(age).as_secs_f64();
         Self {
-            age_seconds: age.as_secs_f64(),
-            lease_seconds: registration.lease.map(|lease| lease.as_secs()),
-            lease_remaining_seconds: registration.lease.map(rest),
+            age: age.as_secs_f64(),
+            lease: registration.lease.map(|lease| lease.as_secs()),
+            remaining: registration.lease.map(rest),
         }
     }
 }
@@ -204,17 +210,16 @@ impl IntoResponse for Registered {
     }
 }
 
-/// Which nodes of a mesh have endpoints registered, and how many.
+/// Which nodes have endpoints registered, and how many.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct OfMesh {
-    mesh_name: MeshName,
+pub(super) struct List {
     registrations: Vec<Summary>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Summary {
+    mesh_name: MeshName,
     virtual_node_name: NodeName,
     endpoints: usize,
     declared: bool,
@@ -222,29 +227,25 @@ struct Summary {
     times: Times,
 }
 
-impl OfMesh {
-    pub(super) fn new(
-        mesh_name: MeshName,
-        registrations: Vec<(NodeName, Registration)>,
-        declared: Option<&Mesh>,
-    ) -> Self {
-        let is_declared = |node: &NodeName| {
-            declared.is_some_and(|mesh| mesh.spec.is_some() && mesh.nodes.contains_key(node))
+impl List {
+    pub(super) fn new(registrations: Vec<(NodeKey, Registration)>, model: &Model) -> Self {
+        let summary = |(node, one): (NodeKey, Registration)| {
+            let mesh = model.mesh(&node.0).filter(|mesh| mesh.spec.is_some());
+            Summary {
+                endpoints: one.endpoints.len(),
+                declared: mesh.is_some_and(|mesh| mesh.nodes.contains_key(&node.1)),
+                times: Times::new(&one),
+                mesh_name: node.0,
+                virtual_node_name: node.1,
+            }
         };
-        let summaries = registrations.into_iter().map(|(node, one)| Summary {
-            endpoints: one.endpoints.len(),
-            declared: is_declared(&node),
-            times: Times::new(&one),
-            virtual_node_name: node,
-        });
         Self {
-            mesh_name,
-            registrations: summaries.collect(),
+            registrations: registrations.into_iter().map(summary).collect(),
         }
     }
 }
 
-impl IntoResponse for OfMesh {
+impl IntoResponse for List {
     fn into_response(self) -> Response {
         Json(self).into_response()
     }
