@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::Router;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -17,11 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::api::admin::{self, AdminState};
+use crate::api::endpoints::EndpointsState;
 use crate::api::operator::{self, ViewLookup};
 use crate::clients::Clients;
 use crate::config::Settings;
 use crate::data_dir::{self, DataDir};
 use crate::discovery::{self, Discovery};
+use crate::endpoints::{Endpoints, EndpointsError, Registrations};
 use crate::model::NodeRef;
 use crate::model::endpoint::EndpointTable;
 use crate::reconcile::{self, Views};
@@ -42,6 +45,8 @@ pub enum AppError {
     DataDir(#[from] data_dir::DataDirError),
     #[error(transparent)]
     Discovery(#[from] discovery::DiscoveryError),
+    #[error(transparent)]
+    Endpoints(#[from] EndpointsError),
     #[error(transparent)]
     Bind(#[from] transport::BindError),
     #[error(transparent)]
@@ -66,6 +71,8 @@ pub struct Bound {
     admin_listener: TcpListener,
     options: Options,
     discovery: Discovery,
+    endpoints: Endpoints,
+    registrations: Registrations,
     /// Locked as long as this lives.
     _data_dir: Option<DataDir>,
     metrics: Metrics,
@@ -90,6 +97,8 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         .map(|folder| folder.file("dns-answers.jsonl"));
     let metrics = Metrics::new()?;
     let discovery = Discovery::new(dns, metrics.registry())?;
+    let kept = data_dir.as_ref().map(|one| one.file("endpoints.redb"));
+    let (endpoints, registrations) = Endpoints::new(kept.as_deref(), metrics.registry())?;
     let mut xds_server = xds::Server::bind(settings.xds_addr)?;
     if let Some(path) = &settings.xds_socket {
         let socket = UnixSocket::bind(path, settings.xds_socket_mode).await?;
@@ -108,6 +117,8 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         admin_listener,
         options: Options::new(&metrics),
         discovery,
+        endpoints,
+        registrations,
         _data_dir: data_dir,
         metrics,
         clients: Clients::default(),
@@ -142,17 +153,12 @@ impl Bound {
             metrics: self.metrics.clone(),
         };
         let ads = self.ads(views.clone(), store.watch());
-        let model = store.watch();
+        let api = operators(self.clients, views, &store.watch(), self.registrations);
         let sink = mesh::Sink {
             store,
             metrics: self.metrics.clone(),
             ready: ready.clone(),
         };
-        let api = api::router(operator::State {
-            clients: self.clients,
-            views: lookup(views),
-            model,
-        });
         let admin = admin::router(AdminState {
             registry: self.metrics.registry().clone(),
             ready: ready.clone(),
@@ -165,6 +171,8 @@ impl Bound {
             mesh::follow(self.settings.mesh, sink, stop.clone()),
         );
         let (degraded, until) = (ready.clone(), stop.clone());
+        let registered = self.endpoints.run(table.clone(), stop.clone());
+        tasks.follow("registered endpoints", registered);
         let discovery = self.discovery.run(wanted, table, degraded, until);
         tasks.follow("discovery", discovery);
         tasks.follow(
@@ -234,6 +242,25 @@ impl Options {
             monitors: options(Limits::MONITORS.within(files / 8), ListenerName::Admin),
         }
     }
+}
+
+/// Everything on `--api-addr`.
+fn operators(
+    clients: Clients,
+    views: Views,
+    model: &watch::Receiver<Stored>,
+    registrations: Registrations,
+) -> Router {
+    let operators = operator::State {
+        clients,
+        views: lookup(views),
+        model: model.clone(),
+    };
+    let endpoints = EndpointsState {
+        registrations,
+        model: model.clone(),
+    };
+    api::router(operators, endpoints)
 }
 
 /// The views that are served to a node's sidecars, for operators.

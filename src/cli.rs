@@ -8,6 +8,7 @@ pub mod capture;
 pub mod config_dump;
 pub mod connect;
 pub mod demo;
+pub mod endpoints;
 pub mod health;
 pub mod output;
 pub mod serve;
@@ -40,6 +41,7 @@ enum Command {
     Capture(capture::CaptureArgs),
     Status(status::StatusArgs),
     Config(config_dump::ConfigArgs),
+    Endpoints(endpoints::EndpointsArgs),
     Health(health::HealthArgs),
     Demo(demo::DemoArgs),
     /// Is one of the demo's services
@@ -82,6 +84,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Bootstrap(args) => bootstrap::run(args),
         Command::Status(args) => status::run(args).await,
         Command::Config(args) => config_dump::run(args).await,
+        Command::Endpoints(args) => endpoints::run(args).await,
         Command::Health(args) => health::run(args).await,
         Command::Demo(args) => demo::run(args).await.map(|()| String::new()),
         Command::DemoService(options) => demo::serve(options).await.map(|()| String::new()),

@@ -28,7 +28,7 @@ pub struct Layer {
     )]
     #[serde(default)]
     pub mesh: Vec<PathBuf>,
-    /// Folder for what must outlive the process: the last good DNS answers [default: none, nothing is kept]
+    /// Folder for what must outlive the process: registered endpoints, the last good DNS answers [default: none, nothing is kept]
     #[arg(long, value_name = "DIR", env = "OUTRIGGER_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// Address for sidecars: ADS, state of the world and delta [default: 127.0.0.1:18000]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hyper::StatusCode;
 use miette::Diagnostic;
 use thiserror::Error;
 use tonic::transport::{Channel, Endpoint};
@@ -33,7 +34,7 @@ pub enum ApiError {
     #[diagnostic(help("pass --api-url http://HOST:PORT, or set OUTRIGGER_API_URL"))]
     Url {
         url: String,
-        source: tonic::transport::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     #[error("cannot reach Outrigger's API at {url}")]
     #[diagnostic(help(
@@ -52,15 +53,23 @@ pub enum ApiError {
         code: Code,
         message: String,
     },
+    #[error("{url} answered {status}: {message}")]
+    #[diagnostic(help("is that the --api-addr of an `outrigger serve` of this version?"))]
+    Answered {
+        url: String,
+        status: StatusCode,
+        message: String,
+    },
 }
 
 impl From<ApiError> for CliError {
     fn from(error: ApiError) -> Self {
         let exit = match error {
             ApiError::Refused { .. } => Exit::No,
-            ApiError::Url { .. } | ApiError::Unreachable { .. } | ApiError::Failed { .. } => {
-                Exit::Unable
-            }
+            ApiError::Url { .. }
+            | ApiError::Unreachable { .. }
+            | ApiError::Failed { .. }
+            | ApiError::Answered { .. } => Exit::Unable,
         };
         Self {
             exit,
@@ -77,7 +86,10 @@ impl ApiArgs {
     pub async fn connect(&self) -> Result<OperatorClient<Channel>, ApiError> {
         let url = || self.api_url.clone();
         let endpoint = Endpoint::from_shared(url())
-            .map_err(|source| ApiError::Url { url: url(), source })?
+            .map_err(|source| ApiError::Url {
+                url: url(),
+                source: source.into(),
+            })?
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(30));
         let channel = endpoint.connect().await;

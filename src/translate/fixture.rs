@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Input, Options, Translator, View};
-use crate::model::endpoint::{Endpoint, EndpointSet, EndpointTable};
+use crate::model::endpoint::{Endpoint, EndpointSet, EndpointTable, RegisteredEndpoint};
 use crate::model::{
     Capture, ClientKind, MeshName, Model, NodeName, NodeRef, Resource, ResourceId, RouteName,
     RouterName, ServiceName, Spec, ViewKey,
@@ -80,6 +80,21 @@ pub(crate) fn known(addresses: &[IpAddr]) -> EndpointSet {
         weight: 1,
     });
     EndpointSet::Known(endpoints.collect())
+}
+
+/// What an orchestrator registered.
+pub(crate) fn registered(
+    address: [u8; 4],
+    port: Option<u16>,
+    weight: u32,
+    zone: Option<&str>,
+) -> RegisteredEndpoint {
+    RegisteredEndpoint {
+        address: address.into(),
+        port,
+        weight,
+        zone: zone.map(Arc::from),
+    }
 }
 
 /// A sidecar of a node at 127.0.0.2, its application on 127.0.0.1.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::fixture::{dangling, key, known};
 use super::*;
-use crate::model::endpoint::{EndpointSet, EndpointSource};
+use crate::model::endpoint::{EndpointSet, EndpointSource, RegisteredSet};
 use crate::model::{
     Capture, ClientKind, MeshName, NodeName, Resource, RouteName, RouterName, ServiceName, Spec,
 };
@@ -29,6 +29,8 @@ enum Edit {
     /// So many addresses; three of them: nobody answered; `None`: unresolved.
     Endpoints(&'static str, Option<usize>),
     Forget(&'static str),
+    /// So many endpoints registered for a node, with different ports; `None`: its discovery counts.
+    Register(&'static str, Option<usize>),
     View(Box<ViewKey>, bool),
 }
 
@@ -57,6 +59,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         ),
         2 => (select(&HOSTS[..]), option::weighted(0.8, 0..4_usize)).prop_map(|(host, count)| Edit::Endpoints(host, count)),
         1 => select(&HOSTS[..]).prop_map(Edit::Forget),
+        2 => (select(&NODES[..]), option::weighted(0.7, 0..4_usize)).prop_map(|(node, count)| Edit::Register(node, count)),
         3 => (view_key(), any::<bool>()).prop_map(|(key, there)| Edit::View(Box::new(key), there)),
     ]
 }
@@ -259,6 +262,14 @@ fn perform(input: &mut Input, edit: &Edit) {
             for source in source(host) {
                 input.endpoints.remove(&source);
             }
+        }
+        Edit::Register(name, count) => {
+            let ports = [None, Some(8080), Some(9999)];
+            let endpoint = |(port, last)| fixture::registered([10, 0, 1, last], port, 1, None);
+            let all = ports.into_iter().zip(1..).map(endpoint);
+            let set = count.map(|count| RegisteredSet::new(all.take(count).collect()));
+            let node = (mesh_name(), NodeName::new(*name));
+            input.endpoints.register(&node, set.as_ref());
         }
         Edit::View(key, true) => drop(input.views.insert(key.as_ref().clone())),
         Edit::View(key, false) => drop(input.views.remove(key.as_ref())),

@@ -1,4 +1,5 @@
 mod redirect;
+mod registered;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -132,6 +132,20 @@ impl World {
     }
 
     pub(crate) async fn start_control_plane(&mut self) {
+        self.spawn_control_plane();
+        eventually("the control plane is ready", PATIENCE, async || {
+            let status = self
+                .get(self.at(1, 9081), "ignored", "/readyz")
+                .await
+                .ok()?
+                .0;
+            (status == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// Starts the control plane without waiting for it to be ready.
+    pub(crate) fn spawn_control_plane(&mut self) {
         let log = self.folder.path().join("control-plane.log");
         let child = ChildCommand::new(OUTRIGGER, OUTRIGGER)
             .arg("serve")
@@ -148,13 +162,13 @@ impl World {
             .spawn("control plane", &log)
             .unwrap();
         self.control = Some(child);
-        eventually("the control plane is ready", PATIENCE, async || {
-            let status = self
-                .get(self.at(1, 9081), "ignored", "/readyz")
-                .await
-                .ok()?
-                .0;
-            (status == 200).then_some(())
+    }
+
+    /// Waits until the control plane answers at all.
+    pub(crate) async fn answers_health(&self) {
+        eventually("the control plane is alive", PATIENCE, async || {
+            let answer = self.get(self.at(1, 9081), "ignored", "/healthz").await;
+            (answer.ok()?.0 == 200).then_some(())
         })
         .await;
     }
