@@ -1,15 +1,25 @@
 //! Drives the same mesh through go-control-plane, the floor and Outrigger, and compares what they cost.
 
+mod campaign;
+mod files;
+mod load;
 mod mesh;
 mod register;
+mod rows;
+mod scenario;
+mod server;
+mod table;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use mesh::Mesh;
 use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
+/// Drives the same mesh through go-control-plane, the floor and Outrigger, and compares what they cost.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -17,6 +27,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure all servers and print the table
+    Run(campaign::Args),
     /// Write the mesh folder that Outrigger is measured with
     Mesh {
         folder: PathBuf,
@@ -44,14 +56,44 @@ struct Shape {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    match Cli::parse().command {
+async fn main() -> ExitCode {
+    let done = tokio::select! {
+        done = execute(Cli::parse().command) => done,
+        // What was started is killed as it is dropped.
+        stopped = told_to_stop() => stopped.map(|()| false),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(2),
+        Err(error) => {
+            eprintln!("bench-fleet: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(command: Command) -> Result<bool> {
+    match command {
+        Command::Run(args) => {
+            files::raise_limit();
+            campaign::run(args).await
+        }
         Command::Mesh { folder, shape } => {
-            Mesh::new(shape.services, shape.backends)?.write(&folder)
+            Mesh::new(shape.services, shape.backends)?.write(&folder)?;
+            Ok(true)
         }
         Command::Register { api_url, shape } => {
             let mesh = Mesh::new(shape.services, shape.backends)?;
-            register::endpoints(&api_url, mesh).await
+            register::endpoints(&api_url, mesh).await?;
+            Ok(true)
         }
+    }
+}
+
+async fn told_to_stop() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for signals")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("listening for signals"),
+        _ = terminate.recv() => Ok(()),
     }
 }
