@@ -1,6 +1,8 @@
-//! What operators and programs call: the operators' gRPC service, and, on an address of its own, health and metrics.
+//! What operators and programs call: the operators' gRPC service, the endpoints that orchestrators register, and, on an
+//! address of its own, health and metrics.
 
 pub mod admin;
+pub mod endpoints;
 pub mod operator;
 
 use axum::Router;
@@ -8,13 +10,15 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tonic::service::Routes;
 
+use endpoints::EndpointsState;
 use operator::generated::operator_server::OperatorServer;
 use operator::{Server, State};
 
 /// Everything on `--api-addr`. What is not there is answered in JSON, as App Mesh's API does.
-pub fn router(state: State) -> Router {
+pub fn router(state: State, endpoints: EndpointsState) -> Router {
     Routes::new(OperatorServer::new(Server::new(state)))
         .into_axum_router()
+        .merge(endpoints::router(endpoints))
         .fallback(not_found)
 }
 

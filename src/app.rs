@@ -17,11 +17,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::api::admin::{self, AdminState};
+use crate::api::endpoints::EndpointsState;
 use crate::api::operator::{self, ViewLookup};
 use crate::clients::Clients;
 use crate::config::Settings;
 use crate::data_dir::{self, DataDir};
 use crate::discovery::{self, Discovery};
+use crate::endpoints::{Endpoints, Registrations};
 use crate::model::NodeRef;
 use crate::model::endpoint::EndpointTable;
 use crate::reconcile::{self, Views};
@@ -66,6 +68,8 @@ pub struct Bound {
     admin_listener: TcpListener,
     options: Options,
     discovery: Discovery,
+    endpoints: Endpoints,
+    registrations: Registrations,
     /// Locked as long as this lives.
     _data_dir: Option<DataDir>,
     metrics: Metrics,
@@ -90,6 +94,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         .map(|folder| folder.file("dns-answers.jsonl"));
     let metrics = Metrics::new()?;
     let discovery = Discovery::new(dns, metrics.registry())?;
+    let (endpoints, registrations) = Endpoints::new(metrics.registry())?;
     let mut xds_server = xds::Server::bind(settings.xds_addr)?;
     if let Some(path) = &settings.xds_socket {
         let socket = UnixSocket::bind(path, settings.xds_socket_mode).await?;
@@ -108,6 +113,8 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         admin_listener,
         options: Options::new(&metrics),
         discovery,
+        endpoints,
+        registrations,
         _data_dir: data_dir,
         metrics,
         clients: Clients::default(),
@@ -148,11 +155,16 @@ impl Bound {
             metrics: self.metrics.clone(),
             ready: ready.clone(),
         };
-        let api = api::router(operator::State {
+        let operators = operator::State {
             clients: self.clients,
             views: lookup(views),
+            model: model.clone(),
+        };
+        let endpoints = EndpointsState {
+            registrations: self.registrations,
             model,
-        });
+        };
+        let api = api::router(operators, endpoints);
         let admin = admin::router(AdminState {
             registry: self.metrics.registry().clone(),
             ready: ready.clone(),
@@ -165,6 +177,8 @@ impl Bound {
             mesh::follow(self.settings.mesh, sink, stop.clone()),
         );
         let (degraded, until) = (ready.clone(), stop.clone());
+        let registered = self.endpoints.run(table.clone(), stop.clone());
+        tasks.follow("registered endpoints", registered);
         let discovery = self.discovery.run(wanted, table, degraded, until);
         tasks.follow("discovery", discovery);
         tasks.follow(

@@ -1,7 +1,7 @@
 //! Outrigger: a self-hosted control plane for Envoy sidecars that speaks AWS App Mesh's model.
 //!
 //! In reading order: [`model`] is what users declare, [`files`] reads it, [`store`] keeps it, [`discovery`] finds
-//! endpoints, [`translate`] turns both into Envoy's resources, [`snapshot`] holds those, [`reconcile`] joins the four,
+//! endpoints and [`endpoints`] are registered, [`translate`] turns both into Envoy's resources, [`snapshot`] holds those, [`reconcile`] joins the four,
 //! [`xds`] streams them to sidecars, [`clients`] knows who is connected, [`api`] tells operators, [`transport`] holds the
 //! connections of both, [`envoy`] finds and starts Envoy itself, [`capture`] redirects traffic into it, [`app`] is `serve`
 //! (with what outlives it in [`data_dir`]), [`demo`] a whole mesh on one machine, [`cli`] the command line.
@@ -15,6 +15,7 @@ pub mod config;
 pub mod data_dir;
 pub mod demo;
 pub mod discovery;
+pub mod endpoints;
 pub mod envoy;
 pub mod files;
 pub mod model;

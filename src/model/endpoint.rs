@@ -1,10 +1,14 @@
-//! Endpoints, as discovery hands them to translation.
+//! Endpoints, as the edges hand them to translation: what discovery found, and what orchestrators registered.
+
+mod table;
 
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use imbl::OrdMap;
+pub use table::{EndpointTable, TableChanges};
 
+use super::names::{MeshName, NodeName};
 use super::spec::IpPreference;
 
 /// Where the endpoints of a virtual node come from. Nodes with equal sources share one look-up.
@@ -42,5 +46,57 @@ pub enum EndpointSet {
     Known(Arc<[Endpoint]>),
 }
 
-/// Every source's endpoints. A source that is absent counts as [`EndpointSet::Unresolved`].
-pub type EndpointTable = OrdMap<EndpointSource, EndpointSet>;
+/// A virtual node, by its mesh's name and its own.
+pub type NodeKey = (MeshName, NodeName);
+
+/// One address that an orchestrator registered for a virtual node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegisteredEndpoint {
+    pub address: IpAddr,
+    /// `None`: each listener of the node on its own port. Else, where the node's one listener is reached; of several
+    /// listeners the one with this port.
+    pub port: Option<u16>,
+    /// At least 1.
+    pub weight: u32,
+    /// Becomes the zone of Envoy's locality; `None`: the one in which everything is that names none.
+    pub zone: Option<Arc<str>>,
+}
+
+impl RegisteredEndpoint {
+    /// The port at which it serves the listener on `listener`, if it does; `is_only`: the node has no other listener.
+    pub fn port_for(&self, listener: u16, is_only: bool) -> Option<u16> {
+        match self.port {
+            None => Some(listener),
+            Some(port) => (is_only || port == listener).then_some(port),
+        }
+    }
+}
+
+/// All endpoints that are registered for a virtual node: sorted, without repetition; may be empty.
+#[derive(Clone, Debug, Default)]
+pub struct RegisteredSet(Arc<[RegisteredEndpoint]>);
+
+impl RegisteredSet {
+    pub fn new(mut endpoints: Vec<RegisteredEndpoint>) -> Self {
+        endpoints.sort();
+        endpoints.dedup();
+        Self(endpoints.into())
+    }
+}
+
+impl Deref for RegisteredSet {
+    type Target = [RegisteredEndpoint];
+
+    fn deref(&self) -> &[RegisteredEndpoint] {
+        &self.0
+    }
+}
+
+/// What is the same list is not compared: two tables that differ in one node have the others' beside it.
+impl PartialEq for RegisteredSet {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Eq for RegisteredSet {}

@@ -1,5 +1,6 @@
 //! Load assignments (EDS): the addresses that serve a virtual node.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use envoy_types::pb::envoy::config::core::v3::{Address, Locality};
@@ -9,55 +10,150 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as EnvoyEndpoint, LbEndpoint, LocalityLbEndpoints,
 };
 
-use crate::model::endpoint::Endpoint;
+use crate::model::endpoint::{
+    Endpoint, EndpointSet, EndpointSource, EndpointTable, NodeKey, RegisteredEndpoint,
+};
+use crate::snapshot::Withheld;
 
+use super::node::NodePort;
 use super::{names, proto};
+
+/// What serves a virtual node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hosts<'a> {
+    Discovered(&'a [Endpoint]),
+    Registered {
+        endpoints: &'a [RegisteredEndpoint],
+        /// The node has no other listener than the one in question.
+        is_only_listener: bool,
+    },
+}
+
+impl<'a> Hosts<'a> {
+    pub(crate) const NONE: Self = Self::Discovered(&[]);
+
+    /// What is registered for a node with these ports, else what is found at its source, or why that is not known. A
+    /// node with neither has none.
+    pub(crate) fn known(
+        node: &NodeKey,
+        ports: &[NodePort],
+        source: Option<&EndpointSource>,
+        table: &'a EndpointTable,
+    ) -> Result<Self, Withheld> {
+        if let Some(endpoints) = table.registered(node) {
+            return Ok(Self::Registered {
+                endpoints,
+                is_only_listener: ports.len() < 2,
+            });
+        }
+        let Some(source) = source else {
+            return Ok(Self::NONE);
+        };
+        match table.get(source) {
+            Some(EndpointSet::Known(endpoints)) => Ok(Self::Discovered(endpoints)),
+            Some(EndpointSet::Unanswered) => Err(Withheld::Overdue),
+            Some(EndpointSet::Unresolved) | None => Err(Withheld::Awaited),
+        }
+    }
+
+    /// Those that serve the listener on this port, by zone, each address once.
+    fn serving(self, listener: u16) -> BTreeMap<&'a str, Vec<Host>> {
+        let mut hosts: Vec<(Host, &str)> = match self {
+            Self::Discovered(endpoints) => endpoints
+                .iter()
+                .map(|endpoint| {
+                    let port = endpoint.port.unwrap_or(listener);
+                    let host = Host {
+                        address: endpoint.address,
+                        port,
+                        weight: endpoint.weight.max(1),
+                    };
+                    (host, names::ZONE)
+                })
+                .collect(),
+            Self::Registered {
+                endpoints,
+                is_only_listener,
+            } => endpoints
+                .iter()
+                .filter_map(|endpoint| {
+                    let host = Host {
+                        address: endpoint.address,
+                        port: endpoint.port_for(listener, is_only_listener)?,
+                        weight: endpoint.weight.max(1),
+                    };
+                    Some((host, endpoint.zone.as_deref().unwrap_or(names::ZONE)))
+                })
+                .collect(),
+        };
+        hosts.sort_unstable();
+        hosts.dedup_by_key(|(host, _)| (host.address, host.port));
+        let mut zones: BTreeMap<&str, Vec<Host>> = BTreeMap::new();
+        for (host, zone) in hosts {
+            zones.entry(zone).or_default().push(host);
+        }
+        zones
+    }
+}
+
+/// How many registered endpoints serve none of a node's ports.
+pub(crate) fn unused(endpoints: &[RegisteredEndpoint], ports: &[NodePort]) -> usize {
+    let is_only = ports.len() < 2;
+    let serves = |endpoint: &&RegisteredEndpoint| {
+        let mut ports = ports.iter();
+        !ports.any(|known| endpoint.port_for(known.port, is_only).is_some())
+    };
+    endpoints.iter().filter(serves).count()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Host {
+    address: IpAddr,
+    port: u16,
+    weight: u32,
+}
 
 /// The load assignment of a cluster; without endpoints it is empty, and calls get 503 instead of waiting.
 ///
 /// Endpoints that differ in nothing but their weight become one, as Envoy keeps one host for an address.
 pub(crate) fn load_assignment(
     cluster: &str,
-    endpoints: &[Endpoint],
+    hosts: Hosts<'_>,
     listener_port: u16,
 ) -> ClusterLoadAssignment {
-    let mut hosts: Vec<(IpAddr, u16, u32)> = endpoints
-        .iter()
-        .map(|endpoint| {
-            let port = endpoint.port.unwrap_or(listener_port);
-            (endpoint.address, port, endpoint.weight.max(1))
-        })
-        .collect();
-    hosts.sort_unstable();
-    hosts.dedup_by_key(|(address, port, _)| (*address, *port));
-    let total = hosts.iter().map(|(_, _, weight)| u64::from(*weight)).sum();
+    let zones = hosts.serving(listener_port);
+    let total = zones.values().flatten().map(Host::weight).sum();
     let scale = Scale::for_total(total);
-    let lb_endpoints: Vec<LbEndpoint> = hosts
-        .iter()
-        .map(|(ip, port, weight)| {
-            host(
-                proto::ip_address(*ip, *port),
-                Some(scale.of(u64::from(*weight))),
-            )
-        })
-        .collect();
-    let localities = LocalityLbEndpoints {
-        locality: Some(Locality {
-            zone: names::ZONE.to_owned(),
-            ..Default::default()
-        }),
-        load_balancing_weight: Some(proto::uint(scale.of(total))),
-        lb_endpoints,
-        ..Default::default()
-    };
     ClusterLoadAssignment {
         cluster_name: cluster.to_owned(),
-        endpoints: if hosts.is_empty() {
-            Vec::new()
-        } else {
-            vec![localities]
-        },
+        endpoints: zones
+            .into_iter()
+            .map(|(zone, hosts)| locality(zone, &hosts, &scale))
+            .collect(),
         ..Default::default()
+    }
+}
+
+fn locality(zone: &str, hosts: &[Host], scale: &Scale) -> LocalityLbEndpoints {
+    let weight = hosts.iter().map(Host::weight).sum();
+    let lb_endpoint = |one: &Host| {
+        let address = proto::ip_address(one.address, one.port);
+        host(address, Some(scale.of(one.weight())))
+    };
+    LocalityLbEndpoints {
+        locality: Some(Locality {
+            zone: zone.to_owned(),
+            ..Default::default()
+        }),
+        load_balancing_weight: Some(proto::uint(scale.of(weight))),
+        lb_endpoints: hosts.iter().map(lb_endpoint).collect(),
+        ..Default::default()
+    }
+}
+
+impl Host {
+    fn weight(&self) -> u64 {
+        u64::from(self.weight)
     }
 }
 
@@ -108,7 +204,8 @@ fn lb_endpoint(endpoint: EnvoyEndpoint, weight: Option<u32>) -> LbEndpoint {
     }
 }
 
-/// Envoy refuses weights whose sum in a locality does not fit 32 bits: they are made smaller together.
+/// Envoy refuses weights whose sum in a locality, or over all localities, does not fit 32 bits: they are made smaller
+/// together.
 struct Scale(u64);
 
 impl Scale {

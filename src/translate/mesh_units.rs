@@ -34,6 +34,8 @@ pub(crate) struct Dirt {
 #[derive(Debug, Default)]
 pub(crate) struct Changed {
     pub(crate) nodes: BTreeSet<NodeName>,
+    /// Of these nodes, those whose ports changed.
+    pub(crate) ports: BTreeSet<NodeName>,
     pub(crate) services: BTreeSet<ServiceName>,
 }
 
@@ -97,6 +99,7 @@ impl MeshUnits {
                 changed.nodes.insert(node.clone());
             }
             if ports {
+                changed.ports.insert(node.clone());
                 dirt.services
                     .extend(self.services_of_node.of(node).cloned());
             }
@@ -104,7 +107,8 @@ impl MeshUnits {
         for node in dirt.endpoints.difference(&dirt.nodes) {
             if let Some(unit) = self.nodes.get_mut(node) {
                 let before = unit.clusters.clone();
-                unit.assign(context.endpoints, context.interner);
+                let key = (name.clone(), node.clone());
+                unit.assign(&key, context.endpoints, context.interner);
                 if before != unit.clusters {
                     changed.nodes.insert(node.clone());
                 }

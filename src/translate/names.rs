@@ -25,7 +25,7 @@ pub(crate) const REDIRECTED_INGRESS_STATS: &str = "0.0.0.0_15000";
 pub(crate) const REDIRECTED_EGRESS_STATS: &str = "0.0.0.0_15001";
 /// The cache that the dynamic forward proxy's filter and cluster share.
 pub(crate) const DNS_CACHE: &str = "egress_allow_all";
-/// The only zone there is so far. gRPC clients need a locality.
+/// Where endpoints are that name no zone. gRPC clients need a locality.
 pub(crate) const ZONE: &str = "default";
 
 pub(crate) fn egress_cluster(

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::endpoint::{Endpoint, EndpointSet, EndpointSource, EndpointTable};
+use crate::model::endpoint::{EndpointSource, EndpointTable, NodeKey, RegisteredSet};
 use crate::model::spec::{
     DnsResponseType, Listener, MeshSpec, Protocol, ServiceDiscovery, VirtualNodeSpec,
 };
 use crate::model::{MeshName, NodeName, ResourceId};
 use crate::snapshot::{Interner, Kind, Resource, ResourceName, Withheld};
 
-use super::cluster::{self, Hosts};
-use super::{Options, Problem, endpoint, names};
+use super::endpoint::Hosts;
+use super::{Options, Problem, cluster, endpoint, names};
 
 /// A listener as other nodes see it. Routes depend on nothing else of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +24,13 @@ pub(crate) struct NodePort {
 
 /// The ports of a node, in the order of its listeners, each number once.
 ///
-/// With discovery and without listeners a node counts as one HTTP listener on the default port.
-pub(crate) fn ports(
+/// With discovery, or with registered endpoints, and without listeners a node counts as one HTTP listener on the default
+/// port.
+fn ports(
     mesh: &MeshName,
     node: &NodeName,
     spec: &VirtualNodeSpec,
+    is_registered: bool,
     options: &Options,
 ) -> Vec<NodePort> {
     let port = |port: u16, protocol: Protocol| NodePort {
@@ -38,7 +40,7 @@ pub(crate) fn ports(
     };
     if spec.listeners().is_empty() {
         let default = options.default_listener_port;
-        let default = default.filter(|_| spec.service_discovery.is_some());
+        let default = default.filter(|_| is_registered || spec.service_discovery.is_some());
         return default
             .map(|number| port(number, Protocol::Http))
             .into_iter()
@@ -59,21 +61,6 @@ pub(crate) fn listener_on(spec: &VirtualNodeSpec, port: u16) -> Option<&Listener
     spec.listeners()
         .iter()
         .find(|listener| listener.port_mapping.port == port)
-}
-
-/// The endpoints of a node with this source, or why they are not known. A node without a source has none.
-pub(crate) fn known_endpoints<'a>(
-    source: Option<&EndpointSource>,
-    table: &'a EndpointTable,
-) -> Result<&'a [Endpoint], Withheld> {
-    let Some(source) = source else {
-        return Ok(&[]);
-    };
-    match table.get(source) {
-        Some(EndpointSet::Known(endpoints)) => Ok(endpoints),
-        Some(EndpointSet::Unanswered) => Err(Withheld::Overdue),
-        Some(EndpointSet::Unresolved) | None => Err(Withheld::Awaited),
-    }
 }
 
 /// A cluster as it is served, with its load assignment.
@@ -113,7 +100,8 @@ impl PartialEq for Assignment {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct NodeUnit {
     pub(crate) ports: Vec<NodePort>,
-    /// Where the endpoints come from; `None` if from nowhere, or if Envoy resolves the name itself.
+    /// Where the endpoints come from, as long as none are registered; `None` if from nowhere, or if Envoy resolves the
+    /// name itself.
     pub(crate) source: Option<EndpointSource>,
     /// By port and protocol.
     pub(crate) clusters: BTreeMap<(u16, Protocol), CompiledCluster>,
@@ -133,16 +121,24 @@ pub(crate) struct NodeInput<'a> {
 
 impl NodeUnit {
     pub(crate) fn compile(input: NodeInput<'_>, interner: &mut Interner) -> Self {
-        let ports = ports(input.mesh, input.node, input.spec, input.options);
-        let hosts = input.hosts();
-        let source = match hosts {
-            Hosts::Eds => input.spec.endpoint_source(input.mesh_spec),
-            Hosts::LoadBalancer { .. } => None,
+        let key = (input.mesh.clone(), input.node.clone());
+        let registered = input.endpoints.registered(&key);
+        let ports = ports(
+            input.mesh,
+            input.node,
+            input.spec,
+            registered.is_some(),
+            input.options,
+        );
+        let hosts = if registered.is_some() {
+            cluster::Hosts::Eds
+        } else {
+            input.hosts()
         };
         let mut unit = Self {
             clusters: BTreeMap::new(),
-            problems: input.problems(),
-            source,
+            problems: input.problems(registered, &ports),
+            source: input.spec.endpoint_source(input.mesh_spec),
             ports,
         };
         for port in &unit.ports {
@@ -151,8 +147,8 @@ impl NodeUnit {
                 cluster::egress(&port.cluster, port.port, port.protocol, &hosts, listener);
             let resource = Resource::new(Kind::Cluster, Arc::clone(&port.cluster), &message, None);
             let assignment = match hosts {
-                Hosts::LoadBalancer { .. } => Assignment::Inline,
-                Hosts::Eds => Assignment::Withheld(Withheld::Awaited),
+                cluster::Hosts::LoadBalancer { .. } => Assignment::Inline,
+                cluster::Hosts::Eds => Assignment::Withheld(Withheld::Awaited),
             };
             let compiled = CompiledCluster {
                 cluster: interner.intern(resource),
@@ -160,13 +156,18 @@ impl NodeUnit {
             };
             unit.clusters.insert((port.port, port.protocol), compiled);
         }
-        unit.assign(input.endpoints, interner);
+        unit.assign(&key, input.endpoints, interner);
         unit
     }
 
     /// Takes over what is known of the endpoints.
-    pub(crate) fn assign(&mut self, table: &EndpointTable, interner: &mut Interner) {
-        let known = known_endpoints(self.source.as_ref(), table);
+    pub(crate) fn assign(
+        &mut self,
+        node: &NodeKey,
+        table: &EndpointTable,
+        interner: &mut Interner,
+    ) {
+        let known = Hosts::known(node, &self.ports, self.source.as_ref(), table);
         for ((port, _), compiled) in &mut self.clusters {
             if let Assignment::Inline = compiled.assignment {
                 continue;
@@ -174,8 +175,8 @@ impl NodeUnit {
             let cluster = &compiled.cluster;
             compiled.assignment = match &known {
                 Err(why) => Assignment::Withheld(*why),
-                Ok(endpoints) => {
-                    let message = endpoint::load_assignment(cluster.name(), endpoints, *port);
+                Ok(hosts) => {
+                    let message = endpoint::load_assignment(cluster.name(), *hosts, *port);
                     // A cluster that changes must bring its load assignment after it.
                     let context = Some(cluster.version());
                     let name = Arc::clone(cluster.name());
@@ -188,29 +189,39 @@ impl NodeUnit {
 }
 
 impl<'a> NodeInput<'a> {
-    fn hosts(&self) -> Hosts<'a> {
+    fn hosts(&self) -> cluster::Hosts<'a> {
         match &self.spec.service_discovery {
             Some(ServiceDiscovery::Dns(dns))
                 if dns.response_type == Some(DnsResponseType::Loadbalancer)
                     && !dns.hostname.is_empty() =>
             {
-                Hosts::LoadBalancer {
+                cluster::Hosts::LoadBalancer {
                     hostname: &dns.hostname,
                     preference: dns.ip_preference.or(self.mesh_spec.ip_preference()),
                 }
             }
-            _ => Hosts::Eds,
+            _ => cluster::Hosts::Eds,
         }
     }
 
-    fn problems(&self) -> Vec<Problem> {
+    fn problems(&self, registered: Option<&RegisteredSet>, ports: &[NodePort]) -> Vec<Problem> {
         let id = ResourceId::VirtualNode(self.mesh.clone(), self.node.clone());
         let mut problems = Vec::new();
         let mut report = |text: String| problems.push(Problem::new(id.clone(), text));
+        if let Some(registered) = registered {
+            let unused = endpoint::unused(registered, ports);
+            if unused > 0 {
+                report(format!(
+                    "has {unused} registered endpoints with a port that none of its listeners has, which get no calls; \
+                     register them without `port`, or with the port of a listener"
+                ));
+            }
+        }
         match &self.spec.service_discovery {
+            _ if registered.is_some() => {}
             None if !self.spec.listeners().is_empty() => report(
                 "has listeners but no `serviceDiscovery`, so calls to it find no endpoint; \
-                 add `serviceDiscovery: { dns: { hostname: … } }`"
+                 add `serviceDiscovery: { dns: { hostname: … } }`, or register its endpoints"
                     .to_owned(),
             ),
             Some(ServiceDiscovery::AwsCloudMap(_)) => report(

@@ -3,20 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use imbl::ordmap::DiffItem as MapItem;
+use imbl::OrdSet;
 use imbl::ordset::DiffItem as SetItem;
-use imbl::{OrdMap, OrdSet};
 
 use crate::model::{Capture, Mesh, MeshName, NodeName, NodeRef, ResourceId, ServiceName, ViewKey};
 use crate::snapshot::Interner;
 
 use super::egress::EgressPorts;
+use super::endpoint::Hosts;
 use super::index::{Index, Problems};
 use super::mesh_units::{Changed, Context, Dirt, MeshUnits, Sources};
 use super::served::Served;
 use super::sets::{SetId, Sets};
 use super::view::{self, Own, OwnInput};
-use super::{Input, Options, Problem, View, access_log, node};
+use super::{Input, Options, Problem, View, access_log};
 
 /// Turns inputs into views, doing again only what a change touches.
 #[derive(Debug, Default)]
@@ -144,11 +144,16 @@ impl Translator {
                 ResourceId::VirtualGateway(..) | ResourceId::GatewayRoute(..) => {}
             }
         }
-        for source in changed_keys(&older.endpoints, &self.input.endpoints) {
+        let endpoints = self.input.endpoints.changes_since(&older.endpoints);
+        for source in endpoints.sources {
             for (mesh, node) in self.sources.of(&source) {
                 let dirt = meshes.entry(mesh.clone()).or_default();
                 dirt.endpoints.insert(node.clone());
             }
+        }
+        // Whether anything is registered decides on more than the addresses.
+        for (mesh, node) in endpoints.nodes {
+            meshes.entry(mesh).or_default().nodes.insert(node);
         }
         meshes
     }
@@ -200,12 +205,13 @@ impl Translator {
         }
     }
 
-    /// Redirected sidecars are told the endpoints of their own node.
+    /// All sidecars listen on the ports of their own node; redirected ones are told its endpoints, too.
     fn touch_own_nodes(&self, mesh: &MeshName, changed: &Changed, touched: &mut Touched) {
         for node in &changed.nodes {
+            let ports = changed.ports.contains(node);
             let views = self.views_of_node.of(&(mesh.clone(), node.clone()));
-            let redirected = views.filter(|key| key.capture == Capture::Redirect);
-            touched.views.extend(redirected.cloned());
+            let concerned = views.filter(|key| ports || key.capture == Capture::Redirect);
+            touched.views.extend(concerned.cloned());
         }
     }
 
@@ -317,12 +323,14 @@ impl Translator {
         } else {
             let unit = units.node(served.node);
             let source = unit.and_then(|unit| unit.source.as_ref());
+            let ports = unit.map(|unit| unit.ports.as_slice()).unwrap_or_default();
+            let name = (served.mesh.clone(), served.node.clone());
             let input = OwnInput {
                 mesh: served.mesh,
                 node: served.node,
                 spec: served.spec,
-                ports: unit.map(|unit| unit.ports.as_slice()).unwrap_or_default(),
-                endpoints: node::known_endpoints(source, &self.input.endpoints),
+                ports,
+                endpoints: Hosts::known(&name, ports, source, &self.input.endpoints),
                 preference: served.preference(),
                 capture: served.capture,
                 egress: set.ports(),
@@ -351,19 +359,6 @@ impl Translator {
         };
         Ok((state, differs))
     }
-}
-
-/// The keys under which two maps differ.
-fn changed_keys<K: Ord + Clone, V: PartialEq + Clone>(
-    older: &OrdMap<K, V>,
-    newer: &OrdMap<K, V>,
-) -> Vec<K> {
-    let key = |item| match item {
-        MapItem::Add(key, _) | MapItem::Remove(key, _) | MapItem::Update { new: (key, _), .. } => {
-            K::clone(key)
-        }
-    };
-    older.diff(newer).map(key).collect()
 }
 
 /// The elements that only one of two sets has.

@@ -11,7 +11,6 @@ use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
 use prost::Message;
 
-use crate::model::endpoint::Endpoint;
 use crate::model::spec::{
     ApiDuration, IpPreference, ListenerTimeout, ListenerTlsMode, Protocol, VirtualNodeSpec,
 };
@@ -20,6 +19,7 @@ use crate::snapshot::{Interner, Kind, Resource, Snapshot, Withheld};
 
 use super::egress::EgressPorts;
 use super::encryption::Encryption;
+use super::endpoint::Hosts;
 use super::node::{NodePort, listener_on};
 use super::outside::Outside;
 use super::{Problem, cluster, defaults, endpoint, names, route};
@@ -31,7 +31,7 @@ pub(crate) struct OwnInput<'a> {
     pub(crate) spec: &'a VirtualNodeSpec,
     pub(crate) ports: &'a [NodePort],
     /// The node's own endpoints, or why they are not known.
-    pub(crate) endpoints: Result<&'a [Endpoint], Withheld>,
+    pub(crate) endpoints: Result<Hosts<'a>, Withheld>,
     pub(crate) preference: Option<IpPreference>,
     pub(crate) capture: &'a Capture,
     pub(crate) egress: &'a EgressPorts,
@@ -148,16 +148,16 @@ impl Builder<'_> {
     fn local_cluster(&mut self) {
         let input = self.input;
         let Some(first) = input.ports.first() else {
-            return self.put_local_cluster(&[], 0);
+            return self.put_local_cluster(Hosts::NONE, 0);
         };
         match input.endpoints {
-            Ok(endpoints) => self.put_local_cluster(endpoints, first.port),
+            Ok(hosts) => self.put_local_cluster(hosts, first.port),
             Err(why) => self.own.withheld = Some(why),
         }
     }
 
-    fn put_local_cluster(&mut self, endpoints: &[Endpoint], port: u16) {
-        let own = endpoint::load_assignment(LOCAL_CLUSTER, endpoints, port);
+    fn put_local_cluster(&mut self, hosts: Hosts<'_>, port: u16) {
+        let own = endpoint::load_assignment(LOCAL_CLUSTER, hosts, port);
         self.put(Kind::Endpoint, LOCAL_CLUSTER, &own);
     }
 }

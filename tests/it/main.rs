@@ -20,6 +20,7 @@ mod compose;
 mod continuity;
 mod demo;
 mod dns;
+mod endpoints;
 mod envoy;
 mod files;
 mod fleet;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+use outrigger::api::endpoints::EndpointsState;
 use outrigger::api::operator::State;
 use outrigger::api::operator::generated::operator_client::OperatorClient;
 use outrigger::api::operator::generated::{self as api, GetConfigRequest, ListClientsRequest};
@@ -14,6 +15,7 @@ use outrigger::cli::connect::ApiArgs;
 use outrigger::cli::output::{CliError, Exit, Output};
 use outrigger::cli::{config_dump, status};
 use outrigger::clients::{ClientInfo, Clients, RefusedNode, Registration, Variant};
+use outrigger::endpoints::Endpoints;
 use outrigger::model::{Capture, ClientKind, NodeRef, ViewKey};
 use outrigger::snapshot::{Kind, Resource, Snapshot, Version, Withheld};
 use outrigger::store::Store;
@@ -57,7 +59,12 @@ impl Plane {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let router = outrigger::api::router(state);
+        let (_, registrations) = Endpoints::new(Metrics::new().unwrap().registry()).unwrap();
+        let endpoints = EndpointsState {
+            registrations,
+            model: store.watch(),
+        };
+        let router = outrigger::api::router(state, endpoints);
         let options = Options {
             http: Http::OneAndTwo,
             limits: Limits::OPERATORS,

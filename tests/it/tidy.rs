@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "data_dir",
             "discovery",
+            "endpoints",
             "files",
             "model",
             "reconcile",
@@ -43,6 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("translate", &["model", "snapshot"]),
     ("store", &["model"]),
     ("discovery", &["model", "telemetry"]),
+    ("endpoints", &["data_dir", "model"]),
     (
         "reconcile",
         &["model", "snapshot", "store", "telemetry", "translate"],
@@ -66,7 +68,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "api",
-        &["clients", "model", "snapshot", "store", "telemetry"],
+        &[
+            "clients",
+            "endpoints",
+            "model",
+            "snapshot",
+            "store",
+            "telemetry",
+        ],
     ),
     ("transport", &["telemetry"]),
     ("envoy", &["config", "model", "telemetry"]),

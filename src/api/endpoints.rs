@@ -1,0 +1,241 @@
+//! The endpoints that orchestrators register: `/outrigger/v1/meshes/M/virtualNodes/N/endpoints`.
+//!
+//! An error is answered as `{"error": …}`; of a list with wrong entries, `problems` has each.
+
+mod answer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::endpoints::{Call, CallError, Done, Outcome, Registrations, read_list};
+use crate::model::endpoint::{NodeKey, RegisteredSet};
+use crate::model::{MeshName, NodeName};
+use crate::store::Stored;
+use answer::{ApiError, Changed, OfMesh, Registered};
+
+/// Largest body that is read: a hundred thousand endpoints.
+const LARGEST_BODY: usize = 16 << 20;
+/// A body that is larger takes too long to be read on a thread of the runtime.
+const READ_AT_ONCE: usize = 64 << 10;
+/// Longest lease, in seconds: a year.
+const LONGEST_LEASE: u64 = 366 * 24 * 60 * 60;
+
+/// What the calls work on.
+#[derive(Clone, Debug)]
+pub struct EndpointsState {
+    pub registrations: Registrations,
+    /// The store, for which nodes there are.
+    pub model: watch::Receiver<Stored>,
+}
+
+/// The calls for one node, and the list of a mesh.
+pub(super) fn router(state: EndpointsState) -> Router {
+    let node = get(read).put(replace).delete(forget).fallback(no_method);
+    Router::new()
+        .route(
+            "/outrigger/v1/meshes/{mesh}/virtualNodes/{node}/endpoints",
+            node,
+        )
+        .route(
+            "/outrigger/v1/meshes/{mesh}/endpoints",
+            get(list).fallback(no_method),
+        )
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(state)
+}
+
+/// The body of a PUT.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Body {
+    endpoints: Vec<Value>,
+    #[serde(default)]
+    lease_seconds: Option<u64>,
+}
+
+async fn read(
+    State(state): State<EndpointsState>,
+    Path(node): Path<(MeshName, NodeName)>,
+) -> Result<Response, ApiError> {
+    match state.registrations.get(&node) {
+        Some(registration) => {
+            let declared = state.listeners(&node).is_ok();
+            Ok(Registered::new(&node, &registration, declared).into_response())
+        }
+        None => {
+            state.listeners(&node)?;
+            Err(ApiError::NotRegistered { node })
+        }
+    }
+}
+
+async fn list(
+    State(state): State<EndpointsState>,
+    Path(mesh): Path<MeshName>,
+) -> Result<Response, ApiError> {
+    let of_mesh = state.registrations.of_mesh(&mesh);
+    let stored = state.loaded()?;
+    let declared = stored.model.mesh(&mesh);
+    if declared.is_none() && of_mesh.is_empty() {
+        return Err(ApiError::NoMesh { mesh });
+    }
+    Ok(OfMesh::new(mesh, of_mesh, declared).into_response())
+}
+
+async fn replace(
+    State(state): State<EndpointsState>,
+    Path(node): Path<(MeshName, NodeName)>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let registrations = state.registrations.clone();
+    let answer = state.replace(node, &headers, body).await;
+    registrations.count(
+        Call::Put,
+        outcome(answer.as_ref().map(|changed| changed.changed)),
+    );
+    Ok(answer?.into_response())
+}
+
+async fn forget(
+    State(state): State<EndpointsState>,
+    Path(node): Path<(MeshName, NodeName)>,
+) -> Result<Response, ApiError> {
+    let answer = state.forget(node).await;
+    state.registrations.count(
+        Call::Delete,
+        outcome(answer.as_ref().map(|changed| changed.changed)),
+    );
+    Ok(answer?.into_response())
+}
+
+fn outcome(answer: Result<bool, &ApiError>) -> Outcome {
+    match answer {
+        Ok(true) => Outcome::Changed,
+        Ok(false) => Outcome::Unchanged,
+        Err(error) if error.status().is_server_error() => Outcome::Failed,
+        Err(_) => Outcome::Refused,
+    }
+}
+
+async fn no_method() -> ApiError {
+    ApiError::NoMethod
+}
+
+impl EndpointsState {
+    async fn replace(
+        self,
+        node: NodeKey,
+        headers: &HeaderMap,
+        body: Result<Bytes, BytesRejection>,
+    ) -> Result<Changed, ApiError> {
+        if !is_json(headers) {
+            return Err(ApiError::NotJson);
+        }
+        let listeners = self.listeners(&node)?;
+        let body = body.map_err(|error| match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
+            _ => ApiError::CutOff,
+        })?;
+        let (endpoints, lease) = if body.len() > READ_AT_ONCE {
+            let reading = spawn_blocking(move || read_body(&body, &listeners));
+            reading.await.map_err(|_| ApiError::Stopping)??
+        } else {
+            read_body(&body, &listeners)?
+        };
+        let count = endpoints.len();
+        let done = self
+            .registrations
+            .put(node.clone(), endpoints, lease)
+            .await?;
+        Ok(Changed::new(&node, count, lease, &done))
+    }
+
+    async fn forget(&self, node: NodeKey) -> Result<Changed, ApiError> {
+        // What is registered can go, whether or not its node is still declared.
+        if self.registrations.get(&node).is_none() {
+            self.listeners(&node)?;
+        }
+        let done: Done = self.registrations.delete(node.clone()).await?;
+        Ok(Changed::new(&node, 0, None, &done))
+    }
+
+    fn loaded(&self) -> Result<Stored, ApiError> {
+        let stored = self.model.borrow().clone();
+        if stored.changed_at.is_none() {
+            return Err(ApiError::NotLoaded);
+        }
+        Ok(stored)
+    }
+
+    /// The ports of a node's listeners.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    fn listeners(&self, node: &NodeKey) -> Result<Vec<u16>, ApiError> {
+        let stored = self.loaded()?;
+        let (mesh_name, name) = node;
+        let mesh = stored
+            .model
+            .mesh(mesh_name)
+            .filter(|mesh| mesh.spec.is_some());
+        let mesh = mesh.ok_or_else(|| ApiError::NoMesh {
+            mesh: mesh_name.clone(),
+        })?;
+        let spec = mesh
+            .nodes
+            .get(name)
+            .ok_or_else(|| ApiError::NoNode { node: node.clone() })?;
+        let mut ports: Vec<u16> = (spec.listeners().iter())
+            .map(|listener| listener.port_mapping.port)
+            .collect();
+        ports.sort_unstable();
+        ports.dedup();
+        Ok(ports)
+    }
+}
+
+/// Forms on web pages of others cannot send this type, and scripts there only with leave.
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+fn read_body(
+    body: &[u8],
+    listeners: &[u16],
+) -> Result<(RegisteredSet, Option<Duration>), ApiError> {
+    let body: Body = serde_json::from_slice(body).map_err(|error| ApiError::NoList {
+        problem: Arc::new(error),
+    })?;
+    let lease = match body.lease_seconds {
+        Some(seconds) if !(1..=LONGEST_LEASE).contains(&seconds) => {
+            return Err(ApiError::Lease { seconds });
+        }
+        seconds => seconds.map(Duration::from_secs),
+    };
+    let endpoints = read_list(body.endpoints, listeners)?;
+    Ok((endpoints, lease))
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Stopping => Self::Stopping,
+        }
+    }
+}

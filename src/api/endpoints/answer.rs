@@ -1,0 +1,251 @@
+//! What the calls answer, as JSON.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::{LARGEST_BODY, LONGEST_LEASE};
+use crate::endpoints::{Done, Entry, EntryProblem, Registration};
+use crate::model::endpoint::NodeKey;
+use crate::model::{Mesh, MeshName, NodeName};
+
+/// Why a call is not answered as it was meant.
+#[derive(Clone, Debug, Error)]
+pub(super) enum ApiError {
+    #[error(
+        "no mesh is loaded yet; ask again, and see `/readyz` on `--admin-addr` if that does not help"
+    )]
+    NotLoaded,
+    #[error("the control plane is stopping; ask again when it is back")]
+    Stopping,
+    #[error(
+        "there is no mesh `{mesh}`; declare it in a mesh file of `serve --mesh`, or correct the name"
+    )]
+    NoMesh { mesh: MeshName },
+    #[error(
+        "there is no virtual node `{}` in mesh `{}`; declare it in a mesh file of `serve --mesh`, or correct the name",
+        node.1, node.0
+    )]
+    NoNode { node: NodeKey },
+    #[error(
+        "no endpoints are registered for mesh/{}/virtualNode/{}, so its discovery counts; register some with PUT",
+        node.0, node.1
+    )]
+    NotRegistered { node: NodeKey },
+    #[error("this path takes GET, and that of a virtual node PUT and DELETE, too")]
+    NoMethod,
+    #[error("the body must be JSON and say so; send `Content-Type: application/json`")]
+    NotJson,
+    #[error(
+        "the body is longer than {LARGEST_BODY} bytes, which no list of endpoints needs; send fewer"
+    )]
+    TooLarge,
+    #[error("the body was cut off; send it again")]
+    CutOff,
+    #[error(
+        "the body is no list of endpoints: {problem}; send {{\"endpoints\": [{{\"address\": \"10.0.0.1\"}}], \"leaseSeconds\": 30}}, \
+         the lease only if there is one"
+    )]
+    NoList { problem: Arc<serde_json::Error> },
+    #[error(
+        "`leaseSeconds` is {seconds}; give 1 to {LONGEST_LEASE}, or leave it out for endpoints that stay until they are deleted"
+    )]
+    Lease { seconds: u64 },
+    #[error("{} of the endpoints cannot be taken, so none is, and what was registered before stays", problems.len())]
+    Entries { problems: Vec<EntryProblem> },
+}
+
+impl ApiError {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::NotLoaded | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoMesh { .. } | Self::NoNode { .. } | Self::NotRegistered { .. } => {
+                StatusCode::NOT_FOUND
+            }
+            Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::CutOff | Self::NoList { .. } | Self::Lease { .. } | Self::Entries { .. } => {
+                StatusCode::BAD_REQUEST
+            }
+        }
+    }
+}
+
+impl From<Vec<EntryProblem>> for ApiError {
+    fn from(problems: Vec<EntryProblem>) -> Self {
+        Self::Entries { problems }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Body {
+            error: String,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            problems: Vec<EntryProblem>,
+        }
+        let status = self.status();
+        let error = self.to_string();
+        let problems = match self {
+            Self::Entries { problems } => problems,
+            _ => Vec::new(),
+        };
+        let answer = (status, Json(Body { error, problems }));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return ([(header::RETRY_AFTER, "1")], answer).into_response();
+        }
+        answer.into_response()
+    }
+}
+
+/// What a PUT or DELETE did.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Changed {
+    mesh_name: MeshName,
+    virtual_node_name: NodeName,
+    /// How many are registered now.
+    endpoints: usize,
+    /// Whether other endpoints are in use than before.
+    pub(super) changed: bool,
+    /// Whether a restart of the control plane keeps it.
+    durable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_ends_at: Option<String>,
+}
+
+impl Changed {
+    pub(super) fn new(
+        node: &NodeKey,
+        endpoints: usize,
+        lease: Option<Duration>,
+        done: &Done,
+    ) -> Self {
+        let ends_at = |lease| humantime::format_rfc3339_millis(SystemTime::now() + lease);
+        Self {
+            mesh_name: node.0.clone(),
+            virtual_node_name: node.1.clone(),
+            endpoints,
+            changed: done.changed,
+            durable: done.durable,
+            lease_seconds: lease.map(|lease| lease.as_secs()),
+            lease_ends_at: lease.map(|lease| ends_at(lease).to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Changed {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}
+
+/// When a registration was renewed, and how long it lasts.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Times {
+    /// Since the last PUT.
+    age_seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_remaining_seconds: Option<f64>,
+}
+
+impl Times {
+    fn new(registration: &Registration) -> Self {
+        let age = registration.renewed_at.elapsed();
+        let rest = |lease: Duration| lease.saturating_sub(age).as_secs_f64();
+        Self {
+            age_seconds: age.as_secs_f64(),
+            lease_seconds: registration.lease.map(|lease| lease.as_secs()),
+            lease_remaining_seconds: registration.lease.map(rest),
+        }
+    }
+}
+
+/// What is registered for one node.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Registered {
+    mesh_name: MeshName,
+    virtual_node_name: NodeName,
+    /// Whether there is such a node.
+    declared: bool,
+    #[serde(flatten)]
+    times: Times,
+    endpoints: Vec<Entry>,
+}
+
+impl Registered {
+    pub(super) fn new(node: &NodeKey, registration: &Registration, declared: bool) -> Self {
+        Self {
+            mesh_name: node.0.clone(),
+            virtual_node_name: node.1.clone(),
+            declared,
+            times: Times::new(registration),
+            endpoints: registration.endpoints.iter().map(Entry::from).collect(),
+        }
+    }
+}
+
+impl IntoResponse for Registered {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}
+
+/// Which nodes of a mesh have endpoints registered, and how many.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfMesh {
+    mesh_name: MeshName,
+    registrations: Vec<Summary>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    virtual_node_name: NodeName,
+    endpoints: usize,
+    declared: bool,
+    #[serde(flatten)]
+    times: Times,
+}
+
+impl OfMesh {
+    pub(super) fn new(
+        mesh_name: MeshName,
+        registrations: Vec<(NodeName, Registration)>,
+        declared: Option<&Mesh>,
+    ) -> Self {
+        let is_declared = |node: &NodeName| {
+            declared.is_some_and(|mesh| mesh.spec.is_some() && mesh.nodes.contains_key(node))
+        };
+        let summaries = registrations.into_iter().map(|(node, one)| Summary {
+            endpoints: one.endpoints.len(),
+            declared: is_declared(&node),
+            times: Times::new(&one),
+            virtual_node_name: node,
+        });
+        Self {
+            mesh_name,
+            registrations: summaries.collect(),
+        }
+    }
+}
+
+impl IntoResponse for OfMesh {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}

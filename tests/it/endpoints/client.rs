@@ -1,0 +1,66 @@
+//! An orchestrator: calls to the API, as curl makes them.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use crate::world::World;
+
+pub(super) struct Client {
+    api: SocketAddr,
+}
+
+impl Client {
+    pub(super) fn of(world: &World) -> Self {
+        Self {
+            api: world.at(1, 9080),
+        }
+    }
+
+    pub(super) async fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        let json = Some("application/json");
+        self.send("PUT", path, json, body.to_string()).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> (u16, Value) {
+        self.send("GET", path, None, String::new()).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> (u16, Value) {
+        self.send("DELETE", path, None, String::new()).await
+    }
+
+    /// The status and the body, which is JSON whatever happens.
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: Option<&str>,
+        body: String,
+    ) -> (u16, Value) {
+        let stream = TcpStream::connect(self.api).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
+        let connection = tokio::spawn(connection);
+        let mut request = hyper::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", self.api.to_string());
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        connection.abort();
+        let json = serde_json::from_slice(&body)
+            .unwrap_or_else(|error| panic!("{status} with {body:?}: {error}"));
+        (status, json)
+    }
+}
