@@ -14,6 +14,7 @@ pub(crate) struct Run {
     pub(crate) scenario: Scenario,
     pub(crate) mode: Mode,
     pub(crate) kind: Kind,
+    pub(crate) has_started: bool,
     /// Its JSON; null where there is none.
     pub(crate) report: Value,
     /// Why the figures cannot be trusted.
@@ -34,6 +35,7 @@ pub(crate) async fn run(
         scenario,
         mode,
         kind,
+        has_started: false,
         report: Value::Null,
         failure: None,
         command: String::new(),
@@ -47,6 +49,7 @@ pub(crate) async fn run(
 async fn measure(programs: &Programs, scale: Scale, extra: &[String], run: &mut Run) -> Result<()> {
     let mesh = run.scenario.mesh(scale)?;
     let server = Server::start(programs, run.kind, mesh).await?;
+    run.has_started = true;
     let folder = tempfile::tempdir()?;
     let output = folder.path().join("report.json");
     let mut command = Command::new(&programs.load);

@@ -66,9 +66,11 @@ impl Mesh {
     }
 }
 
-/// A node that listens on [`PORT`]; a group's names its backends.
+/// A node that listens on [`PORT`]; a group's names its backends. Its discovery is an address, which needs no DNS server
+/// and which no sidecar is told of, for registered endpoints are used instead.
 fn node(name: &str, backends: Option<Vec<usize>>) -> Value {
     let mut spec = json!({
+        "serviceDiscovery": { "dns": { "hostname": "127.0.0.1" } },
         "listeners": [{ "portMapping": { "port": PORT, "protocol": "http" } }],
     });
     if let Some(backends) = backends {

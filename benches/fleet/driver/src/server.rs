@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 /// How long a server may take until it serves.
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_secs(20);
 const GLANCE: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

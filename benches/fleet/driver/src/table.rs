@@ -5,6 +5,7 @@ use crate::rows::{ROWS, Row};
 use crate::scenario::Mode;
 use crate::server::Kind;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 /// One line: a figure in one variant.
 struct Line<'a> {
@@ -101,8 +102,13 @@ pub(crate) fn markdown(runs: &[Run], rows: &[&Row]) -> String {
             line.row.budget.words(line.mode)
         );
     }
+    let mut told = HashSet::new();
     for run in runs {
         if let Some(failure) = &run.failure {
+            // A server that does not start fails in all its runs alike.
+            if !run.has_started && !told.insert(failure) {
+                continue;
+            }
             let (kind, scenario, mode) = (run.kind.title(), run.scenario.key(), run.mode.title());
             text += &format!("\n**A run failed**: {kind}, {scenario}, {mode}: {failure}\n");
         }
@@ -189,6 +195,7 @@ mod tests {
             scenario: Scenario::Thousand,
             mode: Mode::Sotw,
             kind,
+            has_started: true,
             report: json!({ "storm": { "server_cpu_s_per_1000_streams": cpu } }),
             failure: failure.map(str::to_owned),
             command: String::new(),
