@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what continuous integration runs.
-.PHONY: check fmt lint deny test e2e bench doc run demo compose-check ci
+.PHONY: check fmt lint deny test e2e bench bench-fleet fleet-build fleet-check doc run demo compose-check ci
 
 check:
 	cargo check --all-targets
@@ -22,6 +22,26 @@ e2e:
 bench:
 	cargo bench --bench incremental --bench discovery
 
+# Outrigger beside go-control-plane and a bare server, under thousands of sidecars. ARGS are options of `bench-fleet run`.
+bench-fleet: fleet-build
+	target/release/bench-fleet run $(ARGS)
+
+FLEET = --manifest-path benches/fleet/Cargo.toml
+FLEET_TARGET = --target-dir target
+
+fleet-build:
+	cargo build --release
+	cargo build --release $(FLEET) $(FLEET_TARGET)
+	cd benches/fleet/peer && go build -o ../../../target/release/fleet-peer .
+
+# The benchmark's programs, which are packages of their own; the one in Go where there is Go.
+fleet-check:
+	cargo fmt $(FLEET) --all --check
+	cargo clippy $(FLEET) $(FLEET_TARGET) --all-targets -- --deny warnings
+	cargo test $(FLEET) $(FLEET_TARGET)
+	@if command -v go >/dev/null; then cd benches/fleet/peer && go vet ./... && go test ./...; \
+	else echo "benches/fleet/peer is not checked: there is no Go"; fi
+
 doc:
 	RUSTDOCFLAGS="--deny warnings --allow rustdoc::private_intra_doc_links" cargo doc --no-deps --document-private-items
 
@@ -35,4 +55,4 @@ demo:
 compose-check:
 	tests/compose.sh
 
-ci: fmt lint deny doc test demo
+ci: fmt lint deny doc test fleet-check demo
