@@ -7,7 +7,9 @@ use imbl::ordmap::DiffItem as MapItem;
 use imbl::ordset::DiffItem as SetItem;
 use imbl::{OrdMap, OrdSet};
 
-use crate::model::{Capture, Mesh, MeshName, NodeName, NodeRef, ResourceId, ServiceName, ViewKey};
+use crate::model::{
+    Capture, ClientKind, Mesh, MeshName, NodeName, NodeRef, ResourceId, ServiceName, ViewKey,
+};
 use crate::snapshot::Interner;
 
 use super::egress::EgressPorts;
@@ -204,7 +206,8 @@ impl Translator {
     fn touch_own_nodes(&self, mesh: &MeshName, changed: &Changed, touched: &mut Touched) {
         for node in &changed.nodes {
             let views = self.views_of_node.of(&(mesh.clone(), node.clone()));
-            let redirected = views.filter(|key| key.capture == Capture::Redirect);
+            let redirected = views
+                .filter(|key| key.capture == Capture::Redirect && key.client == ClientKind::Envoy);
             touched.views.extend(redirected.cloned());
         }
     }
@@ -325,6 +328,7 @@ impl Translator {
                 endpoints: node::known_endpoints(source, &self.input.endpoints),
                 preference: served.preference(),
                 capture: served.capture,
+                client: served.client,
                 egress: set.ports(),
                 outside: egress.outside,
                 log: &log,
