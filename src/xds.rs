@@ -1,12 +1,12 @@
-//! The Aggregated Discovery Service: state of the world and delta.
+//! The discovery services, the aggregated one and those of one type: state of the world and delta.
 //!
 //! A stream's protocol state is pure: requests, the newest snapshot and the time go in, responses come out. The tonic
 //! shell around it reads and writes frames and keeps no protocol state of its own.
 //!
 //! In reading order: [`message`] is what clients send, `subscription` what they ask for, `ledger` what they were sent,
 //! `quarantine` what they rejected, `push` what they are sent next and in which order, `wire` how that is encoded;
-//! `sotw` and `delta` are the two variants on top. `node` reads who a client is, `session` is the loop of one stream, and
-//! `server` the service that opens them.
+//! `sotw` and `delta` are the two variants on top. `node` reads who a client is, `services` says which streams there are,
+//! `session` is the loop of one, and `server` opens them.
 
 mod delta;
 mod ledger;
@@ -16,6 +16,7 @@ pub mod node;
 mod push;
 mod quarantine;
 mod server;
+mod services;
 mod session;
 mod sotw;
 mod stream;

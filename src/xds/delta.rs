@@ -30,6 +30,13 @@ impl DeltaStream {
         }
     }
 
+    /// The same for a stream of one type, which its requests need not name.
+    #[must_use]
+    pub fn only(mut self, kind: Option<Kind>) -> Self {
+        self.engine.only = kind;
+        self
+    }
+
     /// Takes all requests that have come in, the newest snapshot and the time since the stream was opened.
     pub fn step(
         &mut self,
@@ -40,10 +47,7 @@ impl DeltaStream {
         let mut step = Step::default();
         self.engine.observe(now, snapshot);
         for request in requests {
-            if request.type_url.is_empty() {
-                return Err(StreamError::NoTypeUrl);
-            }
-            match Kind::from_type_url(&request.type_url) {
+            match self.engine.asked(&request.type_url)? {
                 Some(kind) => self.take(kind, &request, now, &mut step)?,
                 None => self.take_unknown(&request, &mut step),
             }

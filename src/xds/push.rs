@@ -20,12 +20,14 @@ use std::time::Duration;
 use super::ledger::{Batch, Behind, Has, Ledger, Sent};
 use super::limits::Limits;
 use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot, Withheld};
-use crate::xds::{Step, StreamStatus};
+use crate::xds::{Step, StreamError, StreamStatus};
 
 /// The part of a stream that both variants share.
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) limits: Limits,
+    /// The one type that the stream serves; `None` for all.
+    pub(super) only: Option<Kind>,
     pub(super) seen: Arc<Snapshot>,
     pub(super) kinds: PerKind<Ledger>,
     /// A rejection left it open which version of its clusters the client has.
@@ -44,12 +46,26 @@ impl Engine {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
+            only: None,
             seen: Arc::default(),
             kinds: PerKind::default(),
             clusters_unsure: false,
             returned: None,
             uncovered: BTreeMap::new(),
             nonce: 0,
+        }
+    }
+
+    /// The type that a request is for; `None` if it is not served.
+    pub(super) fn asked(&self, type_url: &str) -> Result<Option<Kind>, StreamError> {
+        match self.only {
+            Some(kind) if type_url.is_empty() || type_url == kind.type_url() => Ok(Some(kind)),
+            Some(kind) => Err(StreamError::OtherType {
+                type_url: type_url.to_owned(),
+                served: kind.type_url(),
+            }),
+            None if type_url.is_empty() => Err(StreamError::NoTypeUrl),
+            None => Ok(Kind::from_type_url(type_url)),
         }
     }
 

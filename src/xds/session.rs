@@ -19,7 +19,7 @@ use super::server::AdsContext;
 use super::{DeltaStream, Event, Limits, Response, SotwStream, Step, StreamError, StreamStatus};
 use crate::clients::{ClientInfo, RefusedNode, Registration, Variant};
 use crate::reconcile::Published;
-use crate::snapshot::{PerKind, Snapshot};
+use crate::snapshot::{Kind, PerKind, Snapshot};
 use crate::telemetry::metrics::Refusal;
 use crate::translate::View;
 use crate::transport::Peer;
@@ -36,7 +36,7 @@ pub(super) trait Protocol: Send + 'static {
     type Request: Message + Default + 'static;
     const VARIANT: Variant;
 
-    fn open(limits: Limits) -> Self;
+    fn open(limits: Limits, only: Option<Kind>) -> Self;
     fn node(request: &Self::Request) -> Option<&Bytes>;
     fn step(
         &mut self,
@@ -53,8 +53,8 @@ macro_rules! protocol {
             type Request = $request;
             const VARIANT: Variant = Variant::$variant;
 
-            fn open(limits: Limits) -> Self {
-                Self::new(limits)
+            fn open(limits: Limits, only: Option<Kind>) -> Self {
+                Self::new(limits).only(only)
             }
 
             fn node(request: &$request) -> Option<&Bytes> {
@@ -103,6 +103,8 @@ pub(super) struct Session<P: Protocol> {
     peer: Peer,
     requests: Streaming<P::Request>,
     frames: mpsc::Sender<Outgoing>,
+    /// The one type that the stream serves; `None` for all.
+    only: Option<Kind>,
     opened: Instant,
     /// Who the client says it is, once it has.
     claim: Option<Claim>,
@@ -114,12 +116,14 @@ impl<P: Protocol> Session<P> {
         peer: Peer,
         requests: Streaming<P::Request>,
         frames: mpsc::Sender<Outgoing>,
+        only: Option<Kind>,
     ) -> Self {
         Self {
             context,
             peer,
             requests,
             frames,
+            only,
             opened: Instant::now(),
             claim: None,
         }
@@ -194,7 +198,7 @@ impl<P: Protocol> Session<P> {
         registration: &Registration,
         node: &str,
     ) -> Result<(), End> {
-        let mut state = P::open(self.context.limits.stream.clone());
+        let mut state = P::open(self.context.limits.stream.clone(), self.only);
         let mut batch = vec![first];
         let mut pushed = PerKind::<Option<std::time::Instant>>::default();
         let mut seen = None;
@@ -390,7 +394,7 @@ fn stopped_if(stopped: bool) -> Result<(), End> {
 
 fn refusal(error: &StreamError) -> Refusal {
     match error {
-        StreamError::NoTypeUrl => Refusal::Protocol,
+        StreamError::NoTypeUrl | StreamError::OtherType { .. } => Refusal::Protocol,
         StreamError::TooManyNames { .. } => Refusal::Limit,
     }
 }

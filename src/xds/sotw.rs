@@ -35,6 +35,13 @@ impl SotwStream {
         }
     }
 
+    /// The same for a stream of one type, which its requests need not name.
+    #[must_use]
+    pub fn only(mut self, kind: Option<Kind>) -> Self {
+        self.engine.only = kind;
+        self
+    }
+
     /// Takes all requests that have come in, the newest snapshot and the time since the stream was opened.
     pub fn step(
         &mut self,
@@ -45,10 +52,7 @@ impl SotwStream {
         let mut step = Step::default();
         self.engine.observe(now, snapshot);
         for request in requests {
-            if request.type_url.is_empty() {
-                return Err(StreamError::NoTypeUrl);
-            }
-            match Kind::from_type_url(&request.type_url) {
+            match self.engine.asked(&request.type_url)? {
                 Some(kind) => self.take(kind, &request, now, &mut step)?,
                 None => self.take_unknown(&request, &mut step),
             }
@@ -102,7 +106,7 @@ impl SotwStream {
                 .values_mut()
                 .for_each(|behind| behind.has = Has::Unknown);
             ledger.may_have_unknown = !request.version_info.is_empty();
-            if kind == Kind::Cluster && !request.version_info.is_empty() {
+            if kind == Kind::Cluster && engine.only.is_none() && !request.version_info.is_empty() {
                 engine.returned = Some(now);
             }
         }

@@ -102,6 +102,14 @@ pub enum StreamError {
     )]
     NoTypeUrl,
     #[error(
+        "the request asks for `{type_url}` of a service that has `{served}` only; open a stream of that type's service, or \
+         use ADS"
+    )]
+    OtherType {
+        type_url: String,
+        served: &'static str,
+    },
+    #[error(
         "the request subscribes to {names} names of `{type_url}`, more than the {limit} that one stream may"
     )]
     TooManyNames {

@@ -32,6 +32,7 @@ mod hosts;
 mod http;
 mod minimal;
 mod operator;
+mod per_type;
 mod plane;
 mod python;
 mod raw;

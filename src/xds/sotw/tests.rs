@@ -2,7 +2,7 @@
 //! Envoy 1.40; a "trap" is a mistake that real servers made, and that the test catches.
 
 use super::*;
-use crate::xds::testing::{Client, error, kind};
+use crate::xds::testing::{Client, error, kind, snapshot};
 
 type Sotw = Client<SotwStream>;
 
@@ -289,6 +289,34 @@ fn a_type_that_is_not_served_keeps_the_stream() {
 }
 
 // §1.2
+/// A stream of one type answers by what it has: no other type's requests ever come on it.
+#[test]
+fn a_stream_of_one_type_needs_no_type_and_waits_for_none() {
+    let request = |type_url: &str| SotwRequest {
+        type_url: type_url.to_owned(),
+        version_info: "of another stream".to_owned(),
+        ..SotwRequest::default()
+    };
+    let first = |only: Option<Kind>, type_url: &str| {
+        let mut stream = SotwStream::new(Limits::default()).only(only);
+        let snapshot = Arc::new(snapshot(MESH));
+        stream.step(Duration::ZERO, &snapshot, vec![request(type_url)])
+    };
+    for type_url in ["", Kind::Cluster.type_url()] {
+        let step = first(Some(Kind::Cluster), type_url).unwrap();
+        assert_eq!((step.responses.len(), step.wake_at), (1, None));
+    }
+    // By ADS the same client is first to get its routes.
+    let step = first(None, Kind::Cluster.type_url()).unwrap();
+    assert_eq!(step.responses.len(), 0);
+    let other = Kind::Route.type_url();
+    let refused = first(Some(Kind::Cluster), other).unwrap_err();
+    assert!(
+        matches!(refused, StreamError::OtherType { .. }),
+        "{refused}"
+    );
+}
+
 #[test]
 fn a_request_without_a_type_ends_the_stream() {
     let mut stream = SotwStream::new(Limits::default());
