@@ -6,8 +6,9 @@
 //! In reading order: [`message`] is what clients send, `subscription` what they ask for, `ledger` what they were sent,
 //! `quarantine` what they rejected, `push` what they are sent next and in which order, `wire` how that is encoded;
 //! `sotw` and `delta` are the two variants on top. `node` reads who a client is, `services` says which streams there are,
-//! `session` is the loop of one, and `server` opens them.
+//! `session` is the loop of one, and `server` opens them; `csds` tells standard tools how the streams stand.
 
+mod csds;
 mod delta;
 mod ledger;
 mod limits;
@@ -32,4 +33,6 @@ pub use delta::DeltaStream;
 pub use limits::{Backoff, Limits, ServerLimits};
 pub use server::{AdsContext, Server};
 pub use sotw::SotwStream;
-pub use stream::{Event, KindStatus, Rejection, Response, Step, StreamError, StreamStatus};
+pub use stream::{
+    Event, Held, HeldState, KindStatus, Rejection, Response, Step, StreamError, StreamStatus,
+};

@@ -9,7 +9,7 @@ use super::limits::Limits;
 use super::message::DeltaRequest;
 use super::push::{Engine, NAMING};
 use super::subscription::WILDCARD;
-use super::{Event, Step, StreamError, StreamStatus, wire};
+use super::{Event, Held, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, ResourceName, Snapshot, Version};
 
 /// How many types that are not served a stream remembers having been asked for.
@@ -57,6 +57,11 @@ impl DeltaStream {
                 respond(engine, kind, batch, now, step);
             });
         Ok(step)
+    }
+
+    /// How the client stands with each resource that it asked for. Costs a look at each.
+    pub fn held(&self) -> Vec<Held> {
+        self.engine.held()
     }
 
     /// How the stream stands. Costs a look at each name that is behind.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::ledger::{Batch, Behind, Has, Ledger, Sent};
 use super::limits::Limits;
 use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot, Withheld};
-use crate::xds::{Step, StreamError, StreamStatus};
+use crate::xds::{Held, Step, StreamError, StreamStatus};
 
 /// The part of a stream that both variants share.
 #[derive(Debug)]
@@ -283,6 +283,13 @@ impl Engine {
                     && !ledger.behind.keys().any(|name| is_due(name))
             });
         (until > now && !has_new && !is_settled).then_some(until)
+    }
+
+    pub(super) fn held(&self) -> Vec<Held> {
+        let kinds = self.kinds.iter();
+        kinds
+            .flat_map(|(kind, ledger)| ledger.held(kind, &self.seen))
+            .collect()
     }
 
     pub(super) fn status(&self) -> StreamStatus {

@@ -14,7 +14,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Router;
 use bytes::Buf;
 use http_body_util::StreamBody;
 use prost::Message;
@@ -26,9 +25,11 @@ use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tonic::codec::{DecodeBuf, Decoder};
 use tonic::codegen::http;
+use tonic::service::Routes;
 use tonic::{Status, Streaming};
 use tower_service::Service;
 
+use super::csds::ClientStatus;
 use super::services::opening;
 use super::session::{Protocol, Session};
 use super::{DeltaStream, ServerLimits, SotwStream};
@@ -99,13 +100,21 @@ impl Server {
     pub async fn run(self, context: AdsContext, stop: CancellationToken) {
         let tasks = TaskTracker::new();
         let (limits, metrics) = (context.limits.clone(), context.metrics.clone());
+        let permits = Arc::new(Semaphore::new(limits.streams));
+        let status = ClientStatus::new(
+            context.clients.clone(),
+            Arc::clone(&permits),
+            tasks.clone(),
+            stop.clone(),
+        );
         let discovery = Discovery {
-            permits: Arc::new(Semaphore::new(limits.streams)),
+            permits,
             context: Arc::new(context),
             tasks: tasks.clone(),
             stop: stop.clone(),
         };
-        let router = Router::new().fallback_service(discovery);
+        let router = Routes::new(status.into_service()).into_axum_router();
+        let router = router.fallback_service(discovery);
         let serve = |listener, name| {
             let options = transport::Options {
                 http: Http::Two,

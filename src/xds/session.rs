@@ -16,7 +16,9 @@ use tracing::{debug, info, warn};
 use super::message::{DeltaRequest, SotwRequest};
 use super::node::{Claim, Node};
 use super::server::AdsContext;
-use super::{DeltaStream, Event, Limits, Response, SotwStream, Step, StreamError, StreamStatus};
+use super::{
+    DeltaStream, Event, Held, Limits, Response, SotwStream, Step, StreamError, StreamStatus,
+};
 use crate::clients::{ClientInfo, RefusedNode, Registration, Variant};
 use crate::reconcile::Published;
 use crate::snapshot::{Kind, PerKind, Snapshot};
@@ -44,6 +46,7 @@ pub(super) trait Protocol: Send + 'static {
         snapshot: &Arc<Snapshot>,
         requests: Vec<Self::Request>,
     ) -> Result<Step, StreamError>;
+    fn held(&self) -> Vec<Held>;
     fn status(&self) -> StreamStatus;
 }
 
@@ -68,6 +71,10 @@ macro_rules! protocol {
                 requests: Vec<$request>,
             ) -> Result<Step, StreamError> {
                 $stream::step(self, now, snapshot, requests)
+            }
+
+            fn held(&self) -> Vec<Held> {
+                $stream::held(self)
             }
 
             fn status(&self) -> StreamStatus {
@@ -222,10 +229,11 @@ impl<P: Protocol> Session<P> {
                 node,
             );
             registration.update(state.status(), self.opened.elapsed());
+            registration.answer(|| state.held());
             for response in step.responses {
                 self.send(response).await?;
             }
-            batch = self.next(view, step.wake_at).await?;
+            batch = self.next(view, step.wake_at, registration).await?;
         }
     }
 
@@ -247,11 +255,12 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    /// Waits for requests, a change of the view, or the time to step again.
+    /// Waits for requests, a change of the view, the time to step again, or somebody who asks how the stream stands.
     async fn next(
         &mut self,
         view: &mut watch::Receiver<Option<Published>>,
         wake_at: Option<Duration>,
+        registration: &Registration,
     ) -> Result<Vec<P::Request>, End> {
         let wake = async {
             match wake_at {
@@ -269,6 +278,7 @@ impl<P: Protocol> Session<P> {
             }
             changed = view.changed() => stopped_if(changed.is_err())?,
             () = wake => {}
+            () = registration.asked() => {}
         }
         while batch.len() < BATCH {
             let more = tokio::select! {

@@ -14,7 +14,7 @@ use super::ledger::{Batch, Has, Ledger, Nack};
 use super::limits::Limits;
 use super::message::SotwRequest;
 use super::push::Engine;
-use super::{Event, Step, StreamError, StreamStatus, wire};
+use super::{Event, Held, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
 
 /// How many types that are not served a stream remembers having been asked for.
@@ -62,6 +62,11 @@ impl SotwStream {
                 respond(engine, kind, batch, now, step);
             });
         Ok(step)
+    }
+
+    /// How the client stands with each resource that it asked for. Costs a look at each.
+    pub fn held(&self) -> Vec<Held> {
+        self.engine.held()
     }
 
     /// How the stream stands. Costs a look at each name that is behind.

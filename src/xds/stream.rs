@@ -1,11 +1,12 @@
 //! What both variants of a stream share: what a step yields, what happened in it, and how the stream stands.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::snapshot::{Kind, PerKind, ResourceName, Version};
+use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Version};
 
 /// What one step of a stream yields.
 #[derive(Debug, Default)]
@@ -92,6 +93,30 @@ pub struct Rejection {
     /// The client's own words.
     pub message: String,
     pub since: Duration,
+}
+
+/// How a client stands with one resource that it asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    pub kind: Kind,
+    pub name: ResourceName,
+    /// As it is meant to be; `None` if it does not exist, or is withheld.
+    pub resource: Option<Arc<Resource>>,
+    pub state: HeldState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldState {
+    /// The client accepted it as it is now.
+    Current,
+    /// It was sent, and neither accepted nor rejected yet.
+    Unanswered,
+    /// The client has another version: the new one, or the removal, waits.
+    Older,
+    NotSent,
+    /// There is none.
+    Absent,
+    Rejected(Rejection),
 }
 
 /// A request that the stream cannot go on after.

@@ -19,11 +19,11 @@ use crate::world::{OUTRIGGER, PATIENCE, World, eventually};
 
 /// The C core waits this long before it takes it that what it asked for does not exist.
 const DOES_NOT_EXIST: Duration = Duration::from_secs(15);
-const WHO: &str = "/demo.Echo/Who";
+pub(crate) const WHO: &str = "/demo.Echo/Who";
 
 /// What came of some calls.
 #[derive(Debug, Deserialize)]
-struct Outcome {
+pub(crate) struct Outcome {
     answers: BTreeMap<String, u64>,
     errors: BTreeMap<String, u64>,
     /// Seconds for all of them.
@@ -49,14 +49,14 @@ impl Outcome {
 }
 
 /// The client, in a process of its own, which ends when its input does.
-struct Client {
+pub(crate) struct Client {
     process: std::process::Child,
     outcomes: BufReader<std::process::ChildStdout>,
 }
 
 impl Client {
     /// A client of this node, with the bootstrap that `outrigger bootstrap` prints.
-    fn start(world: &World, node: &str) -> Self {
+    pub(crate) fn start(world: &World, node: &str) -> Self {
         let printed = Command::new(OUTRIGGER)
             .args(["bootstrap", node, "--client", "grpc", "--xds-addr"])
             .arg(world.at(1, 18000).to_string())
@@ -81,7 +81,7 @@ impl Client {
     }
 
     /// Calls one after the other, on the one channel that the target has.
-    fn run(&mut self, job: &Value) -> Outcome {
+    pub(crate) fn run(&mut self, job: &Value) -> Outcome {
         let mut input = self.process.stdin.as_ref().unwrap();
         writeln!(input, "{job}").unwrap();
         let mut line = String::new();
@@ -89,7 +89,7 @@ impl Client {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{job}: {line:?}: {error}"))
     }
 
-    fn call(&mut self, target: &str, method: &str, calls: u64) -> Outcome {
+    pub(crate) fn call(&mut self, target: &str, method: &str, calls: u64) -> Outcome {
         let target = format!("xds:///{target}");
         self.run(&json!({"target": target, "method": method, "calls": calls, "timeout": 10}))
     }

@@ -18,6 +18,7 @@ mod child;
 mod cli;
 mod compose;
 mod continuity;
+mod csds;
 mod demo;
 mod dns;
 mod envoy;

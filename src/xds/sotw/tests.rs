@@ -2,6 +2,7 @@
 //! Envoy 1.40; a "trap" is a mistake that real servers made, and that the test catches.
 
 use super::*;
+use crate::xds::HeldState;
 use crate::xds::testing::{Client, error, kind, snapshot};
 
 type Sotw = Client<SotwStream>;
@@ -314,6 +315,40 @@ fn a_stream_of_one_type_needs_no_type_and_waits_for_none() {
     assert!(
         matches!(refused, StreamError::OtherType { .. }),
         "{refused}"
+    );
+}
+
+#[test]
+fn how_the_client_stands_is_told_name_by_name() {
+    let mut client = settled("cds a=1 b=1; eds a=1 b=1; lds l=1; rds r=1");
+    client.publish("cds a=2 b=1; eds a=1 b=1; lds l=1; rds r=1");
+    client.nack("cds", "Error adding cluster(s) a: broken");
+    client.publish("cds a=2 b=1; eds a=1 b=?; lds l=1 m=1; rds r=1");
+    client.ask("rds", "r s");
+    let mut told = Vec::new();
+    for held in client.stream.held() {
+        let state = match held.state {
+            HeldState::Current => "current",
+            HeldState::Unanswered => "unanswered",
+            HeldState::Older => "older",
+            HeldState::NotSent => "not sent",
+            HeldState::Absent => "absent",
+            HeldState::Rejected(_) => "rejected",
+        };
+        told.push(format!("{} {}: {state}", held.kind, held.name));
+    }
+    assert_eq!(
+        told,
+        [
+            "cds a: rejected",
+            "cds b: current",
+            "eds a: current",
+            "eds b: older",
+            "lds l: unanswered",
+            "lds m: unanswered",
+            "rds r: current",
+            "rds s: absent",
+        ]
     );
 }
 
