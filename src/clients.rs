@@ -5,6 +5,7 @@
 //! [`Clients::views`] from before [`Clients::register`] returns until the last client with that key is gone.
 //! Nothing here waits, and no guard of the map outlives a statement.
 
+mod inquiry;
 mod refused;
 
 use std::collections::BTreeMap;
@@ -14,12 +15,14 @@ use std::time::{Duration, SystemTime};
 
 use dashmap::DashMap;
 use imbl::OrdSet;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::model::{NodeRef, ViewKey};
 use crate::transport::Peer;
+use crate::xds::Held;
 pub use crate::xds::{KindStatus, StreamStatus};
+use inquiry::Inquiries;
 use refused::Refused;
 
 pub use refused::RefusedNode;
@@ -89,6 +92,7 @@ struct Client {
     info: Arc<ClientInfo>,
     status: StreamStatus,
     opened: Instant,
+    inquiries: Arc<Inquiries>,
 }
 
 impl Default for Clients {
@@ -109,16 +113,19 @@ impl Clients {
         let id = ClientId(self.0.next.fetch_add(1, Ordering::Relaxed));
         let info = Arc::new(info);
         self.0.joined(&info.key);
+        let inquiries = Arc::<Inquiries>::default();
         let client = Client {
             info: Arc::clone(&info),
             status: StreamStatus::default(),
             opened: Instant::now(),
+            inquiries: Arc::clone(&inquiries),
         };
         self.0.clients.insert(id, client);
         Registration {
             clients: self.clone(),
             id,
             info,
+            inquiries,
         }
     }
 
@@ -134,6 +141,12 @@ impl Clients {
             .collect();
         list.sort_by(|a, b| (&a.info.node, a.id).cmp(&(&b.info.node, b.id)));
         list
+    }
+
+    /// Asks a client's stream how it stands with each resource. Nothing comes if the client is gone.
+    pub fn inquire(&self, id: ClientId) -> Option<oneshot::Receiver<Vec<Held>>> {
+        let client = self.0.clients.get(&id)?;
+        Some(client.inquiries.ask())
     }
 
     pub fn len(&self) -> usize {
@@ -203,6 +216,7 @@ pub struct Registration {
     clients: Clients,
     id: ClientId,
     info: Arc<ClientInfo>,
+    inquiries: Arc<Inquiries>,
 }
 
 impl Registration {
@@ -212,6 +226,16 @@ impl Registration {
 
     pub fn info(&self) -> &Arc<ClientInfo> {
         &self.info
+    }
+
+    /// Waits until somebody asks how the stream stands with each resource. Cancel-safe.
+    pub async fn asked(&self) {
+        self.inquiries.asked().await;
+    }
+
+    /// Answers those who asked, if anybody did.
+    pub fn answer(&self, held: impl FnOnce() -> Vec<Held>) {
+        self.inquiries.answer(held);
     }
 
     /// Says how the stream stands at `age`, the time since it was opened.

@@ -23,6 +23,7 @@ mod names;
 mod node;
 mod outside;
 mod proto;
+mod proxyless;
 mod regex;
 mod retry;
 mod route;

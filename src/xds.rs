@@ -1,4 +1,4 @@
-//! The Aggregated Discovery Service: state of the world and delta.
+//! The discovery services, the aggregated one and those of one type: state of the world and delta.
 //!
 //! A stream's protocol state is pure: requests, the newest snapshot and the time go in, responses come out. The tonic
 //! shell around it reads and writes frames and keeps no protocol state of its own.
@@ -6,9 +6,10 @@
 //! In reading order: [`message`] is what clients send, `requests` how it is read off the wire, `subscription` and
 //! `names` what they ask for, `ledger` what they were sent,
 //! `quarantine` what they rejected, `push` what they are sent next and in which order, `wire` how that is encoded;
-//! `sotw` and `delta` are the two variants on top. `node` reads who a client is, `session` is the loop of one stream, and
-//! `server` the service that opens them.
+//! `sotw` and `delta` are the two variants on top. `node` reads who a client is, `services` says which streams there are,
+//! `session` is the loop of one, and `server` opens them; `csds` tells standard tools how the streams stand.
 
+mod csds;
 mod delta;
 mod ledger;
 mod limits;
@@ -19,6 +20,7 @@ mod push;
 mod quarantine;
 mod requests;
 mod server;
+mod services;
 mod session;
 mod sotw;
 mod stream;
@@ -36,5 +38,6 @@ pub use names::NameSets;
 pub use server::{AdsContext, Server, Sharing};
 pub use sotw::SotwStream;
 pub use stream::{
-    Entries, Event, KindStatus, Rejection, Response, Step, StreamError, StreamStatus,
+    Entries, Event, Held, HeldState, KindStatus, Rejection, Response, Step, StreamError,
+    StreamStatus,
 };

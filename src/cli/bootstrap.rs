@@ -1,7 +1,7 @@
 //! `outrigger bootstrap`.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::ValueEnum;
 
@@ -9,7 +9,7 @@ use super::output::CliError;
 use crate::envoy::bootstrap::{self, BootstrapOptions, XdsAddress, XdsProtocol};
 use crate::model::{Capture, NodeRef};
 
-/// Print Envoy's bootstrap for a virtual node, as JSON
+/// Print the bootstrap of a virtual node's Envoy, or of a gRPC client without one, as JSON
 #[derive(Debug, clap::Args)]
 pub struct BootstrapArgs {
     /// mesh/MESH/virtualNode/NODE, or the whole ARN
@@ -17,12 +17,15 @@ pub struct BootstrapArgs {
     /// Where the sidecar finds the control plane: `host:port`, or `unix:///PATH` for its --xds-socket
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:18000")]
     xds_addr: String,
-    /// How traffic enters the sidecar
-    #[arg(long, value_enum, default_value_t = CaptureMode::Explicit)]
-    capture: CaptureMode,
-    /// The IP address that the sidecar's listeners bind; not the application's own
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.2")]
-    bind: IpAddr,
+    /// What reads it: the other options below are Envoy's
+    #[arg(long, value_enum, default_value_t = Client::Envoy)]
+    client: Client,
+    /// How traffic enters the sidecar [default: explicit]
+    #[arg(long, value_enum)]
+    capture: Option<CaptureMode>,
+    /// The IP address that the sidecar's listeners bind; not the application's own [default: 127.0.0.2]
+    #[arg(long, value_name = "ADDR")]
+    bind: Option<IpAddr>,
     /// Where the application answers for a listener's port; may be repeated [default: 127.0.0.1 and the same port]
     #[arg(long, value_name = "PORT=ADDR", value_parser = bootstrap::parse_application)]
     app: Vec<(u16, SocketAddr)>,
@@ -40,6 +43,14 @@ pub struct BootstrapArgs {
     sotw: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Client {
+    /// The sidecar
+    Envoy,
+    /// An application that calls `xds:///SERVICE` by itself; name the file in `GRPC_XDS_BOOTSTRAP`
+    Grpc,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum CaptureMode {
     /// The sidecar binds the node's ports itself; no privileges
@@ -48,14 +59,39 @@ enum CaptureMode {
     Redirect,
 }
 
+impl BootstrapArgs {
+    /// Refuses what only Envoy has a use for.
+    fn check_grpc(&self) -> Result<(), CliError> {
+        let given = [
+            ("--capture", self.capture.is_some()),
+            ("--bind", self.bind.is_some()),
+            ("--app", !self.app.is_empty()),
+            ("--admin-addr", self.admin_addr.is_some()),
+            ("--stats-addr", self.stats_addr.is_some()),
+            ("--delta", self.delta),
+            ("--sotw", self.sotw),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((option, _)) => Err(CliError::unable(miette::miette!(
+                "`{option}` is Envoy's; a gRPC client has no sidecar, so leave it out with `--client grpc`"
+            ))),
+        }
+    }
+}
+
 /// The bootstrap as text.
 pub fn run(args: BootstrapArgs) -> Result<String, CliError> {
     let node = NodeRef::parse(&args.node).map_err(CliError::unable_error)?;
     let xds: XdsAddress = args.xds_addr.parse().map_err(CliError::unable_error)?;
-    let capture = match args.capture {
+    if args.client == Client::Grpc {
+        args.check_grpc()?;
+        return Ok(format!("{:#}\n", bootstrap::grpc_bootstrap(&node, &xds)));
+    }
+    let capture = match args.capture.unwrap_or(CaptureMode::Explicit) {
         CaptureMode::Redirect => Capture::Redirect,
         CaptureMode::Explicit => Capture::Explicit {
-            bind: args.bind,
+            bind: args.bind.unwrap_or(Ipv4Addr::new(127, 0, 0, 2).into()),
             applications: args.app.into_iter().collect::<BTreeMap<_, _>>(),
         },
     };

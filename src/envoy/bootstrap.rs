@@ -3,6 +3,7 @@
 //! **Invariant:** the same options give the same bootstrap, and Envoy's `--mode validate` accepts it.
 
 mod address;
+mod grpc;
 mod stats;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 pub use address::{AddressError, XdsAddress, parse_application};
+pub use grpc::grpc_bootstrap;
 
 use crate::model::{Capture, EGRESS_PORT, NodeRef, metadata};
 

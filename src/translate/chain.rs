@@ -240,7 +240,7 @@ impl HttpManager<'_> {
     }
 }
 
-fn router() -> HttpFilter {
+pub(crate) fn router() -> HttpFilter {
     http_filter(ROUTER, proto::any(&Router::default()))
 }
 

@@ -19,6 +19,8 @@ use super::outside::Outside;
 use super::service::{ClusterRef, ServicePort, ServiceUnit, TcpTraffic, Traffic};
 use super::{Problem, chain, cluster, names, virtual_host};
 
+mod grpc;
+
 /// What tells one egress set from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EgressKey {
@@ -31,11 +33,13 @@ pub(crate) struct EgressKey {
     pub(crate) log: Bytes,
 }
 
-/// How calls reach the sidecar, and so how they are told apart: by host on one port, or by the port they were made to.
+/// How calls reach the sidecar, and so how they are told apart: by host on one port, by the port they were made to, or,
+/// where the client routes them itself, by the target that it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
     Explicit,
     Redirect,
+    Grpc,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,7 +157,7 @@ impl EgressSet {
             touched.extend(self.refs_of(node).cloned());
         }
         let mut changed = false;
-        let mut ports: BTreeSet<u16> = BTreeSet::new();
+        let mut ports: BTreeSet<(u16, ServiceName)> = BTreeSet::new();
         let mut reroute = false;
         for name in services {
             if self.key.backends.contains(name) {
@@ -161,7 +165,10 @@ impl EgressSet {
                     encryption, mesh, ..
                 } = &self.key;
                 let unit = units.services.get(name);
-                let unit = unit.map(|unit| encryption.restrict(mesh, name, unit));
+                let mut unit = unit.map(|unit| encryption.restrict(mesh, name, unit));
+                if self.key.mode == Mode::Grpc {
+                    unit = unit.map(grpc::without_tcp);
+                }
                 reroute |= self.replace(name, unit.as_ref(), &mut touched, &mut ports);
             }
         }
@@ -169,9 +176,10 @@ impl EgressSet {
             changed |= self.refresh_cluster(&cluster, units, interner);
         }
         let before = Arc::clone(&self.ports);
-        for port in ports {
-            changed |= self.refresh_port(port, interner);
-        }
+        changed |= match self.key.mode {
+            Mode::Explicit | Mode::Redirect => self.refresh_ports(&ports, interner),
+            Mode::Grpc => self.refresh_calls(&ports, interner),
+        };
         if !Arc::ptr_eq(&before, &self.ports) && *before == *self.ports {
             // What stays equal stays the same, so that the set's views need not compare it again, each for itself.
             self.ports = before;
@@ -198,7 +206,7 @@ impl EgressSet {
         name: &ServiceName,
         unit: Option<&Arc<ServiceUnit>>,
         touched: &mut BTreeSet<ClusterRef>,
-        ports: &mut BTreeSet<u16>,
+        ports: &mut BTreeSet<(u16, ServiceName)>,
     ) -> bool {
         let known = self.services.get(name);
         let same = match (known, unit) {
@@ -229,11 +237,11 @@ impl EgressSet {
         }
         for port in &old.ports {
             self.services_of_port.remove(&port.port, name);
-            ports.insert(port.port);
+            ports.insert((port.port, name.clone()));
         }
         for port in unit.iter().flat_map(|unit| &unit.ports) {
             self.services_of_port.insert(port.port, name.clone());
-            ports.insert(port.port);
+            ports.insert((port.port, name.clone()));
         }
         true
     }
@@ -269,6 +277,20 @@ impl EgressSet {
             };
             Some((name, traffic))
         })
+    }
+
+    fn refresh_ports(
+        &mut self,
+        ports: &BTreeSet<(u16, ServiceName)>,
+        interner: &mut Interner,
+    ) -> bool {
+        let mut numbers: Vec<u16> = ports.iter().map(|(port, _)| *port).collect();
+        numbers.dedup();
+        let mut changed = false;
+        for port in numbers {
+            changed |= self.refresh_port(port, interner);
+        }
+        changed
     }
 
     fn refresh_port(&mut self, port: u16, interner: &mut Interner) -> bool {
@@ -381,12 +403,16 @@ impl EgressSet {
 
     fn refresh_routes(&mut self, interner: &mut Interner) -> bool {
         let mesh = &self.key.mesh;
-        let outside = match self.key.mode {
-            Mode::Explicit => self.key.outside,
-            // A connection that the application made to 15001 itself has no other destination.
-            Mode::Redirect => Outside::Dropped,
+        let proxied = |outside| {
+            let (message, problems) = virtual_host::proxy_routes(mesh, &self.services, outside);
+            (Some(message), problems)
         };
-        let (message, mut problems) = virtual_host::proxy_routes(mesh, &self.services, outside);
+        let (message, mut problems) = match self.key.mode {
+            Mode::Explicit => proxied(self.key.outside),
+            // A connection that the application made to 15001 itself has no other destination.
+            Mode::Redirect => proxied(Outside::Dropped),
+            Mode::Grpc => (None, Vec::new()),
+        };
         if let Backends::Named(names) = &self.key.backends {
             let missing = names
                 .iter()
@@ -402,6 +428,9 @@ impl EgressSet {
         if *self.problems != *problems {
             self.problems = problems.into();
         }
+        let Some(message) = message else {
+            return false;
+        };
         let name = message.name.as_str().into();
         self.put(interner.intern(Resource::new(Kind::Route, name, &message, None)))
     }

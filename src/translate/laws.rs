@@ -16,8 +16,8 @@ use crate::model::{
 };
 
 const NODES: [&str; 4] = ["n0", "n1", "n2", "n3"];
-/// Two of them differ in nothing but case, and one is no host name.
-const SERVICES: [&str; 6] = ["s0", "S0", "s1", "s2", "s3", "*"];
+/// Two of them differ in nothing but case, one is another with a port, and one is no host name.
+const SERVICES: [&str; 7] = ["s0", "S0", "s1", "s1:8080", "s2", "s3", "*"];
 const ROUTERS: [&str; 2] = ["r0", "r1"];
 const ROUTES: [&str; 3] = ["x", "y", "z"];
 const HOSTS: [&str; 3] = ["h0", "h1", "h2"];
@@ -211,8 +211,8 @@ fn view_key() -> impl Strategy<Value = ViewKey> {
     (select(&NODES[..]), 0..8_u8).prop_map(|(node, kind)| {
         let mut view = key(node);
         match kind {
-            0..=2 => view.capture = Capture::Redirect,
-            3 => view.client = ClientKind::Grpc,
+            0..=1 => view.capture = Capture::Redirect,
+            2..=3 => view.client = ClientKind::Grpc,
             4 => {
                 view.capture = Capture::Explicit {
                     bind: [127, 0, 0, 1].into(),

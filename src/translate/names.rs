@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::model::spec::Protocol;
-use crate::model::{MeshName, NodeName};
+use crate::model::{MeshName, NodeName, ServiceName};
 
 /// The route configuration behind [`crate::model::EGRESS_PORT`], for applications that dial the sidecar.
 pub(crate) const EGRESS_ROUTES: &str = "rds_egress_http_15001";
@@ -92,6 +92,16 @@ pub(crate) fn egress_chain(protocol: Protocol, port: u16) -> String {
 
 pub(crate) fn egress_stats(protocol: Protocol, port: u16) -> String {
     format!("egress.{}.{port}", protocol.as_str())
+}
+
+/// What a gRPC channel is given to call one port of a service: its listener's name.
+pub(crate) fn target(service: &ServiceName, port: u16) -> String {
+    format!("{service}:{port}")
+}
+
+/// The routes of one port of a service, for clients that route their calls themselves.
+pub(crate) fn service_routes(service: &ServiceName, port: u16) -> String {
+    format!("rds_egress_{service}_{port}")
 }
 
 /// A chain for connections out of the mesh on a port that has a chain of its own.

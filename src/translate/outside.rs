@@ -28,10 +28,11 @@ impl Outside {
     pub(crate) fn cluster(self, mesh: &MeshName, mode: Mode) -> Option<Cluster> {
         let name = self.cluster_name(mesh)?;
         let cache = self.dns_cache()?;
-        Some(match mode {
-            Mode::Explicit => cluster::looked_up(&name, cache),
-            Mode::Redirect => cluster::original_destination(&name),
-        })
+        match mode {
+            Mode::Explicit => Some(cluster::looked_up(&name, cache)),
+            Mode::Redirect => Some(cluster::original_destination(&name)),
+            Mode::Grpc => None,
+        }
     }
 
     pub(crate) fn cluster_name(self, mesh: &MeshName) -> Option<String> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use prost::Name;
 
@@ -24,6 +25,7 @@ pub(crate) struct Served<'a> {
     pub(crate) node: &'a NodeName,
     pub(crate) spec: &'a VirtualNodeSpec,
     pub(crate) capture: &'a Capture,
+    pub(crate) client: ClientKind,
 }
 
 impl<'a> Served<'a> {
@@ -41,15 +43,13 @@ impl<'a> Served<'a> {
             }
         };
         let spec = mesh.nodes.get(node).ok_or(View::NotFound)?;
-        if key.client == ClientKind::Grpc {
-            return Err(View::Unsupported(GRPC_UNSUPPORTED.to_owned()));
-        }
         Ok(Self {
             mesh: name,
             mesh_spec,
             node,
             spec,
             capture: &key.capture,
+            client: key.client,
         })
     }
 
@@ -74,15 +74,26 @@ impl<'a> Served<'a> {
         } else {
             Backends::Named(Arc::new(named))
         };
+        let (mode, lookup) = match (self.client, self.capture) {
+            // Nothing leaves the mesh and nothing is logged: the application does both itself.
+            (ClientKind::Grpc, _) => {
+                return EgressKey {
+                    mesh: self.mesh.clone(),
+                    mode: Mode::Grpc,
+                    backends,
+                    outside: Outside::Dropped,
+                    encryption: Encryption::of(self.spec),
+                    log: Bytes::new(),
+                };
+            }
+            (ClientKind::Envoy, Capture::Explicit { .. }) => (Mode::Explicit, self.preference()),
+            // Nothing is looked up: the application has an address.
+            (ClientKind::Envoy, Capture::Redirect) => (Mode::Redirect, None),
+        };
         let mut encoded = Vec::new();
         for logger in log {
             encoded.extend_from_slice(&canonical::encode(&AccessLog::type_url(), logger));
         }
-        let (mode, lookup) = match self.capture {
-            Capture::Explicit { .. } => (Mode::Explicit, self.preference()),
-            // Nothing is looked up: the application has an address.
-            Capture::Redirect => (Mode::Redirect, None),
-        };
         EgressKey {
             mesh: self.mesh.clone(),
             mode,
@@ -99,5 +110,3 @@ impl<'a> Served<'a> {
 }
 
 const GATEWAY_UNSUPPORTED: &str = "virtual gateways are not served yet; run a virtual node's sidecar in front of the mesh instead";
-const GRPC_UNSUPPORTED: &str =
-    "gRPC clients without a proxy are not served yet; run an Envoy sidecar beside the application";

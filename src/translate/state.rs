@@ -6,7 +6,9 @@ use std::sync::Arc;
 use imbl::OrdSet;
 use imbl::ordset::DiffItem as SetItem;
 
-use crate::model::{Capture, Mesh, MeshName, NodeName, NodeRef, ResourceId, ServiceName, ViewKey};
+use crate::model::{
+    Capture, ClientKind, Mesh, MeshName, NodeName, NodeRef, ResourceId, ServiceName, ViewKey,
+};
 use crate::snapshot::Interner;
 
 use super::egress::EgressPorts;
@@ -210,7 +212,11 @@ impl Translator {
         for node in &changed.nodes {
             let ports = changed.ports.contains(node);
             let views = self.views_of_node.of(&(mesh.clone(), node.clone()));
-            let concerned = views.filter(|key| ports || key.capture == Capture::Redirect);
+            let concerned = views.filter(|key| {
+                let redirected =
+                    key.capture == Capture::Redirect && key.client == ClientKind::Envoy;
+                ports || redirected
+            });
             touched.views.extend(concerned.cloned());
         }
     }
@@ -333,6 +339,7 @@ impl Translator {
                 endpoints: Hosts::known(&name, ports, source, &self.input.endpoints),
                 preference: served.preference(),
                 capture: served.capture,
+                client: served.client,
                 egress: set.ports(),
                 outside: egress.outside,
                 log: &log,

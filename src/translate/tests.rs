@@ -1,3 +1,4 @@
+mod proxyless;
 mod redirect;
 mod registered;
 
@@ -447,14 +448,7 @@ fn what_is_not_served_says_so() {
     let gateway = NodeRef::VirtualGateway(MeshName::new("m"), GatewayName::new("g"));
     let elsewhere = NodeRef::VirtualNode(MeshName::new("other"), NodeName::new("a"));
     let cases = [
-        (
-            key(node("a"), Some(Capture::Redirect), ClientKind::Grpc),
-            "run an Envoy sidecar",
-        ),
-        (
-            key(node("a"), None, ClientKind::Grpc),
-            "run an Envoy sidecar",
-        ),
+        (key(node("zzz"), None, ClientKind::Grpc), ""),
         (key(node("zzz"), None, ClientKind::Envoy), ""),
         (key(gateway, None, ClientKind::Envoy), ""),
         (key(elsewhere, None, ClientKind::Envoy), ""),

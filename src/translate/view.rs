@@ -14,7 +14,7 @@ use prost::Message;
 use crate::model::spec::{
     ApiDuration, IpPreference, ListenerTimeout, ListenerTlsMode, Protocol, VirtualNodeSpec,
 };
-use crate::model::{Capture, LOCAL_CLUSTER, MeshName, NodeName, ResourceId};
+use crate::model::{Capture, ClientKind, LOCAL_CLUSTER, MeshName, NodeName, ResourceId};
 use crate::snapshot::{Interner, Kind, Resource, Snapshot, Withheld};
 
 use super::egress::EgressPorts;
@@ -34,6 +34,7 @@ pub(crate) struct OwnInput<'a> {
     pub(crate) endpoints: Result<Hosts<'a>, Withheld>,
     pub(crate) preference: Option<IpPreference>,
     pub(crate) capture: &'a Capture,
+    pub(crate) client: ClientKind,
     pub(crate) egress: &'a EgressPorts,
     pub(crate) outside: Outside,
     pub(crate) log: &'a [AccessLog],
@@ -78,11 +79,13 @@ pub(crate) fn own(input: &OwnInput<'_>, interner: &mut Interner) -> Own {
     if let Some(text) = Encryption::of(input.spec).problem() {
         builder.report(text);
     }
-    match input.capture {
-        Capture::Explicit { bind, applications } => {
+    match (input.client, input.capture) {
+        (ClientKind::Envoy, Capture::Explicit { bind, applications }) => {
             explicit::listeners(&mut builder, *bind, applications);
         }
-        Capture::Redirect => redirect::listeners(&mut builder),
+        (ClientKind::Envoy, Capture::Redirect) => redirect::listeners(&mut builder),
+        // All that a client without a sidecar needs follows from its backends.
+        (ClientKind::Grpc, _) => {}
     }
     builder.own
 }

@@ -11,7 +11,7 @@ use super::names::NameSets;
 use super::push::{Engine, NAMING};
 use super::stream::{Entries, Response};
 use super::subscription::WILDCARD;
-use super::{Event, Step, StreamError, StreamStatus, wire};
+use super::{Event, Held, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, ResourceName, Snapshot, Version};
 
 /// How many types that are not served a stream remembers having been asked for.
@@ -38,6 +38,13 @@ impl DeltaStream {
         }
     }
 
+    /// The same for a stream of one type, which its requests need not name.
+    #[must_use]
+    pub fn only(mut self, kind: Option<Kind>) -> Self {
+        self.engine.only = kind;
+        self
+    }
+
     /// Takes all requests that have come in, the newest snapshot and the time since the stream was opened.
     pub fn step(
         &mut self,
@@ -48,10 +55,7 @@ impl DeltaStream {
         let mut step = Step::default();
         self.engine.observe(now, snapshot);
         for request in requests {
-            if request.type_url.is_empty() {
-                return Err(StreamError::NoTypeUrl);
-            }
-            match Kind::from_type_url(&request.type_url) {
+            match self.engine.asked(&request.type_url)? {
                 Some(kind) => self.take(kind, &request, now, &mut step)?,
                 None => self.take_unknown(&request, &mut step),
             }
@@ -61,6 +65,11 @@ impl DeltaStream {
                 respond(engine, kind, batch, now, step);
             });
         Ok(step)
+    }
+
+    /// How the client stands with each resource that it asked for. Costs a look at each.
+    pub fn held(&self) -> Vec<Held> {
+        self.engine.held()
     }
 
     /// How the stream stands. Costs a look at each name that is behind.

@@ -16,6 +16,7 @@ use super::subscription::{Change, Subscription};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot, Version};
 use crate::xds::{Event, KindStatus};
 
+mod held;
 mod rejection;
 
 pub(super) use rejection::Nack;

@@ -20,7 +20,7 @@ use super::ledger::{Batch, Behind, Has, Ledger, Sent};
 use super::limits::Limits;
 use super::names::NameSets;
 use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot, Withheld};
-use crate::xds::{Step, StreamStatus};
+use crate::xds::{Held, Step, StreamError, StreamStatus};
 
 mod uncovered;
 
@@ -31,6 +31,8 @@ use uncovered::Uncovered;
 pub(super) struct Engine {
     pub(super) limits: Limits,
     pub(super) names: Arc<NameSets>,
+    /// The one type that the stream serves; `None` for all.
+    pub(super) only: Option<Kind>,
     pub(super) seen: Arc<Snapshot>,
     pub(super) kinds: PerKind<Ledger>,
     /// A rejection left it open which version of its clusters the client has.
@@ -49,12 +51,26 @@ impl Engine {
         Self {
             limits,
             names,
+            only: None,
             seen: Arc::default(),
             kinds: PerKind::default(),
             clusters_unsure: false,
             returned: None,
             uncovered: Uncovered::default(),
             nonce: 0,
+        }
+    }
+
+    /// The type that a request is for; `None` if it is not served.
+    pub(super) fn asked(&self, type_url: &str) -> Result<Option<Kind>, StreamError> {
+        match self.only {
+            Some(kind) if type_url.is_empty() || type_url == kind.type_url() => Ok(Some(kind)),
+            Some(kind) => Err(StreamError::OtherType {
+                type_url: type_url.to_owned(),
+                served: kind.type_url(),
+            }),
+            None if type_url.is_empty() => Err(StreamError::NoTypeUrl),
+            None => Ok(Kind::from_type_url(type_url)),
         }
     }
 
@@ -281,6 +297,13 @@ impl Engine {
                 !ledger.answer && !ledger.is_in_flight() && !ledger.is_any_behind(is_due)
             });
         (until > now && !has_new && !is_settled).then_some(until)
+    }
+
+    pub(super) fn held(&self) -> Vec<Held> {
+        let kinds = self.kinds.iter();
+        kinds
+            .flat_map(|(kind, ledger)| ledger.held(kind, &self.seen))
+            .collect()
     }
 
     pub(super) fn status(&self) -> StreamStatus {

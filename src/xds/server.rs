@@ -1,4 +1,4 @@
-//! The tonic shell of ADS: reads and writes frames, and keeps no protocol state of its own.
+//! The tonic shell of the discovery services: reads and writes frames, and keeps no protocol state of its own.
 //!
 //! The service is written by hand because its responses are encoded before a stream ever asks for them: a frame is a
 //! short header of the stream's own and entries that all streams share, handed to HTTP/2 as they are.
@@ -25,13 +25,16 @@ use tonic::codegen::http;
 use tonic::service::Routes;
 use tower_service::Service;
 
+use super::csds::ClientStatus;
 use super::names::NameSets;
 use super::requests::Requests;
+use super::services::opening;
 use super::session::{Protocol, Session};
 use super::wire::Bodies;
 use super::{DeltaStream, ServerLimits, SotwStream};
-use crate::clients::Clients;
+use crate::clients::{Clients, Variant};
 use crate::reconcile::Views;
+use crate::snapshot::Kind;
 use crate::store::Stored;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{ListenerName, Refusal};
@@ -104,13 +107,21 @@ impl Server {
     pub async fn run(self, context: AdsContext, stop: CancellationToken) {
         let tasks = TaskTracker::new();
         let (limits, metrics) = (context.limits.clone(), context.metrics.clone());
-        let ads = Ads {
-            permits: Arc::new(Semaphore::new(limits.streams)),
+        let permits = Arc::new(Semaphore::new(limits.streams));
+        let status = ClientStatus::new(
+            context.clients.clone(),
+            Arc::clone(&permits),
+            tasks.clone(),
+            stop.clone(),
+        );
+        let discovery = Discovery {
+            permits,
             context: Arc::new(context),
             tasks: tasks.clone(),
             stop: stop.clone(),
         };
-        let router = Routes::new(ads).into_axum_router();
+        let router = Routes::new(status.into_service()).into_axum_router();
+        let router = router.fallback_service(discovery);
         let serve = |listener, name| {
             let options = transport::Options {
                 http: Http::Two,
@@ -132,20 +143,16 @@ impl Server {
     }
 }
 
-/// The gRPC service.
+/// All discovery services: they differ in the types that a stream serves, and in nothing else.
 #[derive(Clone, Debug)]
-struct Ads {
+struct Discovery {
     context: Arc<AdsContext>,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-impl tonic::server::NamedService for Ads {
-    const NAME: &'static str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
-}
-
-impl Service<http::Request<Body>> for Ads {
+impl Service<http::Request<axum::body::Body>> for Discovery {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -154,24 +161,23 @@ impl Service<http::Request<Body>> for Ads {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let response = match request.uri().path().rsplit('/').next() {
-            Some("StreamAggregatedResources") => self.open::<SotwStream>(request),
-            Some("DeltaAggregatedResources") => self.open::<DeltaStream>(request),
-            _ => Err(Status::unimplemented(
-                "only StreamAggregatedResources and DeltaAggregatedResources are served",
-            )),
-        };
+    fn call(&mut self, request: http::Request<axum::body::Body>) -> Self::Future {
+        let opening = opening(request.uri().path());
+        let response = opening.and_then(|opening| match opening.variant {
+            Variant::Sotw => self.open::<SotwStream>(request, opening.only),
+            Variant::Delta => self.open::<DeltaStream>(request, opening.only),
+        });
         let response = response.unwrap_or_else(Status::into_http);
         Box::pin(std::future::ready(Ok(response)))
     }
 }
 
-impl Ads {
+impl Discovery {
     /// Starts a stream's session and answers with its frames.
     fn open<P: Protocol>(
         &self,
-        request: http::Request<Body>,
+        request: http::Request<axum::body::Body>,
+        only: Option<Kind>,
     ) -> Result<http::Response<Body>, Status> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
             self.context.metrics.stream_refused(Refusal::Limit);
@@ -183,9 +189,10 @@ impl Ads {
         let peer = (request.extensions().get::<Peer>().copied())
             .ok_or_else(|| Status::internal("the connection has no other end"))?;
         let limit = self.context.limits.request_bytes;
-        let requests = Requests::new(request.into_body(), limit);
+        let requests = Requests::new(Body::new(request.into_body()), limit);
         let (frames, outgoing) = mpsc::channel(FRAMES_IN_FLIGHT);
-        let session: Session<P> = Session::new(Arc::clone(&self.context), peer, requests, frames);
+        let session: Session<P> =
+            Session::new(Arc::clone(&self.context), peer, requests, frames, only);
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             session.run(stop).await;

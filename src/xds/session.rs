@@ -18,10 +18,12 @@ use super::names::NameSets;
 use super::node::{Claim, Node};
 use super::requests::Requests;
 use super::server::AdsContext;
-use super::{DeltaStream, Event, Limits, Response, SotwStream, Step, StreamError, StreamStatus};
+use super::{
+    DeltaStream, Event, Held, Limits, Response, SotwStream, Step, StreamError, StreamStatus,
+};
 use crate::clients::{ClientInfo, RefusedNode, Registration, Variant};
 use crate::reconcile::Published;
-use crate::snapshot::{PerKind, Snapshot};
+use crate::snapshot::{Kind, PerKind, Snapshot};
 use crate::telemetry::metrics::Refusal;
 use crate::translate::View;
 use crate::transport::Peer;
@@ -34,7 +36,7 @@ pub(super) trait Protocol: Send + 'static {
     type Request: Message + Default + 'static;
     const VARIANT: Variant;
 
-    fn open(limits: Limits, names: Arc<NameSets>) -> Self;
+    fn open(limits: Limits, names: Arc<NameSets>, only: Option<Kind>) -> Self;
     fn node(request: &Self::Request) -> Option<&Bytes>;
     fn step(
         &mut self,
@@ -42,6 +44,7 @@ pub(super) trait Protocol: Send + 'static {
         snapshot: &Arc<Snapshot>,
         requests: Vec<Self::Request>,
     ) -> Result<Step, StreamError>;
+    fn held(&self) -> Vec<Held>;
     fn status(&self) -> StreamStatus;
 }
 
@@ -51,8 +54,8 @@ macro_rules! protocol {
             type Request = $request;
             const VARIANT: Variant = Variant::$variant;
 
-            fn open(limits: Limits, names: Arc<NameSets>) -> Self {
-                Self::sharing(limits, names)
+            fn open(limits: Limits, names: Arc<NameSets>, only: Option<Kind>) -> Self {
+                Self::sharing(limits, names).only(only)
             }
 
             fn node(request: &$request) -> Option<&Bytes> {
@@ -66,6 +69,10 @@ macro_rules! protocol {
                 requests: Vec<$request>,
             ) -> Result<Step, StreamError> {
                 $stream::step(self, now, snapshot, requests)
+            }
+
+            fn held(&self) -> Vec<Held> {
+                $stream::held(self)
             }
 
             fn status(&self) -> StreamStatus {
@@ -101,6 +108,8 @@ pub(super) struct Session<P: Protocol> {
     peer: Peer,
     requests: Requests<P::Request>,
     frames: mpsc::Sender<Outgoing>,
+    /// The one type that the stream serves; `None` for all.
+    only: Option<Kind>,
     opened: Instant,
     /// Who the client says it is, once it has.
     claim: Option<Claim>,
@@ -112,12 +121,14 @@ impl<P: Protocol> Session<P> {
         peer: Peer,
         requests: Requests<P::Request>,
         frames: mpsc::Sender<Outgoing>,
+        only: Option<Kind>,
     ) -> Self {
         Self {
             context,
             peer,
             requests,
             frames,
+            only,
             opened: Instant::now(),
             claim: None,
         }
@@ -195,6 +206,7 @@ impl<P: Protocol> Session<P> {
         let mut state = P::open(
             self.context.limits.stream.clone(),
             Arc::clone(&self.context.sharing.names),
+            self.only,
         );
         let mut batch = vec![first];
         let mut pushed = PerKind::<Option<std::time::Instant>>::default();
@@ -219,10 +231,11 @@ impl<P: Protocol> Session<P> {
                 node,
             );
             registration.update(state.status(), self.opened.elapsed());
+            registration.answer(|| state.held());
             for response in step.responses {
                 self.send(response).await?;
             }
-            batch = self.next(view, step.wake_at).await?;
+            batch = self.next(view, step.wake_at, registration).await?;
         }
     }
 
@@ -244,11 +257,12 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    /// Waits for requests, a change of the view, or the time to step again.
+    /// Waits for requests, a change of the view, the time to step again, or somebody who asks how the stream stands.
     async fn next(
         &mut self,
         view: &mut watch::Receiver<Option<Published>>,
         wake_at: Option<Duration>,
+        registration: &Registration,
     ) -> Result<Vec<P::Request>, End> {
         let wake = async {
             match wake_at {
@@ -266,6 +280,7 @@ impl<P: Protocol> Session<P> {
             }
             changed = view.changed() => stopped_if(changed.is_err())?,
             () = wake => {}
+            () = registration.asked() => {}
         }
         while batch.len() < BATCH {
             let more = tokio::select! {
@@ -392,7 +407,7 @@ fn stopped_if(stopped: bool) -> Result<(), End> {
 
 fn refusal(error: &StreamError) -> Refusal {
     match error {
-        StreamError::NoTypeUrl => Refusal::Protocol,
+        StreamError::NoTypeUrl | StreamError::OtherType { .. } => Refusal::Protocol,
         StreamError::TooManyNames { .. } => Refusal::Limit,
     }
 }

@@ -16,7 +16,7 @@ use super::message::SotwRequest;
 use super::names::NameSets;
 use super::push::Engine;
 use super::stream::{Entries, Response};
-use super::{Event, Step, StreamError, StreamStatus, wire};
+use super::{Event, Held, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
 
 /// How many types that are not served a stream remembers having been asked for.
@@ -43,6 +43,13 @@ impl SotwStream {
         }
     }
 
+    /// The same for a stream of one type, which its requests need not name.
+    #[must_use]
+    pub fn only(mut self, kind: Option<Kind>) -> Self {
+        self.engine.only = kind;
+        self
+    }
+
     /// Takes all requests that have come in, the newest snapshot and the time since the stream was opened.
     pub fn step(
         &mut self,
@@ -53,10 +60,7 @@ impl SotwStream {
         let mut step = Step::default();
         self.engine.observe(now, snapshot);
         for request in requests {
-            if request.type_url.is_empty() {
-                return Err(StreamError::NoTypeUrl);
-            }
-            match Kind::from_type_url(&request.type_url) {
+            match self.engine.asked(&request.type_url)? {
                 Some(kind) => self.take(kind, &request, now, &mut step)?,
                 None => self.take_unknown(&request, &mut step),
             }
@@ -66,6 +70,11 @@ impl SotwStream {
                 respond(engine, kind, batch, now, step);
             });
         Ok(step)
+    }
+
+    /// How the client stands with each resource that it asked for. Costs a look at each.
+    pub fn held(&self) -> Vec<Held> {
+        self.engine.held()
     }
 
     /// How the stream stands. Costs a look at each name that is behind.
@@ -108,7 +117,7 @@ impl SotwStream {
             // good part of a response whose rest it rejects, and goes on naming the version before it, or none.
             ledger.may_have_any();
             ledger.may_have_unknown = !request.version_info.is_empty();
-            if kind == Kind::Cluster && !request.version_info.is_empty() {
+            if kind == Kind::Cluster && engine.only.is_none() && !request.version_info.is_empty() {
                 engine.returned = Some(now);
             }
         }

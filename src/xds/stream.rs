@@ -120,6 +120,30 @@ pub struct Rejection {
     pub since: Duration,
 }
 
+/// How a client stands with one resource that it asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    pub kind: Kind,
+    pub name: ResourceName,
+    /// As it is meant to be; `None` if it does not exist, or is withheld.
+    pub resource: Option<Arc<Resource>>,
+    pub state: HeldState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldState {
+    /// The client accepted it as it is now.
+    Current,
+    /// It was sent, and neither accepted nor rejected yet.
+    Unanswered,
+    /// The client has another version: the new one, or the removal, waits.
+    Older,
+    NotSent,
+    /// There is none.
+    Absent,
+    Rejected(Rejection),
+}
+
 /// A request that the stream cannot go on after.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StreamError {
@@ -127,6 +151,14 @@ pub enum StreamError {
         "the request has no `type_url`, which ADS needs; set it to the type of the resources asked for"
     )]
     NoTypeUrl,
+    #[error(
+        "the request asks for `{type_url}` of a service that has `{served}` only; open a stream of that type's service, or \
+         use ADS"
+    )]
+    OtherType {
+        type_url: String,
+        served: &'static str,
+    },
     #[error(
         "the request subscribes to {names} names of `{type_url}`, more than the {limit} that one stream may"
     )]

@@ -159,6 +159,10 @@ fn what_cannot_be_done_is_said_in_a_sentence() {
             vec!["bootstrap", node, "--xds-addr", "x"],
             "is no `host:port`",
         ),
+        (
+            vec!["bootstrap", node, "--client", "grpc", "--sotw"],
+            "`--sotw` is Envoy's",
+        ),
     ];
     for (arguments, words) in cases {
         assert_unable(&outrigger(at, &arguments), words);

@@ -13,15 +13,20 @@ use serde_json::{Value, json};
 
 pub(crate) const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
 
-/// The Envoy of this machine; the first test that asks has it fetched.
-pub(crate) async fn binary() -> PathBuf {
+/// Where what tests fetch is kept.
+pub(crate) fn cache() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
         || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"),
         PathBuf::from,
     );
+    cache.join("outrigger")
+}
+
+/// The Envoy of this machine; the first test that asks has it fetched.
+pub(crate) async fn binary() -> PathBuf {
     let source = BinarySource {
         named: std::env::var_os("OUTRIGGER_ENVOY").map(PathBuf::from),
-        cache: cache.join("outrigger"),
+        cache: cache(),
     };
     binary::find(&source, &Progress::stderr())
         .await

@@ -97,6 +97,7 @@ const IMPURE: &[&str] = &[
 /// Files of `xds` that hold the stream's state, and are pure too.
 const PURE_XDS: &[&str] = &[
     "delta",
+    "held",
     "ledger",
     "limits",
     "message",

@@ -247,3 +247,21 @@ fn addresses_are_parsed_or_explained() {
         );
     }
 }
+
+#[test]
+fn a_grpc_client_is_told_who_it_is_and_where_the_control_plane_is() {
+    let written = |xds: &str| grpc_bootstrap(&node(), &xds.parse().unwrap());
+    assert_eq!(
+        written("control-plane.local:18000"),
+        json!({
+            "xds_servers": [{
+                "server_uri": "control-plane.local:18000",
+                "channel_creds": [{ "type": "insecure" }],
+                "server_features": ["xds_v3"],
+            }],
+            "node": { "id": "mesh/appMesh/virtualNode/serviceANode" },
+        })
+    );
+    let socket = "unix:///run/outrigger/xds.sock";
+    assert_eq!(written(socket)["xds_servers"][0]["server_uri"], socket);
+}

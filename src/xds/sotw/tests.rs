@@ -2,7 +2,8 @@
 //! Envoy 1.40; a "trap" is a mistake that real servers made, and that the test catches.
 
 use super::*;
-use crate::xds::testing::{Client, error, kind};
+use crate::xds::HeldState;
+use crate::xds::testing::{Client, error, kind, snapshot};
 
 type Sotw = Client<SotwStream>;
 
@@ -289,6 +290,68 @@ fn a_type_that_is_not_served_keeps_the_stream() {
 }
 
 // §1.2
+/// A stream of one type answers by what it has: no other type's requests ever come on it.
+#[test]
+fn a_stream_of_one_type_needs_no_type_and_waits_for_none() {
+    let request = |type_url: &str| SotwRequest {
+        type_url: type_url.to_owned(),
+        version_info: "of another stream".to_owned(),
+        ..SotwRequest::default()
+    };
+    let first = |only: Option<Kind>, type_url: &str| {
+        let mut stream = SotwStream::new(Limits::default()).only(only);
+        let snapshot = Arc::new(snapshot(MESH));
+        stream.step(Duration::ZERO, &snapshot, vec![request(type_url)])
+    };
+    for type_url in ["", Kind::Cluster.type_url()] {
+        let step = first(Some(Kind::Cluster), type_url).unwrap();
+        assert_eq!((step.responses.len(), step.wake_at), (1, None));
+    }
+    // By ADS the same client is first to get its routes.
+    let step = first(None, Kind::Cluster.type_url()).unwrap();
+    assert_eq!(step.responses.len(), 0);
+    let other = Kind::Route.type_url();
+    let refused = first(Some(Kind::Cluster), other).unwrap_err();
+    assert!(
+        matches!(refused, StreamError::OtherType { .. }),
+        "{refused}"
+    );
+}
+
+#[test]
+fn how_the_client_stands_is_told_name_by_name() {
+    let mut client = settled("cds a=1 b=1; eds a=1 b=1; lds l=1; rds r=1");
+    client.publish("cds a=2 b=1; eds a=1 b=1; lds l=1; rds r=1");
+    client.nack("cds", "Error adding cluster(s) a: broken");
+    client.publish("cds a=2 b=1; eds a=1 b=?; lds l=1 m=1; rds r=1");
+    client.ask("rds", "r s");
+    let mut told = Vec::new();
+    for held in client.stream.held() {
+        let state = match held.state {
+            HeldState::Current => "current",
+            HeldState::Unanswered => "unanswered",
+            HeldState::Older => "older",
+            HeldState::NotSent => "not sent",
+            HeldState::Absent => "absent",
+            HeldState::Rejected(_) => "rejected",
+        };
+        told.push(format!("{} {}: {state}", held.kind, held.name));
+    }
+    assert_eq!(
+        told,
+        [
+            "cds a: rejected",
+            "cds b: current",
+            "eds a: current",
+            "eds b: older",
+            "lds l: unanswered",
+            "lds m: unanswered",
+            "rds r: current",
+            "rds s: absent",
+        ]
+    );
+}
+
 #[test]
 fn a_request_without_a_type_ends_the_stream() {
     let mut stream = SotwStream::new(Limits::default());

@@ -111,7 +111,7 @@ fn endpoints_that_vanish_are_not_taken_away() {
 #[test]
 fn intermediate_snapshots_are_skipped() {
     let mut client = settled(MESH);
-    client.snapshot = Arc::new(crate::xds::testing::snapshot("cds a=1 b=1; eds a=2 b=1"));
+    client.snapshot = Arc::new(snapshot("cds a=1 b=1; eds a=2 b=1"));
     assert_eq!(
         client.publish("cds a=1 b=1; eds a=3 b=1; lds l=1; rds r=1"),
         "eds a=3"

@@ -1,0 +1,170 @@
+//! The client status discovery service (CSDS): how each connected client stands with each resource that it asked for, in
+//! the form that standard tools read.
+//!
+//! A stream is asked when somebody asks here, and not before. One that is busy sending to a slow client does not answer
+//! in time; its client is then listed without resources.
+//!
+//! **Invariant:** a response has a bounded size, whatever the number of clients and resources, and only one is put
+//! together at a time. Secrets are named, and never shown.
+
+mod convert;
+mod matcher;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::service::status::v3::client_status_discovery_service_server::{
+    ClientStatusDiscoveryService, ClientStatusDiscoveryServiceServer,
+};
+use envoy_types::pb::envoy::service::status::v3::{
+    ClientConfig, ClientStatusRequest, ClientStatusResponse,
+};
+use prost::Message;
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::time::{Instant, timeout_at};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::clients::{ClientState, Clients};
+use matcher::Matchers;
+
+/// Streams that are asked at the same time.
+const ASKED_AT_ONCE: usize = 16;
+/// How long they may take to answer.
+const ANSWER: Duration = Duration::from_secs(1);
+/// Bytes of a response. Clients of gRPC take 4 MiB unless told otherwise.
+const RESPONSE: usize = 32 << 20;
+/// Bytes of a request.
+const REQUEST: usize = 1 << 20;
+
+/// The service. A clone is a handle on the same one.
+#[derive(Clone, Debug)]
+pub(super) struct ClientStatus {
+    clients: Clients,
+    /// Shared with all other streams.
+    permits: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    turn: Arc<Mutex<()>>,
+    limit: usize,
+}
+
+impl ClientStatus {
+    pub(super) fn new(
+        clients: Clients,
+        permits: Arc<Semaphore>,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            clients,
+            permits,
+            tasks,
+            stop,
+            turn: Arc::default(),
+            limit: RESPONSE,
+        }
+    }
+
+    pub(super) fn into_service(self) -> ClientStatusDiscoveryServiceServer<Self> {
+        ClientStatusDiscoveryServiceServer::new(self).max_decoding_message_size(REQUEST)
+    }
+
+    async fn answer(&self, request: ClientStatusRequest) -> Result<ClientStatusResponse, Status> {
+        let matchers = Matchers::new(request.node_matchers)?;
+        let _turn = self.turn.lock().await;
+        let mut clients = self.clients.list();
+        clients.retain(|client| matchers.take(&client.info.node.to_string()));
+        let mut response = ClientStatusResponse::default();
+        let mut size = 0;
+        for some in clients.chunks(ASKED_AT_ONCE) {
+            for config in self.ask(some, !request.exclude_resource_contents).await {
+                size += config.encoded_len();
+                if size > self.limit {
+                    return Err(self.too_large(clients.len(), request.exclude_resource_contents));
+                }
+                convert::add(&mut response.config, config);
+            }
+        }
+        Ok(response)
+    }
+
+    /// How these clients stand. One that left meanwhile is left out.
+    async fn ask(&self, clients: &[ClientState], contents: bool) -> Vec<ClientConfig> {
+        let deadline = Instant::now() + ANSWER;
+        let asked: Vec<_> = (clients.iter())
+            .map(|client| (client, self.clients.inquire(client.id)))
+            .collect();
+        let mut configs = Vec::new();
+        for (client, answer) in asked {
+            let Some(answer) = answer else {
+                continue;
+            };
+            match timeout_at(deadline, answer).await {
+                Ok(Ok(held)) => configs.push(convert::client(&client.info, held, contents)),
+                Ok(Err(_)) => {}
+                Err(_) => configs.push(convert::client(&client.info, Vec::new(), contents)),
+            }
+        }
+        configs
+    }
+
+    fn too_large(&self, clients: usize, excluded: bool) -> Status {
+        let or = if excluded {
+            ""
+        } else {
+            ", or set `exclude_resource_contents`"
+        };
+        Status::resource_exhausted(format!(
+            "the configuration of the {clients} clients that match is more than {} bytes; name fewer of them with \
+             `node_matchers`{or}",
+            self.limit
+        ))
+    }
+}
+
+#[tonic::async_trait]
+impl ClientStatusDiscoveryService for ClientStatus {
+    type StreamClientStatusStream = ReceiverStream<Result<ClientStatusResponse, Status>>;
+
+    async fn stream_client_status(
+        &self,
+        request: Request<Streaming<ClientStatusRequest>>,
+    ) -> Result<Response<Self::StreamClientStatusStream>, Status> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let permit = permit.map_err(|_| {
+            Status::resource_exhausted("as many streams are open as this server takes; retry later")
+        })?;
+        let (answers, outgoing) = mpsc::channel(1);
+        let (service, mut requests) = (self.clone(), request.into_inner());
+        self.tasks.spawn(async move {
+            let served = async {
+                while let Ok(Some(request)) = requests.message().await {
+                    let answer = service.answer(request).await;
+                    let failed = answer.is_err();
+                    if answers.send(answer).await.is_err() || failed {
+                        return;
+                    }
+                }
+            };
+            tokio::select! {
+                () = served => {}
+                () = service.stop.cancelled() => {}
+            }
+            drop(permit);
+        });
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
+    async fn fetch_client_status(
+        &self,
+        request: Request<ClientStatusRequest>,
+    ) -> Result<Response<ClientStatusResponse>, Status> {
+        self.answer(request.into_inner()).await.map(Response::new)
+    }
+}
+
+#[cfg(test)]
+mod tests;

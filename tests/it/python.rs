@@ -1,0 +1,60 @@
+//! Python with gRPC's own client and Envoy's messages, fetched once with the machine's `pip`, as Envoy is.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::envoy::cache;
+
+/// What is fetched; the C core of gRPC is in the first.
+const REQUIREMENTS: [&str; 2] = ["grpcio==1.85.1", "xds-protos==1.85.0"];
+
+/// The folder of the packages; the first test that asks has them fetched.
+pub(crate) fn packages() -> PathBuf {
+    let cache = cache();
+    fs::create_dir_all(&cache).unwrap();
+    let lock = File::create(cache.join("python.lock")).unwrap();
+    lock.lock().unwrap();
+    let tag = python(&["-c", "import sys; print(sys.implementation.cache_tag)"]);
+    let folder = cache.join(format!("{}-{}", REQUIREMENTS.join("-"), tag.trim()));
+    if !folder.exists() {
+        let staging = cache.join("python.partial");
+        if staging.exists() {
+            fs::remove_dir_all(&staging).unwrap();
+        }
+        let target = staging.to_str().unwrap();
+        let install = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-input",
+            "--target",
+            target,
+        ];
+        let binary = ["--only-binary", ":all:", "--disable-pip-version-check"];
+        python(&[&install[..], &binary, &REQUIREMENTS].concat());
+        fs::rename(staging, &folder).unwrap();
+    }
+    folder
+}
+
+/// A script of these tests.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it")
+        .join(name)
+}
+
+fn python(arguments: &[&str]) -> String {
+    let needed = "the tests with gRPC's own client need `python3` with `pip` that reaches its package index; \
+                  `bash .ci/run` installs them";
+    let output = Command::new("python3")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output();
+    let output = output.unwrap_or_else(|error| panic!("{needed}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{needed}: {arguments:?}\n{said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
