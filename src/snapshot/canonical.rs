@@ -4,11 +4,9 @@
 //! walked along its descriptor, into nested messages and into `Any`s of known types, and the entries of each map are put
 //! in the order of their bytes. Everything else stays as it was.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message;
-use prost::encoding::{
-    DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field,
-};
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use prost_reflect::{Kind, MessageDescriptor};
 
 use super::descriptors;
@@ -19,102 +17,130 @@ const MAX_DEPTH: usize = 60;
 
 /// Encodes a message canonically. A type without a descriptor keeps prost's encoding.
 pub fn encode(type_url: &str, message: &impl Message) -> Bytes {
-    let encoded = Bytes::from(message.encode_to_vec());
-    descriptors::message(type_url)
-        .and_then(|descriptor| sort(&descriptor, &encoded, 0))
-        .unwrap_or(encoded)
+    let mut encoded = message.encode_to_vec();
+    if let Some(descriptor) = descriptors::message(type_url) {
+        // Only what is not a message is not sorted, and prost has just written one.
+        let _is_message = sort(&descriptor, &mut encoded, 0);
+    }
+    encoded.into()
 }
 
-/// The message with its maps sorted; `None` if the bytes are not a message.
-fn sort(descriptor: &MessageDescriptor, encoded: &Bytes, depth: usize) -> Option<Bytes> {
+/// Sorts a message's maps where they stand: the lengths of what is around them stay. `None` if it is not a message.
+fn sort(descriptor: &MessageDescriptor, encoded: &mut [u8], depth: usize) -> Option<()> {
     if depth > MAX_DEPTH {
         return None;
     }
     if descriptor.full_name() == ANY {
         return sort_any(encoded, depth);
     }
-    let mut fields = Vec::new();
-    let mut rest = encoded.clone();
-    while rest.has_remaining() {
-        fields.push(Field::take(&mut rest)?);
-    }
-    for field in &mut fields {
-        let Some(known) = descriptor.get_field(field.tag) else {
+    // The entries of one map, as prost writes them: side by side.
+    let mut run: Vec<Field> = Vec::new();
+    let mut at = 0;
+    while at < encoded.len() {
+        let field = Field::read(encoded, at)?;
+        at = field.end;
+        if run.first().is_some_and(|first| first.tag != field.tag) {
+            sort_run(encoded, &mut run)?;
+        }
+        if field.wire != WireType::LengthDelimited {
             continue;
-        };
-        if let (Kind::Message(nested), WireType::LengthDelimited) = (known.kind(), field.wire) {
-            field.value = sort(&nested, &field.value, depth + 1)?;
-            field.is_map_entry = known.is_map();
+        }
+        let known = descriptor.get_field(field.tag);
+        if let Some((Kind::Message(nested), known)) = known.map(|known| (known.kind(), known)) {
+            sort(&nested, field.value(encoded)?, depth + 1)?;
+            if known.is_map() {
+                run.push(field);
+            }
         }
     }
-    // A stable sort that moves map entries only within the run that prost writes for one map.
-    for run in fields.chunk_by_mut(|a, b| a.is_map_entry && b.is_map_entry && a.tag == b.tag) {
-        if run.first().is_some_and(|field| field.is_map_entry) {
-            run.sort_by(|a, b| a.value.cmp(&b.value));
-        }
-    }
-    Some(join(&fields))
+    sort_run(encoded, &mut run)
 }
 
-fn sort_any(encoded: &Bytes, depth: usize) -> Option<Bytes> {
-    let mut fields = Vec::new();
-    let mut rest = encoded.clone();
-    while rest.has_remaining() {
-        fields.push(Field::take(&mut rest)?);
+fn sort_any(encoded: &mut [u8], depth: usize) -> Option<()> {
+    let (mut type_url, mut values) = (None, Vec::new());
+    let mut at = 0;
+    while at < encoded.len() {
+        let field = Field::read(encoded, at)?;
+        at = field.end;
+        match field.tag {
+            1 => type_url = Some(field),
+            2 => values.push(field),
+            _ => {}
+        }
     }
-    let type_url = fields
-        .iter()
-        .find(|field| field.tag == 1)
-        .map(|field| field.value.clone());
-    let descriptor = type_url.and_then(|url| descriptors::message(std::str::from_utf8(&url).ok()?));
+    let descriptor = type_url.and_then(|url| {
+        let url = std::str::from_utf8(url.value(encoded)?).ok()?;
+        descriptors::message(url)
+    });
     if let Some(descriptor) = descriptor {
-        for field in fields.iter_mut().filter(|field| field.tag == 2) {
-            field.value = sort(&descriptor, &field.value, depth + 1)?;
+        for value in values {
+            sort(&descriptor, value.value(encoded)?, depth + 1)?;
         }
     }
-    Some(join(&fields))
+    Some(())
 }
 
-/// One field as it stands on the wire.
+/// Puts the entries of a map in the order of their bytes, and ends the run.
+fn sort_run(encoded: &mut [u8], run: &mut Vec<Field>) -> Option<()> {
+    let run = std::mem::take(run);
+    let (Some(first), Some(last)) = (run.first(), run.last()) else {
+        return Some(());
+    };
+    let place = first.start..last.end;
+    let mut entries: Vec<(&[u8], &[u8])> = Vec::with_capacity(run.len());
+    for field in &run {
+        entries.push((
+            encoded.get(field.value..field.end)?,
+            encoded.get(field.start..field.end)?,
+        ));
+    }
+    if entries.is_sorted_by(|(a, _), (b, _)| a <= b) {
+        return Some(());
+    }
+    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let sorted: Vec<u8> = entries
+        .iter()
+        .flat_map(|(_, entry)| *entry)
+        .copied()
+        .collect();
+    encoded.get_mut(place)?.copy_from_slice(&sorted);
+    Some(())
+}
+
+/// Where one field stands.
 struct Field {
     tag: u32,
     wire: WireType,
-    /// For a length-delimited field what the length covers; for any other the bytes after the key.
-    value: Bytes,
-    is_map_entry: bool,
+    start: usize,
+    /// Where what the length covers begins; of any other field, what follows the key.
+    value: usize,
+    end: usize,
 }
 
 impl Field {
-    fn take(rest: &mut Bytes) -> Option<Self> {
-        let (tag, wire) = decode_key(rest).ok()?;
-        let value = if wire == WireType::LengthDelimited {
-            let len = usize::try_from(decode_varint(rest).ok()?).ok()?;
-            if len > rest.remaining() {
-                return None;
-            }
-            rest.split_to(len)
+    fn read(encoded: &[u8], start: usize) -> Option<Self> {
+        let mut rest = encoded.get(start..)?;
+        let (tag, wire) = decode_key(&mut rest).ok()?;
+        let (value, end);
+        if wire == WireType::LengthDelimited {
+            let len = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
+            value = encoded.len() - rest.len();
+            end = value.checked_add(len).filter(|end| *end <= encoded.len())?;
         } else {
-            let before = rest.clone();
-            skip_field(wire, tag, rest, DecodeContext::default()).ok()?;
-            before.slice(..before.len() - rest.len())
-        };
+            value = encoded.len() - rest.len();
+            skip_field(wire, tag, &mut rest, DecodeContext::default()).ok()?;
+            end = encoded.len() - rest.len();
+        }
         Some(Self {
             tag,
             wire,
+            start,
             value,
-            is_map_entry: false,
+            end,
         })
     }
-}
 
-fn join(fields: &[Field]) -> Bytes {
-    let mut out = BytesMut::new();
-    for field in fields {
-        encode_key(field.tag, field.wire, &mut out);
-        if field.wire == WireType::LengthDelimited {
-            encode_varint(field.value.len() as u64, &mut out);
-        }
-        out.put_slice(&field.value);
+    fn value<'a>(&self, encoded: &'a mut [u8]) -> Option<&'a mut [u8]> {
+        encoded.get_mut(self.value..self.end)
     }
-    out.freeze()
 }
