@@ -8,6 +8,7 @@ mod mesh;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use thiserror::Error;
@@ -106,6 +107,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
     }
     let api_listener = transport::listen(settings.api_addr, "the API (--api-addr)")?;
     let admin_listener = transport::listen(settings.admin_addr, "administration (--admin-addr)")?;
+    let options = Options::new(&metrics, settings.xds_connection_age);
     let addr = |listener: &TcpListener, asked| listener.local_addr().unwrap_or(asked);
     Ok(Bound {
         xds: xds_server.addr(),
@@ -115,7 +117,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         xds_server,
         api_listener,
         admin_listener,
-        options: Options::new(&metrics),
+        options,
         discovery,
         endpoints,
         registrations,
@@ -228,7 +230,7 @@ struct Options {
 }
 
 impl Options {
-    fn new(metrics: &Metrics) -> Self {
+    fn new(metrics: &Metrics, age: Option<Duration>) -> Self {
         let files = transport::raise_open_files();
         let options = |limits, name| transport::Options {
             http: Http::OneAndTwo,
@@ -237,7 +239,10 @@ impl Options {
         };
         Self {
             // Over TCP and over the Unix socket each.
-            sidecars: Limits::SIDECARS.within(files / 4),
+            sidecars: Limits {
+                age,
+                ..Limits::SIDECARS.within(files / 3)
+            },
             operators: options(Limits::OPERATORS.within(files / 8), ListenerName::Api),
             monitors: options(Limits::MONITORS.within(files / 8), ListenerName::Admin),
         }

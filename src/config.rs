@@ -82,6 +82,11 @@ pub struct Layer {
     /// Whether routes without a retry policy get App Mesh's default one [default: true]
     #[arg(long, value_name = "BOOL", env = "OUTRIGGER_DEFAULT_RETRY_POLICY")]
     pub default_retry_policy: Option<bool>,
+    /// How long a sidecar's connection may last, more or less a tenth; then it is told to connect again, which spreads a
+    /// fleet over control planes that came later [default: for ever]
+    #[arg(long, value_name = "DURATION", env = "OUTRIGGER_XDS_CONNECTION_AGE", value_parser = humantime::parse_duration)]
+    #[serde(default, deserialize_with = "duration")]
+    pub xds_connection_age: Option<Duration>,
     /// Longest time that an ordered stop may take [default: 10s]
     #[arg(long, value_name = "DURATION", env = "OUTRIGGER_SHUTDOWN_GRACE", value_parser = humantime::parse_duration)]
     #[serde(default, deserialize_with = "duration")]
@@ -103,6 +108,8 @@ pub struct Settings {
     pub xds_addr: SocketAddr,
     pub xds_socket: Option<PathBuf>,
     pub xds_socket_mode: SocketMode,
+    /// `None`: a connection may last for ever.
+    pub xds_connection_age: Option<Duration>,
     pub api_addr: SocketAddr,
     pub admin_addr: SocketAddr,
     pub dns: discovery::Settings,
@@ -186,6 +193,7 @@ impl Layer {
             default_backends: self.default_backends.or(below.default_backends),
             aws_egress: self.aws_egress.or(below.aws_egress),
             default_retry_policy: self.default_retry_policy.or(below.default_retry_policy),
+            xds_connection_age: self.xds_connection_age.or(below.xds_connection_age),
             shutdown_grace: self.shutdown_grace.or(below.shutdown_grace),
             log: self.log.or(below.log),
             log_format: self.log_format.or(below.log_format),
@@ -223,6 +231,7 @@ impl Layer {
             xds_addr: self.xds_addr.unwrap_or(defaults.xds_addr),
             xds_socket: self.xds_socket.filter(|path| !path.as_os_str().is_empty()),
             xds_socket_mode: self.xds_socket_mode.unwrap_or_default(),
+            xds_connection_age: self.xds_connection_age.filter(|age| !age.is_zero()),
             api_addr: self.api_addr.unwrap_or(defaults.api_addr),
             admin_addr: self.admin_addr.unwrap_or(defaults.admin_addr),
             dns,
@@ -265,6 +274,7 @@ impl Default for Settings {
             xds_addr: loopback(18000),
             xds_socket: None,
             xds_socket_mode: SocketMode::default(),
+            xds_connection_age: None,
             api_addr: loopback(9080),
             admin_addr: loopback(9081),
             dns: discovery::Settings::default(),

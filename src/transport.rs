@@ -66,6 +66,18 @@ pub enum Peer {
     },
 }
 
+/// Says when a request's connection is to end, so that a stream that never ends by itself can. Every request carries it as
+/// an extension.
+#[derive(Clone, Debug)]
+pub struct Retired(CancellationToken);
+
+impl Retired {
+    /// Waits until the connection is to end.
+    pub async fn wait(&self) {
+        self.0.cancelled().await;
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

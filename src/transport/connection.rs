@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -19,12 +20,13 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 use tracing::{debug, warn};
 
 use super::authority::UnixConnection;
-use super::{Http, Peer, Shared};
+use super::{Http, Peer, Retired, Shared};
 use crate::telemetry::metrics::Closed;
 
 /// The first byte of a TLS record that begins a handshake. No HTTP request begins with it.
@@ -106,7 +108,11 @@ impl Connection {
         let limits = &self.shared.options.limits;
         let requests = watch::Sender::new(0);
         let mut served = requests.subscribe();
-        let service = service_fn(|request| self.answer(request, Counted::new(&requests)));
+        let retired = CancellationToken::new();
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Retired(retired.clone()));
+            self.answer(request, Counted::new(&requests))
+        });
         let builder = self.builder();
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
@@ -115,8 +121,13 @@ impl Connection {
                 self.shared.options.metrics.closed(Closed::Idle);
                 debug!(peer = %self.peer, limit = ?limits.idle, "closed: no request is open");
             }
+            () = aged(limits.age) => {
+                self.shared.options.metrics.closed(Closed::Age);
+                debug!(peer = %self.peer, limit = ?limits.age, "closed: the connection is old");
+            }
             () = self.shared.stop.cancelled() => {}
         }
+        retired.cancel();
         connection.as_mut().graceful_shutdown();
         if let Ok(ended) = timeout(limits.drain, connection).await {
             self.note(ended);
@@ -135,7 +146,9 @@ impl Connection {
             .timer(TokioTimer::new())
             .keep_alive_interval(limits.ping_after)
             .keep_alive_timeout(limits.ping_timeout)
-            .max_concurrent_streams(limits.requests);
+            .max_concurrent_streams(limits.requests)
+            .initial_stream_window_size(limits.window)
+            .initial_connection_window_size(limits.window);
         (builder.http1())
             .timer(TokioTimer::new())
             .header_read_timeout(limits.idle);
@@ -168,6 +181,17 @@ impl Connection {
             debug!(peer = %self.peer, error, "connection broken");
         }
     }
+}
+
+/// Returns when a connection has lasted for so long, more or less a tenth.
+async fn aged(limit: Option<Duration>) {
+    let Some(limit) = limit else {
+        return std::future::pending().await;
+    };
+    // Hashes with keys of their own: evenly spread, and no two connections alike.
+    let part = RandomState::new().hash_one(()) % 201;
+    let part = u32::try_from(part).unwrap_or_default();
+    sleep((limit / 1000).saturating_mul(900 + part)).await;
 }
 
 /// Returns once there was no request for so long.

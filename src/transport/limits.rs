@@ -21,6 +21,12 @@ pub struct Limits {
     /// The connection is closed when the PING is not answered for so long: its client is gone without a word, or reads
     /// nothing.
     pub ping_timeout: Duration,
+    /// How long a connection may last, more or less a tenth, so that those that came together do not go together. Its
+    /// client is told to connect again, which spreads a fleet over control planes that came later. `None`: for ever.
+    pub age: Option<Duration>,
+    /// Bytes that a client may send on one connection before it is read: a request with an Envoy's `node` of 60 KB comes
+    /// in one go, a larger one in several. This is what a client can make the server hold.
+    pub window: u32,
     /// Requests at one time on one connection. An Envoy has one stream; a proxy before the control plane may join many.
     pub requests: u32,
     /// How long connections may take to end once the server stops. What is in flight to a client that reads is there
@@ -37,6 +43,8 @@ impl Limits {
         response: Duration::from_mins(1),
         ping_after: Duration::from_secs(10),
         ping_timeout: Duration::from_secs(20),
+        age: None,
+        window: 128 << 10,
         requests: 1_000,
         drain: Duration::from_secs(2),
     };

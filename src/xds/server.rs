@@ -38,7 +38,7 @@ use crate::snapshot::Kind;
 use crate::store::Stored;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{ListenerName, Refusal};
-use crate::transport::{self, BindError, Http, Listener, Peer, UnixSocket};
+use crate::transport::{self, BindError, Http, Listener, Peer, Retired, UnixSocket};
 
 /// Frames on their way to HTTP/2. More would only hide a slow client's state from the stream.
 const FRAMES_IN_FLIGHT: usize = 2;
@@ -186,7 +186,9 @@ impl Discovery {
                 self.context.limits.streams
             ))
         })?;
-        let peer = (request.extensions().get::<Peer>().copied())
+        let extensions = request.extensions();
+        let (peer, retired) = (extensions.get::<Peer>().copied())
+            .zip(extensions.get::<Retired>().cloned())
             .ok_or_else(|| Status::internal("the connection has no other end"))?;
         let limit = self.context.limits.request_bytes;
         let requests = Requests::new(Body::new(request.into_body()), limit);
@@ -195,7 +197,7 @@ impl Discovery {
             Session::new(Arc::clone(&self.context), peer, requests, frames, only);
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            session.run(stop).await;
+            session.run(stop, retired).await;
             drop(permit);
         });
         let mut response =

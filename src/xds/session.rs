@@ -26,7 +26,7 @@ use crate::reconcile::Published;
 use crate::snapshot::{Kind, PerKind, Snapshot};
 use crate::telemetry::metrics::Refusal;
 use crate::translate::View;
-use crate::transport::Peer;
+use crate::transport::{Peer, Retired};
 
 /// Requests that one step takes together.
 const BATCH: usize = 64;
@@ -135,11 +135,14 @@ impl<P: Protocol> Session<P> {
     }
 
     /// Serves the stream to its end. A client that leaves is an ordinary end.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    pub(super) async fn run(mut self, stop: CancellationToken, retired: Retired) {
         let served = tokio::select! {
             served = self.serve() => served,
             () = stop.cancelled() => {
                 Err(Status::unavailable("this control plane is stopping; connect again").into())
+            }
+            () = retired.wait() => {
+                Err(Status::unavailable("the connection is to end; connect again").into())
             }
         };
         let Err(End::Closed(status)) = served else {

@@ -54,10 +54,12 @@ pub enum Closed {
     Idle,
     /// The client speaks TLS and the address does not.
     Tls,
+    /// It lasted as long as a connection may.
+    Age,
 }
 
 impl Closed {
-    const ALL: [Self; 4] = [Self::Limit, Self::Silent, Self::Idle, Self::Tls];
+    const ALL: [Self; 5] = [Self::Limit, Self::Silent, Self::Idle, Self::Tls, Self::Age];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -65,6 +67,7 @@ impl Closed {
             Self::Silent => "silent",
             Self::Idle => "idle",
             Self::Tls => "tls",
+            Self::Age => "age",
         }
     }
 }
