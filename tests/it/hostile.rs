@@ -32,7 +32,9 @@ pub(crate) const A: &str = "mesh/m/virtualNode/a";
 /// Node `a` with this many backends, the last of which tells one mesh from the next.
 pub(crate) fn mesh(backends: usize) -> String {
     let mut yaml = "kind: Mesh\nmeshName: m\nspec: { egressFilter: { type: ALLOW_ALL } }\n---\n\
-         { kind: VirtualNode, meshName: m, virtualNodeName: a, spec: {} }\n"
+         { kind: VirtualNode, meshName: m, virtualNodeName: a, spec: {} }\n---\n\
+         { kind: VirtualGateway, meshName: m, virtualGatewayName: declared, \
+         spec: { listeners: [{ portMapping: { port: 80, protocol: http } }] } }\n"
         .to_owned();
     for name in (1..=backends).map(|number| format!("b{number}")) {
         write!(
@@ -177,11 +179,6 @@ async fn nodes_that_cannot_be_served_are_told_what_to_do() {
     use Code::{FailedPrecondition, InvalidArgument, NotFound};
     let plane = Plane::start(ServerLimits::default());
     let mut bystander = Bystander::connect(&plane, 1).await;
-    let grpc = Node {
-        id: A.to_owned(),
-        user_agent_name: "gRPC Go".to_owned(),
-        ..Node::default()
-    };
     let mut cases = vec![
         (
             None,
@@ -189,7 +186,12 @@ async fn nodes_that_cannot_be_served_are_told_what_to_do() {
             "malformed_node",
             "must set `node.id`",
         ),
-        (Some(grpc), FailedPrecondition, "unsupported", "gRPC"),
+        (
+            Some(sidecar("mesh/m/virtualGateway/declared")),
+            FailedPrecondition,
+            "unsupported",
+            "gateways are not served yet",
+        ),
     ];
     let words = "`node` is not an `envoy.config.core.v3.Node`";
     cases.push((
