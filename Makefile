@@ -20,7 +20,7 @@ e2e:
 	cargo test --test it
 
 bench:
-	cargo bench --bench incremental --bench discovery
+	cargo bench --bench incremental --bench discovery --bench endpoints
 
 doc:
 	RUSTDOCFLAGS="--deny warnings --allow rustdoc::private_intra_doc_links" cargo doc --no-deps --document-private-items
