@@ -20,10 +20,13 @@ mod session;
 mod sotw;
 mod stream;
 mod subscription;
+mod traps;
 mod wire;
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod testing;
 

@@ -76,6 +76,7 @@ impl Engine {
         step: &mut Step,
         respond: impl Fn(&mut Self, Kind, Batch, &mut Step),
     ) {
+        self.hurry_endpoints();
         for kind in Kind::ALL {
             self.kinds[kind].release_suspects();
             if let Some(batch) = self.plan(kind, now, step) {
@@ -157,6 +158,29 @@ impl Engine {
         Some(batch)
     }
 
+    /// Endpoints that are awaited are answered before what waits for them is sent without them.
+    fn hurry_endpoints(&mut self) {
+        if self.uncovered.is_empty() {
+            return;
+        }
+        let waiting = NAMING.into_iter().flat_map(|kind| {
+            let (ledger, seen) = (&self.kinds[kind], &self.seen);
+            let is_held = move |(name, behind): &(&ResourceName, &Behind)| {
+                seen.get(kind, name).is_some_and(|resource| {
+                    let version = resource.version();
+                    !behind.has.is(version) && ledger.quarantine.until(name, version).is_none()
+                })
+            };
+            ledger.behind.iter().filter(is_held)
+        });
+        let first = waiting.map(|(_, behind)| behind.since).min();
+        for (name, since) in &self.uncovered {
+            if let Some(behind) = self.kinds[Kind::Endpoint].behind.get_mut(name) {
+                behind.since = behind.since.min(first.unwrap_or(*since)).min(*since);
+            }
+        }
+    }
+
     /// Whether clusters wait until a client that came back has its routes; once they do not, they never do again.
     fn clusters_wait(&mut self, now: Duration, step: &mut Step) -> bool {
         let until = self.routes_first(now);
@@ -221,11 +245,10 @@ impl Engine {
             _ => Duration::ZERO,
         };
         let names_clusters = NAMING.contains(&kind);
-        let asked = self.kinds[Kind::Endpoint].subscription.is_asked();
         let held_until = self
             .uncovered
             .values()
-            .filter(|_| names_clusters && asked)
+            .filter(|_| names_clusters)
             .map(|since| since.saturating_add(self.limits.withheld_hold))
             .max()
             .filter(|until| *until > now);
@@ -256,8 +279,11 @@ impl Engine {
             .chain(self.seen.withheld(Kind::Endpoint));
         // There are load assignments without a cluster, too, for clients that ask.
         let mut clusters = current.filter(|name| self.seen.get(Kind::Cluster, name).is_some());
-        let has_new = known.is_asked() && clusters.any(|name| !known.names().contains(name));
-        let is_settled = self.kinds[Kind::Listener].subscription.is_asked()
+        // Load assignments are asked for before listeners: who asks for none has no clusters.
+        let has_listed = self.kinds[Kind::Listener].subscription.is_asked();
+        let has_new =
+            (known.is_asked() || has_listed) && clusters.any(|name| !known.names().contains(name));
+        let is_settled = has_listed
             && NAMING.into_iter().all(|kind| {
                 let ledger = &self.kinds[kind];
                 // Of other types the client keeps what is gone, and there is nothing to wait for.
@@ -330,11 +356,16 @@ impl Rules {
                 _ if !behind.owed => Decision::Wait(None),
                 // "There is none" would take away what it may have. A cluster that changed meanwhile warms on, and the
                 // one before it serves.
-                _ if ledger.may_have_unknown && matches!(behind.has, Has::Unknown) => {
+                _ if matches!(behind.has, Has::Version(_))
+                    || ledger.may_have_unknown && matches!(behind.has, Has::Unknown) =>
+                {
                     Decision::LeftAsItIs
                 }
                 until if until > self.now => Decision::Wait(Some(until)),
-                _ => Decision::AbsentForNow,
+                _ => match &behind.has {
+                    Has::Resource(good) => Decision::SendOld(Arc::clone(good)),
+                    _ => Decision::AbsentForNow,
+                },
             };
         }
         if behind.owed {
