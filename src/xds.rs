@@ -24,8 +24,6 @@ mod traps;
 mod wire;
 
 #[cfg(test)]
-mod laws;
-#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod testing;

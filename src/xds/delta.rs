@@ -9,6 +9,7 @@ use super::limits::Limits;
 use super::message::DeltaRequest;
 use super::push::{Engine, NAMING};
 use super::subscription::WILDCARD;
+use super::traps::{self, Trap};
 use super::{Event, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, ResourceName, Snapshot, Version};
 
@@ -45,6 +46,9 @@ impl DeltaStream {
             }
             match Kind::from_type_url(&request.type_url) {
                 Some(kind) => self.take(kind, &request, now, &mut step)?,
+                None if traps::active(Trap::UnknownTypeEndsTheStream) => {
+                    return Err(StreamError::NoTypeUrl);
+                }
                 None => self.take_unknown(&request, &mut step),
             }
         }
@@ -84,6 +88,10 @@ impl DeltaStream {
             step.events
                 .extend(ledger.acknowledge(kind, nonce, false, now));
         }
+        let is_stale = nonce.is_some() && nonce != ledger.newest_nonce();
+        if traps::active(Trap::StaleNamesAreIgnored) && is_stale {
+            return Ok(());
+        }
         let change = ledger.subscription.update(
             kind,
             &request.resource_names_subscribe,
@@ -99,7 +107,8 @@ impl DeltaStream {
             });
         }
         ledger.resubscribe(kind, &change, &engine.seen, now);
-        if change.first && !request.initial_resource_versions.is_empty() {
+        let ignores = traps::active(Trap::InitialVersionsIgnored);
+        if change.first && !request.initial_resource_versions.is_empty() && !ignores {
             reconnect(engine, kind, &request.initial_resource_versions, now);
         }
         Ok(())

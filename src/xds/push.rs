@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::ledger::{Batch, Behind, Has, Ledger, Sent};
 use super::limits::Limits;
 use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot, Withheld};
+use crate::xds::traps::{self, Trap};
 use crate::xds::{Step, StreamStatus};
 
 /// The part of a stream that both variants share.
@@ -76,9 +77,14 @@ impl Engine {
         step: &mut Step,
         respond: impl Fn(&mut Self, Kind, Batch, &mut Step),
     ) {
-        self.hurry_endpoints();
         for kind in Kind::ALL {
             self.kinds[kind].release_suspects();
+            if traps::active(Trap::NextTypeWaitsForAck)
+                && kind != Kind::Cluster
+                && self.kinds[Kind::Cluster].is_in_flight()
+            {
+                continue;
+            }
             if let Some(batch) = self.plan(kind, now, step) {
                 self.follow(kind, &batch, now);
                 respond(self, kind, batch, step);
@@ -100,8 +106,15 @@ impl Engine {
             return None;
         }
         let ledger = &self.kinds[kind];
+        if traps::active(Trap::AnswerWaitsForAllNames) && kind == Kind::Endpoint {
+            let mut all = self.seen.resources(kind);
+            if all.any(|resource| !ledger.subscription.matches(resource.name())) {
+                return None;
+            }
+        }
         if ledger.behind.is_empty() {
-            return ledger.answer.then(Batch::default);
+            let answers = ledger.answer && !traps::active(Trap::EmptyAnswerIsNotSent);
+            return answers.then(Batch::default);
         }
         let rules = self.rules(kind, now);
         let ledger = &mut self.kinds[kind];
@@ -158,29 +171,6 @@ impl Engine {
         Some(batch)
     }
 
-    /// Endpoints that are awaited are answered before what waits for them is sent without them.
-    fn hurry_endpoints(&mut self) {
-        if self.uncovered.is_empty() {
-            return;
-        }
-        let waiting = NAMING.into_iter().flat_map(|kind| {
-            let (ledger, seen) = (&self.kinds[kind], &self.seen);
-            let is_held = move |(name, behind): &(&ResourceName, &Behind)| {
-                seen.get(kind, name).is_some_and(|resource| {
-                    let version = resource.version();
-                    !behind.has.is(version) && ledger.quarantine.until(name, version).is_none()
-                })
-            };
-            ledger.behind.iter().filter(is_held)
-        });
-        let first = waiting.map(|(_, behind)| behind.since).min();
-        for (name, since) in &self.uncovered {
-            if let Some(behind) = self.kinds[Kind::Endpoint].behind.get_mut(name) {
-                behind.since = behind.since.min(first.unwrap_or(*since)).min(*since);
-            }
-        }
-    }
-
     /// Whether clusters wait until a client that came back has its routes; once they do not, they never do again.
     fn clusters_wait(&mut self, now: Duration, step: &mut Step) -> bool {
         let until = self.routes_first(now);
@@ -193,6 +183,12 @@ impl Engine {
 
     /// What follows from a batch for other types: a cluster that is sent is followed by its load assignment.
     fn follow(&mut self, kind: Kind, batch: &Batch, now: Duration) {
+        if traps::active(Trap::RemovalUnsubscribes) {
+            let absent = batch.absent.iter().map(|(name, _)| name.to_string());
+            let absent: Vec<_> = absent.collect();
+            let subscription = &mut self.kinds[kind].subscription;
+            drop(subscription.update(kind, &[], &absent, &self.seen));
+        }
         match kind {
             Kind::Cluster => {
                 for sent in &batch.sent {
@@ -213,7 +209,10 @@ impl Engine {
     }
 
     /// Notes that a load assignment is to follow a cluster.
-    fn uncover(&mut self, name: &ResourceName, now: Duration) {
+    pub(super) fn uncover(&mut self, name: &ResourceName, now: Duration) {
+        if traps::active(Trap::EndpointsDoNotFollow) {
+            return;
+        }
         let (kind, seen) = (Kind::Endpoint, &self.seen);
         let is_awaited = seen.why_withheld(kind, name) == Some(Withheld::Awaited);
         if seen.get(kind, name).is_some() || is_awaited {
@@ -241,23 +240,30 @@ impl Engine {
 
     fn rules(&self, kind: Kind, now: Duration) -> Rules {
         let removal_hold = match kind {
-            Kind::Cluster => self.limits.removal_hold,
+            Kind::Cluster if !traps::active(Trap::ClusterGoesFirst) => self.limits.removal_hold,
             _ => Duration::ZERO,
         };
         let names_clusters = NAMING.contains(&kind);
-        let held_until = self
-            .uncovered
-            .values()
-            .filter(|_| names_clusters)
-            .map(|since| since.saturating_add(self.limits.withheld_hold))
-            .max()
-            .filter(|until| *until > now);
+        // Who wants all clusters asks for the load assignments of those that are new.
+        let will_ask = self.kinds[Kind::Endpoint].subscription.is_asked()
+            || self.kinds[Kind::Cluster].subscription.is_wildcard();
+        let latest = |is_meant: &dyn Fn(&ResourceName) -> bool| {
+            let uncovered = self.uncovered.iter().filter(|(name, _)| is_meant(name));
+            let until = uncovered.map(|(_, since)| since.saturating_add(self.limits.withheld_hold));
+            until.max().filter(|until| *until > now)
+        };
+        let held_until = latest(&|_| names_clusters && will_ask);
+        // What is asked for waits for what the client is about to ask for; not for what nobody knows.
+        let is_there = |name: &ResourceName| self.seen.get(Kind::Endpoint, name).is_some();
+        let asks_by_name = names_clusters && !kind.is_wildcard();
+        let asked_until = latest(&|name| asks_by_name && will_ask && is_there(name));
         Rules {
             kind,
             now,
             removal_hold,
             withheld_hold: self.limits.withheld_hold,
             held_until,
+            asked_until,
             // Said to have no endpoints, a cluster that is still in use would answer 503.
             absent_until: match kind {
                 Kind::Endpoint => self.routes_first(now),
@@ -317,6 +323,8 @@ struct Rules {
     withheld_hold: Duration,
     /// Until when nothing that may name a cluster is sent unasked.
     held_until: Option<Duration>,
+    /// Until when what is asked for and may name a cluster is not sent.
+    asked_until: Option<Duration>,
     /// Until when a name that does not exist is not said to.
     absent_until: Option<Duration>,
 }
@@ -369,6 +377,9 @@ impl Rules {
             };
         }
         if behind.owed {
+            if traps::active(Trap::AbsentIsNotTold) {
+                return Decision::Wait(None);
+            }
             return match self.absent_until {
                 Some(until) => Decision::Wait(Some(until)),
                 None => Decision::Absent,
@@ -405,8 +416,8 @@ impl Rules {
             };
         }
         match self.held_until(behind) {
-            Some(until) if !behind.owed => Decision::Wait(Some(until)),
-            _ => Decision::Send(Arc::clone(resource)),
+            Some(until) => Decision::Wait(Some(until)),
+            None => Decision::Send(Arc::clone(resource)),
         }
     }
 
@@ -414,7 +425,11 @@ impl Rules {
     /// new clusters, each as slow as it may be, would hold it up for ever.
     fn held_until(&self, behind: &Behind) -> Option<Duration> {
         let longest = behind.since.saturating_add(self.withheld_hold);
-        let until = self.held_until?.min(longest);
+        let until = match behind.owed {
+            true => self.asked_until,
+            false => self.held_until,
+        };
+        let until = until?.min(longest);
         (until > self.now).then_some(until)
     }
 }

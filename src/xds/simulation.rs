@@ -23,10 +23,11 @@ mod mesh;
 mod mux;
 mod schedule;
 mod tests;
+mod trapped;
 
 use audit::Audit;
 use envoy::Envoy;
-use mesh::{CLUSTERS, Mesh, Poison, cluster_name, poison_of, target_name};
+use mesh::{CLUSTERS, Contents, Mesh, Poison, cluster_name, poison_of, target_name};
 use mux::{Ask, Mux};
 use schedule::{Random, Schedule, Step};
 
@@ -79,9 +80,6 @@ fn type_url(kind: Option<Kind>) -> String {
 fn decode<V: Variant>(response: &Response) -> Received {
     V::decode(&response.pieces.concat())
 }
-
-/// All of one type at the client or in a snapshot, as name and content.
-type Contents = PerKind<BTreeMap<String, String>>;
 
 struct Simulation<V: Side> {
     random: Random,
@@ -141,17 +139,26 @@ impl<V: Side> Simulation<V> {
         }
         self.settle()?;
         self.check_end()?;
-        // Every replica has the same, so a client that has it all is left alone by the next.
+        self.check_other_replica()?;
+        if !self.is_poisoned() {
+            self.check_silence()?;
+        }
+        Ok(self.agreed())
+    }
+
+    /// A client that has it all is sent nothing by another replica.
+    fn check_other_replica(&mut self) -> Result<(), String> {
+        let is_even = self.mux.is_even(&self.envoy, &self.snapshot);
+        let before = self.audit.resources;
         self.act(&Step::Reconnect {
             replica: 1 - self.replica,
             behind: 0,
         })?;
         self.settle()?;
-        self.check_end()?;
-        if !self.is_poisoned() {
-            self.check_silence()?;
+        if !V::IS_WHOLE && is_even && self.audit.resources != before {
+            return Err("another replica sends it all again".to_owned());
         }
-        Ok(self.agreed())
+        self.check_end()
     }
 
     fn act(&mut self, step: &Step) -> Result<(), String> {
@@ -210,6 +217,11 @@ impl<V: Side> Simulation<V> {
             self.envoy
                 .lose(held.iter().filter(|name| is_gone(name)).cloned());
         }
+        let is_bad = |text: &String| poison_of(text) == Poison::Unnamed;
+        if V::IS_WHOLE && self.mesh.contents()[Kind::Cluster].values().any(is_bad) {
+            // Half of the clusters is tried without the others, and nobody knows what it has of those.
+            self.envoy.lose(held.iter().cloned());
+        }
         self.envoy.kept = held;
         self.speak();
     }
@@ -264,7 +276,7 @@ impl<V: Side> Simulation<V> {
                 self.envoy.give_up(self.now);
                 self.speak();
             }
-            self.envoy.check(self.now)?;
+            self.envoy.check(self.now, &self.snapshot)?;
             self.audit.check(self.now, &self.snapshot)?;
         }
         self.now = until;
@@ -334,19 +346,9 @@ impl<V: Side> Simulation<V> {
 
     /// Whether the model has something that clients reject.
     fn is_poisoned(&self) -> bool {
-        let mut all = Kind::ALL.into_iter().flat_map(|kind| self.wanted(kind));
-        all.any(|(_, text)| poison_of(&text) != Poison::None)
-    }
-
-    /// What the model has of a type.
-    fn wanted(&self, kind: Kind) -> BTreeMap<String, String> {
-        let resources = self.snapshot.resources(kind);
-        let content = |resource: &Arc<crate::snapshot::Resource>| {
-            let labelled: super::testing::Labelled =
-                prost::Message::decode(&**resource.body()).unwrap();
-            (resource.name().to_string(), labelled.label)
-        };
-        resources.map(content).collect()
+        let contents = self.mesh.contents();
+        let mut all = contents.iter().flat_map(|(_, contents)| contents.values());
+        all.any(|text| poison_of(text) != Poison::None)
     }
 
     /// The client has what the model says, apart from what it rejects.
@@ -354,12 +356,14 @@ impl<V: Side> Simulation<V> {
         if let Some(name) = self.envoy.unfinished() {
             return Err(format!("{name} still warms"));
         }
-        for kind in Kind::ALL {
-            let (has, wants) = (self.envoy.has(kind), self.wanted(kind));
+        let contents = self.mesh.contents();
+        for (kind, wants) in contents.iter() {
+            let has = self.envoy.has(kind);
             let asked = self.envoy.interest(kind);
-            for (name, content) in &wants {
+            for (name, content) in wants {
                 let is_asked = kind.is_wildcard() || asked.contains(name);
-                if is_asked && !self.is_excused(kind, name) && has.get(name) != Some(content) {
+                if is_asked && !self.is_excused(kind, name, wants) && has.get(name) != Some(content)
+                {
                     let has = has.get(name);
                     return Err(format!(
                         "{kind}/{name} is {content}, the client has {has:?}"
@@ -376,8 +380,7 @@ impl<V: Side> Simulation<V> {
     }
 
     /// Whether the client may have something else.
-    fn is_excused(&self, kind: Kind, name: &str) -> bool {
-        let wanted = self.wanted(kind);
+    fn is_excused(&self, kind: Kind, name: &str, wanted: &BTreeMap<String, String>) -> bool {
         let is_bad = wanted
             .get(name)
             .is_none_or(|text| poison_of(text) != Poison::None);
@@ -386,9 +389,10 @@ impl<V: Side> Simulation<V> {
 
     /// What the client of either variant has, apart from what it may have otherwise.
     fn agreed(&self) -> Contents {
+        let contents = self.mesh.contents();
         PerKind::from_fn(|kind| {
             let mut has = self.envoy.has(kind);
-            has.retain(|name, _| !self.is_excused(kind, name));
+            has.retain(|name, _| !self.is_excused(kind, name, &contents[kind]));
             has
         })
     }

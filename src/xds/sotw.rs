@@ -14,6 +14,8 @@ use super::ledger::{Batch, Has, Ledger, Nack};
 use super::limits::Limits;
 use super::message::SotwRequest;
 use super::push::Engine;
+use super::quarantine::shortened;
+use super::traps::{self, Trap};
 use super::{Event, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
 
@@ -50,6 +52,9 @@ impl SotwStream {
             }
             match Kind::from_type_url(&request.type_url) {
                 Some(kind) => self.take(kind, &request, now, &mut step)?,
+                None if traps::active(Trap::UnknownTypeEndsTheStream) => {
+                    return Err(StreamError::NoTypeUrl);
+                }
                 None => self.take_unknown(&request, &mut step),
             }
         }
@@ -102,6 +107,7 @@ impl SotwStream {
                 .values_mut()
                 .for_each(|behind| behind.has = Has::Unknown);
             ledger.may_have_unknown = !request.version_info.is_empty();
+            ledger.named.clone_from(&request.version_info);
             if kind == Kind::Cluster && !request.version_info.is_empty() {
                 engine.returned = Some(now);
             }
@@ -147,7 +153,19 @@ fn hear_verdict(
     let nonce = request.response_nonce.parse().ok();
     let stale = nonce != ledger.newest_nonce();
     let is_unsure = request.error_detail.is_some() && (stale || ledger.awaits_several());
-    if let Some(error) = &request.error_detail {
+    let is_of_older = !stale && kind.is_wildcard() && ledger.names_newest(&request.version_info);
+    ledger.named.clone_from(&request.version_info);
+    if let (Some(error), Some(nonce), true) = (&request.error_detail, nonce, is_of_older) {
+        // Envoy has one request a type: the error of a response stays in it when the next one is accepted.
+        step.events.push(Event::Rejected {
+            kind,
+            nonce: nonce.to_string(),
+            message: shortened(&error.message),
+            resources: Vec::new(),
+        });
+        step.events
+            .extend(ledger.acknowledge(kind, nonce, true, now));
+    } else if let Some(error) = &request.error_detail {
         // Of a type whose answers are partial, each one's NACK is news, though a newer answer is on its way.
         if !stale || !kind.is_wildcard() && ledger.awaits(nonce) {
             let nack = Nack {
@@ -177,7 +195,11 @@ fn hear_verdict(
     } else if kind == Kind::Cluster && request.error_detail.is_none() && !stale {
         engine.clusters_unsure = false;
     }
-    if stale { Heard::Stale } else { Heard::Newest }
+    if stale && !traps::active(Trap::StaleRequestIsTaken) {
+        Heard::Stale
+    } else {
+        Heard::Newest
+    }
 }
 
 fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &mut Step) {
@@ -210,6 +232,10 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
     ledger.sending(nonce, version, batch, now);
     if kind == Kind::Cluster && engine.clusters_unsure {
         engine.uncover_all(now);
+    } else if kind == Kind::Cluster {
+        // If it rejects those before, it is this one that changes its clusters, and what went before does not count.
+        let unsettled = engine.kinds[kind].in_flight_names();
+        unsettled.iter().for_each(|name| engine.uncover(name, now));
     }
 }
 

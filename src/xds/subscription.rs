@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::traps::{self, Trap};
 use crate::snapshot::{Kind, ResourceName, Snapshot};
 
 /// The name that stands for all resources of a type.
@@ -71,7 +72,8 @@ impl Subscription {
         }
         (self.asked, self.list) = (true, hash);
         self.named |= !list.is_empty();
-        let legacy = !self.named && kind.is_wildcard();
+        let any_empty = traps::active(Trap::EmptyListIsEverything) && list.is_empty();
+        let legacy = !self.named && kind.is_wildcard() || any_empty;
         let wildcard = legacy || list.iter().any(|name| name == WILDCARD);
         change.wildcard = wildcard && !self.wildcard;
         change.narrowed = !wildcard && self.wildcard;
@@ -127,7 +129,9 @@ impl Subscription {
             .iter()
             .filter_map(|name| self.names.get(name.as_str()));
         let before: BTreeSet<_> = before.cloned().collect();
-        for name in unsubscribe.iter().filter(|name| *name != WILDCARD) {
+        let is_heard = |_: &&String| !traps::active(Trap::WatchIsLeaked);
+        let names = unsubscribe.iter().filter(|name| *name != WILDCARD);
+        for name in names.filter(is_heard) {
             change.dropped.extend(self.names.take(name.as_str()));
         }
         for name in subscribe.iter().filter(|name| *name != WILDCARD) {

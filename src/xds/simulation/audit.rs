@@ -39,6 +39,10 @@ struct Book {
     newest: String,
     /// State of the world: the client came with a version, and may have anything.
     may_have: bool,
+    /// State of the world: what changed since the newest response was accepted.
+    unsettled: BTreeSet<String>,
+    /// Delta: what the client came with.
+    came_with: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +52,7 @@ pub(super) struct Audit {
     /// Of content and what it depends on.
     versions: BTreeMap<(Kind, String, String), String>,
     pub(super) messages: usize,
+    pub(super) resources: usize,
 }
 
 impl Audit {
@@ -112,6 +117,7 @@ impl Audit {
             book.names.insert(name);
         }
         for (name, version) in &ask.versions {
+            book.came_with.insert(name.clone());
             book.held
                 .insert(name.clone(), Held::Version(version.clone()));
         }
@@ -124,6 +130,9 @@ impl Audit {
             return;
         };
         let Some(error) = &ask.error else {
+            if book.newest == ask.nonce {
+                book.unsettled.clear();
+            }
             return;
         };
         book.is_rejected = true;
@@ -142,7 +151,8 @@ impl Audit {
         book.reasons.extend(names.iter().cloned());
         if kind == Kind::Cluster {
             // The clusters come again, and their load assignments after them.
-            let all: Vec<_> = book.held.keys().cloned().collect();
+            let all: Vec<_> = book.held.keys().chain(&names).cloned().collect();
+            book.unsettled.extend(all.iter().cloned());
             self.books[Kind::Endpoint].reasons.extend(all);
         }
     }
@@ -155,6 +165,7 @@ impl Audit {
         snapshot: &Snapshot,
     ) -> Result<(), String> {
         self.messages += 1;
+        self.resources += response.resources.len();
         let Some(kind) = response.kind() else {
             return Ok(());
         };
@@ -246,14 +257,21 @@ impl Audit {
         self.compare_versions(kind, response, snapshot)
     }
 
-    /// Clusters that are sent bring their load assignments.
+    /// Clusters that are sent bring their load assignments; in state of the world also those of responses before that the
+    /// client has not accepted.
     fn follow(&mut self, response: &Received, changed: &BTreeSet<String>, is_full: bool) {
+        let clusters = &mut self.books[Kind::Cluster];
+        if is_full {
+            clusters.unsettled.extend(changed.iter().cloned());
+        }
+        let unsettled = clusters.unsettled.clone();
         let endpoints = &mut self.books[Kind::Endpoint];
         for (name, ..) in &response.resources {
             if !is_full || changed.contains(name) {
                 endpoints.reasons.insert(name.clone());
             }
         }
+        endpoints.reasons.extend(unsettled);
     }
 
     /// Equal content has an equal version, whichever replica it is from, and other content another.
@@ -287,8 +305,8 @@ impl Audit {
                 return Err(format!("{kind} is not answered"));
             }
             for (name, _) in book.owed.iter().filter(|(_, due)| **due < now) {
-                let is_kept = book.may_have && snapshot.is_withheld(kind, name);
-                if !is_kept {
+                let is_kept = book.may_have || book.came_with.contains(name);
+                if !(is_kept && snapshot.is_withheld(kind, name)) {
                     return Err(format!("{kind}/{name} is not answered"));
                 }
             }
@@ -310,6 +328,8 @@ impl Audit {
 /// What a client is sent of a name: the load assignment of another cluster than before is news.
 fn content_of(kind: Kind, name: &str, text: &str, snapshot: &Snapshot) -> String {
     match snapshot.get(Kind::Cluster, name) {
+        // An older one, sent meanwhile, is not what will be there.
+        Some(_) if snapshot.is_withheld(kind, name) => format!("{text} of before"),
         Some(cluster) if kind == Kind::Endpoint => {
             let cluster: Labelled = prost::Message::decode(&**cluster.body()).unwrap();
             format!("{text} of {}", cluster.label)

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::mesh::{Poison, named_by, poison_of, target_of};
-use crate::snapshot::Kind;
+use crate::snapshot::{Kind, Snapshot};
 use crate::xds::testing::Received;
 
 /// Envoy's default `initial_fetch_timeout`.
@@ -51,6 +51,8 @@ pub(super) struct Envoy {
     lost: BTreeSet<String>,
     /// Load assignments that nobody knows yet, which it has of an earlier stream.
     pub(super) kept: BTreeSet<String>,
+    /// Clusters whose endpoints it was told to be gone, when it was in no need of them: no server knows that it kept them.
+    kept_untold: BTreeSet<String>,
     /// It has been configured, and takes traffic.
     serves: bool,
 }
@@ -198,6 +200,7 @@ impl Envoy {
     fn take_endpoints(&mut self, good: &[(&str, &str)], removed: &[String]) {
         for (name, text) in good {
             self.kept.remove(*name);
+            self.kept_untold.remove(*name);
             if let Some(cluster) = self.clusters.get_mut(*name) {
                 cluster.endpoints = Some((*text).to_owned());
             }
@@ -207,8 +210,13 @@ impl Envoy {
             }
         }
         for name in removed {
-            if let Some(warming) = self.warming.remove(name) {
-                self.clusters.insert(name.clone(), warming.of);
+            match self.warming.remove(name) {
+                Some(warming) => {
+                    self.clusters.insert(name.clone(), warming.of);
+                }
+                None => {
+                    self.kept_untold.insert(name.clone());
+                }
             }
         }
     }
@@ -218,6 +226,7 @@ impl Envoy {
         let loses = |name: &&String| {
             let has = |cluster: &Cluster| cluster.endpoints.is_some();
             self.warming.contains_key(*name)
+                && !self.kept_untold.contains(*name)
                 && self.clusters.get(*name).is_some_and(has)
                 && !self.has_rejected(Kind::Endpoint, name)
         };
@@ -312,7 +321,7 @@ impl Envoy {
     }
 
     /// What must hold at any time.
-    pub(super) fn check(&mut self, now: Duration) -> Result<(), String> {
+    pub(super) fn check(&mut self, now: Duration, snapshot: &Snapshot) -> Result<(), String> {
         let is_late = |since: Duration| since + WARM_LIMIT <= now;
         for (name, warming) in self
             .warming
@@ -329,11 +338,11 @@ impl Envoy {
                 return Err(format!("a listener warms for {kind}/{name}"));
             }
         }
-        self.check_routes()
+        self.check_routes(snapshot)
     }
 
     /// No listener sends traffic to a cluster that is not there.
-    fn check_routes(&mut self) -> Result<(), String> {
+    fn check_routes(&mut self, snapshot: &Snapshot) -> Result<(), String> {
         if !self.serves {
             let is_ready = self.warming.is_empty() && self.warming_listeners.is_empty();
             self.serves = is_ready && !self.listeners.is_empty();
@@ -351,6 +360,8 @@ impl Envoy {
                 let rejected = |kind| self.has_rejected(kind, cluster);
                 let is_excused = rejected(Kind::Cluster)
                     || rejected(Kind::Endpoint)
+                    // Without endpoints it would take no traffic either.
+                    || snapshot.is_withheld(Kind::Endpoint, cluster)
                     || self.lost.contains(cluster);
                 if !is_excused {
                     return Err(format!("{listener} sends to {cluster}, which is not there"));

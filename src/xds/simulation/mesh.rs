@@ -4,16 +4,19 @@
 //! listener a route. The version of a load assignment covers its cluster.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::snapshot::{Kind, Resource, Snapshot, Version, Withheld};
+use crate::snapshot::{Kind, PerKind, Resource, Snapshot, Version, Withheld};
 use crate::xds::testing::Labelled;
 use crate::xds::traps::{self, Trap};
 
 pub(super) const CLUSTERS: usize = 4;
 pub(super) const TARGETS: usize = 3;
 pub(super) const LISTENERS: usize = 2;
+
+/// All resources, type by type, as names and contents.
+pub(super) type Contents = PerKind<BTreeMap<String, String>>;
 
 /// What a client does with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,86 +126,79 @@ impl Mesh {
         }
     }
 
-    /// What a replica makes of it. Replicas share no memory.
-    pub(super) fn snapshot(&self, replica: usize) -> Snapshot {
-        let mut snapshot = Snapshot::default();
-        let mut all_clusters = 0_u64;
+    /// What clients are to have, as names and contents.
+    pub(super) fn contents(&self) -> Contents {
+        let mut contents = Contents::default();
         for (index, cluster) in self.clusters.iter().enumerate() {
             let Some(cluster) = cluster else { continue };
-            let cluster = build(
-                replica,
-                Kind::Cluster,
-                &cluster_name(index),
-                &text_of(*cluster, &[]),
-                None,
-            );
-            all_clusters = all_clusters.wrapping_mul(31).wrapping_add(hash(&cluster));
-            snapshot.insert(cluster);
-        }
-        for (index, endpoints) in self.endpoints.iter().enumerate() {
             let name = cluster_name(index);
-            let Some(cluster) = snapshot.get(Kind::Cluster, &name) else {
-                continue;
-            };
-            let mut context = Some(cluster.version());
-            if traps::active(Trap::OneEndpointVersion) {
-                context = Some(Version::from_hash(all_clusters));
-            } else if traps::active(Trap::EndpointsDoNotFollow) {
-                context = None;
+            if let Endpoints::Known(endpoints) = self.endpoints[index] {
+                contents[Kind::Endpoint].insert(name.clone(), text_of(endpoints, &[]));
             }
-            match endpoints {
-                Endpoints::Known(content) => {
-                    let text = text_of(*content, &[]);
-                    snapshot.insert(build(replica, Kind::Endpoint, &name, &text, context));
-                }
-                Endpoints::Awaited => {
-                    snapshot.withhold(Kind::Endpoint, name.as_str().into(), Withheld::Awaited);
-                }
-                Endpoints::Overdue => {
-                    snapshot.withhold(Kind::Endpoint, name.as_str().into(), Withheld::Overdue);
-                }
-            }
+            contents[Kind::Cluster].insert(name, text_of(*cluster, &[]));
         }
         for (index, target) in self.targets.iter().enumerate() {
             let Some((content, named)) = target else {
                 continue;
             };
             let named = (0..CLUSTERS).filter(|bit| named & (1 << bit) != 0);
-            let mut named: Vec<_> = named
-                .filter(|cluster| self.clusters[*cluster].is_some())
-                .map(cluster_name)
-                .collect();
-            if traps::active(Trap::OrderOfIteration) && replica == 1 {
-                named.reverse();
-            }
+            let named = named.filter(|cluster| self.clusters[*cluster].is_some());
+            let named: Vec<_> = named.map(cluster_name).collect();
             let (kind, name) = target_name(index);
-            snapshot.insert(build(
-                replica,
-                kind,
-                &name,
-                &text_of(*content, &named),
-                None,
-            ));
+            contents[kind].insert(name, text_of(*content, &named));
         }
         for (index, listener) in self.listeners.iter().enumerate() {
             let Some((content, target)) = listener else {
                 continue;
             };
             let (kind, name) = target_name(*target);
-            if snapshot.get(kind, &name).is_some() {
+            if contents[kind].contains_key(&name) {
                 let text = text_of(*content, &[format!("{kind}/{name}")]);
-                let name = format!("l{index}");
-                snapshot.insert(build(replica, Kind::Listener, &name, &text, None));
+                contents[Kind::Listener].insert(format!("l{index}"), text);
             }
+        }
+        contents
+    }
+
+    /// What a replica makes of it. Replicas share no memory.
+    pub(super) fn snapshot(&self, replica: usize) -> Snapshot {
+        let contents = self.contents();
+        let mut snapshot = Snapshot::default();
+        for (kind, contents) in contents.iter().filter(|(kind, _)| *kind != Kind::Endpoint) {
+            for (name, text) in contents {
+                let mut text = text.clone();
+                if traps::active(Trap::OrderOfIteration) && replica == 1 {
+                    let mut words: Vec<_> = text.split_whitespace().collect();
+                    words[1..].reverse();
+                    text = words.join(" ");
+                }
+                snapshot.insert(build(replica, kind, name, &text, None));
+            }
+        }
+        let all = Some(snapshot.version(Kind::Cluster));
+        for (index, endpoints) in self.endpoints.iter().enumerate() {
+            let name = cluster_name(index);
+            let Some(cluster) = snapshot.get(Kind::Cluster, &name) else {
+                continue;
+            };
+            let context = match Some(cluster.version()) {
+                _ if traps::active(Trap::OneEndpointVersion) => all,
+                _ if traps::active(Trap::EndpointsDoNotFollow) => None,
+                own => own,
+            };
+            let withheld = match endpoints {
+                Endpoints::Known(content) => {
+                    let text = text_of(*content, &[]);
+                    snapshot.insert(build(replica, Kind::Endpoint, &name, &text, context));
+                    continue;
+                }
+                Endpoints::Awaited => Withheld::Awaited,
+                Endpoints::Overdue => Withheld::Overdue,
+            };
+            snapshot.withhold(Kind::Endpoint, name.as_str().into(), withheld);
         }
         snapshot
     }
-}
-
-fn hash(resource: &Resource) -> u64 {
-    let text = resource.version().to_string();
-    text.bytes()
-        .fold(7, |hash, byte| hash.wrapping_mul(131) ^ u64::from(byte))
 }
 
 type Key = (usize, Kind, String, String, Option<Version>);

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::envoy::{Envoy, Outcome};
-use crate::snapshot::{Kind, PerKind};
+use crate::snapshot::{Kind, PerKind, Snapshot};
 use crate::xds::testing::Received;
 
 /// A request in terms of both variants.
@@ -74,6 +74,18 @@ impl Mux {
     /// Whether the server cannot know that the client has this.
     pub(super) fn is_leaked(&self, kind: Kind, name: &str) -> bool {
         self.leaked.contains(&(kind, name.to_owned()))
+    }
+
+    /// Whether it has accepted all that it asks for, and lists it.
+    pub(super) fn is_even(&self, envoy: &Envoy, snapshot: &Snapshot) -> bool {
+        Kind::ALL.into_iter().all(|kind| {
+            let (wanted, known) = (envoy.interest(kind), &self.types[kind]);
+            snapshot.resources(kind).all(|resource| {
+                let is_wanted = kind.is_wildcard() || wanted.contains(&**resource.name());
+                let listed = known.versions.get(&**resource.name());
+                !is_wanted || listed == Some(&resource.version().to_string())
+            })
+        })
     }
 
     fn say(&mut self, kind: Kind) {

@@ -11,7 +11,7 @@ const SCHEDULES: u64 = 10_000;
 const THREADS: u64 = 2;
 
 /// How many failures are enough to tell what is wrong.
-const FAILURES: usize = 50;
+const FAILURES: usize = 20;
 
 /// What was wrong, without the names and times of one schedule.
 fn law(why: &str) -> String {
@@ -64,5 +64,5 @@ fn every_schedule_keeps_the_laws() {
         .map(|seeds| report(seeds[0]))
         .collect();
     assert!(failures.is_empty(), "{laws:#?}\n{reports}");
-    eprintln!("{SCHEDULES} schedules in {:?}", started.elapsed());
+    println!("{SCHEDULES} schedules in {:?}", started.elapsed());
 }
