@@ -223,6 +223,7 @@ impl<V: Side> Simulation<V> {
             self.envoy.lose(held.iter().cloned());
         }
         self.envoy.kept = held;
+        self.envoy.connected = self.now;
         self.speak();
     }
 
@@ -322,7 +323,9 @@ impl<V: Side> Simulation<V> {
         if response.kind().is_none() {
             return Ok(());
         }
-        let outcome = self.envoy.take(&response, V::IS_WHOLE, self.now)?;
+        let outcome = self
+            .envoy
+            .take(&response, V::IS_WHOLE, self.now, &self.snapshot)?;
         self.note(|| format!("  taken {} {outcome:?}", response.nonce));
         self.mux.hear(&response, &outcome, &self.envoy);
         self.speak();
@@ -338,6 +341,12 @@ impl<V: Side> Simulation<V> {
         } else {
             20
         }))?;
+        // What it came with and nobody knows warms for as long as Envoy waits, and one after the other.
+        for _ in 0..4 {
+            if self.envoy.unfinished().is_some() {
+                self.advance(Duration::from_secs(20))?;
+            }
+        }
         while !self.to_client.is_empty() || !self.to_server.is_empty() {
             self.advance(Duration::from_secs(1))?;
         }

@@ -144,7 +144,8 @@ impl Audit {
             .flat_map(|(_, names)| names.iter().map(|(name, _)| name.clone()))
             .collect();
         for (name, text) in book.sent.get(&nonce).into_iter().flatten() {
-            if error.contains(&format!("{name}: ")) {
+            let is_newest = book.held.get(name) == Some(&Held::Content(text.clone()));
+            if is_newest && error.contains(&format!("{name}: ")) {
                 book.rejected.insert(name.clone(), (text.clone(), now));
             }
         }
@@ -158,6 +159,7 @@ impl Audit {
     }
 
     /// A response is sent.
+    #[expect(clippy::too_many_lines, reason = "one response, entry by entry")]
     pub(super) fn response(
         &mut self,
         response: &Received,

@@ -53,6 +53,8 @@ pub(super) struct Envoy {
     pub(super) kept: BTreeSet<String>,
     /// Clusters whose endpoints it was told to be gone, when it was in no need of them: no server knows that it kept them.
     kept_untold: BTreeSet<String>,
+    /// When it came to its present server, which is not late before its time.
+    pub(super) connected: Duration,
     /// It has been configured, and takes traffic.
     serves: bool,
 }
@@ -94,12 +96,17 @@ impl Envoy {
         self.lost.extend(names);
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one response, from what is wanted to what is applied"
+    )]
     /// Takes a response; `whole` if what it does not have is gone.
     pub(super) fn take(
         &mut self,
         response: &Received,
         whole: bool,
         now: Duration,
+        snapshot: &Snapshot,
     ) -> Result<Outcome, String> {
         let kind = response.kind().unwrap();
         let wanted = self.interest(kind);
@@ -148,7 +155,7 @@ impl Envoy {
         match kind {
             Kind::Cluster => outcome.asks_anew = self.take_clusters(&good, &removed, now),
             Kind::Endpoint => {
-                self.check_removal(&removed)?;
+                self.check_removal(&removed, snapshot)?;
                 self.take_endpoints(&good, &removed);
             }
             Kind::Listener => self.take_listeners(&good, &removed, now),
@@ -222,11 +229,12 @@ impl Envoy {
     }
 
     /// A cluster whose warming ends without endpoints takes the place of one that has some.
-    fn check_removal(&self, removed: &[String]) -> Result<(), String> {
+    fn check_removal(&self, removed: &[String], snapshot: &Snapshot) -> Result<(), String> {
         let loses = |name: &&String| {
             let has = |cluster: &Cluster| cluster.endpoints.is_some();
             self.warming.contains_key(*name)
                 && !self.kept_untold.contains(*name)
+                && snapshot.get(Kind::Cluster, name).is_some()
                 && self.clusters.get(*name).is_some_and(has)
                 && !self.has_rejected(Kind::Endpoint, name)
         };
@@ -299,7 +307,9 @@ impl Envoy {
             _ => None,
         });
         let since = clusters.chain(targets);
-        let deadlines = since.flat_map(|since| [since + WARM_LIMIT, since + INITIAL_FETCH]);
+        let connected = self.connected;
+        let deadlines =
+            since.flat_map(|since| [since.max(connected) + WARM_LIMIT, since + INITIAL_FETCH]);
         deadlines.filter(|deadline| *deadline > now).min()
     }
 
@@ -322,7 +332,8 @@ impl Envoy {
 
     /// What must hold at any time.
     pub(super) fn check(&mut self, now: Duration, snapshot: &Snapshot) -> Result<(), String> {
-        let is_late = |since: Duration| since + WARM_LIMIT <= now;
+        let connected = self.connected;
+        let is_late = |since: Duration| since.max(connected) + WARM_LIMIT <= now;
         for (name, warming) in self
             .warming
             .iter()
