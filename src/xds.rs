@@ -24,6 +24,12 @@ mod traps;
 mod wire;
 
 #[cfg(test)]
+#[expect(
+    clippy::match_bool,
+    clippy::print_stdout,
+    clippy::single_match_else,
+    reason = "a test says what it measured, and reads best as tables"
+)]
 mod simulation;
 #[cfg(test)]
 mod testing;

@@ -440,4 +440,5 @@ impl Behind {
 }
 
 #[cfg(test)]
+#[expect(clippy::match_bool, reason = "accepted or not reads best as a table")]
 mod tests;

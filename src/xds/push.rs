@@ -101,6 +101,10 @@ impl Engine {
     }
 
     /// What a type has to say now. What it will have to say later stays behind, and sets when to look again.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one decision a name, and what follows from it"
+    )]
     fn plan(&mut self, kind: Kind, now: Duration, step: &mut Step) -> Option<Batch> {
         if kind == Kind::Cluster && self.clusters_wait(now, step) {
             return None;
@@ -425,9 +429,10 @@ impl Rules {
     /// new clusters, each as slow as it may be, would hold it up for ever.
     fn held_until(&self, behind: &Behind) -> Option<Duration> {
         let longest = behind.since.saturating_add(self.withheld_hold);
-        let until = match behind.owed {
-            true => self.asked_until,
-            false => self.held_until,
+        let until = if behind.owed {
+            self.asked_until
+        } else {
+            self.held_until
         };
         let until = until?.min(longest);
         (until > self.now).then_some(until)

@@ -235,7 +235,9 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
     } else if kind == Kind::Cluster {
         // If it rejects those before, it is this one that changes its clusters, and what went before does not count.
         let unsettled = engine.kinds[kind].in_flight_names();
-        unsettled.iter().for_each(|name| engine.uncover(name, now));
+        for name in &unsettled {
+            engine.uncover(name, now);
+        }
     }
 }
 

@@ -412,7 +412,7 @@ impl Envoy {
     /// What is on its way into use.
     pub(super) fn unfinished(&self) -> Option<String> {
         let warming = self.warming.keys().chain(self.warming_listeners.keys());
-        warming.cloned().next()
+        warming.take(1).cloned().last()
     }
 }
 
