@@ -298,7 +298,11 @@ impl<V: Side> Simulation<V> {
     fn step(&mut self, requests: Vec<V::Request>) -> Result<(), String> {
         let step = self
             .stream
-            .step(self.now - self.opened, &self.snapshot, requests)
+            .step(
+                self.now.saturating_sub(self.opened),
+                &self.snapshot,
+                requests,
+            )
             .map_err(|end| format!("the stream ends: {end}"))?;
         self.wake_at = step.wake_at;
         for response in &step.responses {

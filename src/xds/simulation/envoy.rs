@@ -96,10 +96,6 @@ impl Envoy {
         self.lost.extend(names);
     }
 
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one response, from what is wanted to what is applied"
-    )]
     /// Takes a response; `whole` if what it does not have is gone.
     pub(super) fn take(
         &mut self,
@@ -411,8 +407,8 @@ impl Envoy {
 
     /// What is on its way into use.
     pub(super) fn unfinished(&self) -> Option<String> {
-        let warming = self.warming.keys().chain(self.warming_listeners.keys());
-        warming.take(1).cloned().last()
+        let mut warming = self.warming.keys().chain(self.warming_listeners.keys());
+        warming.next().cloned()
     }
 }
 

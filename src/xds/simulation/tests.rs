@@ -54,7 +54,7 @@ fn every_schedule_keeps_the_laws() {
         let failures = threads.into_iter().map(|thread| thread.join().unwrap());
         failures.flatten().collect()
     });
-    let gaps = include_gaps();
+    let gaps = known_gaps();
     let mut laws: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for (law, seed) in failures.iter().filter(|(_, seed)| !gaps.contains(seed)) {
         laws.entry(law).or_default().push(*seed);
@@ -71,10 +71,10 @@ fn every_schedule_keeps_the_laws() {
 }
 
 /// The seeds of schedules that are known to break a law.
-fn include_gaps() -> BTreeSet<u64> {
+fn known_gaps() -> BTreeSet<u64> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/xds/simulation/gaps.txt");
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let words = lines.flat_map(|line| line.split_whitespace().next());
+    let words = lines.filter_map(|line| line.split_whitespace().next());
     words.map(|seed| seed.parse().unwrap()).collect()
 }
