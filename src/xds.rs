@@ -25,10 +25,17 @@ mod session;
 mod sotw;
 mod stream;
 mod subscription;
+mod traps;
 mod wire;
 
 #[cfg(test)]
-mod laws;
+#[expect(
+    clippy::match_bool,
+    clippy::print_stdout,
+    clippy::single_match_else,
+    reason = "a test says what it measured, and reads best as tables"
+)]
+mod simulation;
 #[cfg(test)]
 mod testing;
 

@@ -11,6 +11,7 @@ use super::names::NameSets;
 use super::push::{Engine, NAMING};
 use super::stream::{Entries, Response};
 use super::subscription::WILDCARD;
+use super::traps::{self, Trap};
 use super::{Event, Held, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, ResourceName, Snapshot, Version};
 
@@ -57,6 +58,9 @@ impl DeltaStream {
         for request in requests {
             match self.engine.asked(&request.type_url)? {
                 Some(kind) => self.take(kind, &request, now, &mut step)?,
+                None if traps::active(Trap::UnknownTypeEndsTheStream) => {
+                    return Err(StreamError::NoTypeUrl);
+                }
                 None => self.take_unknown(&request, &mut step),
             }
         }
@@ -101,6 +105,11 @@ impl DeltaStream {
             step.events
                 .extend(ledger.acknowledge(kind, nonce, false, now));
         }
+        let is_stale = nonce.is_some() && nonce != ledger.newest_nonce();
+        if traps::active(Trap::StaleNamesAreIgnored) && is_stale {
+            return Ok(());
+        }
+        ledger.write_out(kind, &engine.seen, |_| true);
         let change = ledger.subscription.update(
             kind,
             &request.resource_names_subscribe,
@@ -117,7 +126,8 @@ impl DeltaStream {
             });
         }
         ledger.resubscribe(kind, &change, &engine.seen, now);
-        if change.first && !request.initial_resource_versions.is_empty() {
+        let ignores = traps::active(Trap::InitialVersionsIgnored);
+        if change.first && !request.initial_resource_versions.is_empty() && !ignores {
             reconnect(engine, kind, &request.initial_resource_versions, now);
         }
         Ok(())

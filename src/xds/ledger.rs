@@ -7,12 +7,13 @@
 //! "At the client" means sent; whether it was accepted is told by `in_flight`, which remembers what each unanswered
 //! response replaced.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::quarantine::Quarantine;
 use super::subscription::{Change, Subscription};
+use super::traps::{self, Trap};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot, Version};
 use crate::xds::{Event, KindStatus};
 
@@ -42,7 +43,11 @@ pub(super) struct Ledger {
     in_flight: VecDeque<InFlight>,
     /// Resources of responses that were rejected without a name, in groups that are tried one after the other.
     suspects: VecDeque<Vec<ResourceName>>,
+    /// Those of them that are about to be sent.
+    on_trial: BTreeSet<ResourceName>,
     newest_nonce: Option<u64>,
+    /// State of the world: the version that the client named last.
+    pub(super) named: String,
     /// How many of the subscribed names the newest seen snapshot has.
     present: usize,
     sent: Option<Version>,
@@ -122,6 +127,8 @@ struct InFlight {
     nonce: u64,
     at: Duration,
     version: Version,
+    /// It holds suspects of a rejected response.
+    is_trial: bool,
     batch: Batch,
 }
 
@@ -187,7 +194,7 @@ impl Ledger {
         behind.deferred = false;
     }
 
-    /// Takes what a request changed in the subscription.
+    /// Takes what a request changed in the subscription. What was behind before must be written out ([`Self::write_out`]).
     pub(super) fn resubscribe(
         &mut self,
         kind: Kind,
@@ -201,7 +208,6 @@ impl Ledger {
             self.fresh = Some(Behind::owed(now));
             return;
         }
-        self.write_out(kind, seen, |_| true);
         if change.narrowed {
             let subscription = &self.subscription;
             self.behind.retain(|name, _| subscription.matches(name));
@@ -228,7 +234,8 @@ impl Ledger {
         for name in &change.added {
             self.owe_with(name, Has::default, now);
         }
-        for name in &change.repeated {
+        let is_heard = |_: &&ResourceName| !traps::active(Trap::RepeatedNameIsNotAnswered);
+        for name in change.repeated.iter().filter(is_heard) {
             self.owe(kind, name, seen, now);
         }
     }
@@ -287,6 +294,10 @@ impl Ledger {
             .collect();
     }
 
+    pub(super) fn is_behind(&self) -> bool {
+        self.fresh.is_some() || !self.behind.is_empty()
+    }
+
     /// Whether the client lacks anything among the names of which `counts` says so.
     pub(super) fn is_any_behind(&self, counts: impl Fn(&str) -> bool) -> bool {
         if self.fresh.is_some() {
@@ -316,10 +327,17 @@ impl Ledger {
         if self.in_flight.len() >= IN_FLIGHT {
             self.in_flight.pop_front();
         }
+        let mut is_trial = false;
+        if !self.on_trial.is_empty() {
+            for sent in &batch.sent {
+                is_trial |= self.on_trial.remove(sent.resource.name());
+            }
+        }
         self.in_flight.push_back(InFlight {
             nonce,
             at: now,
             version,
+            is_trial,
             batch,
         });
         (self.newest_nonce, self.sent, self.answer) = (Some(nonce), Some(version), false);
@@ -343,6 +361,25 @@ impl Ledger {
 
     pub(super) fn is_in_flight(&self) -> bool {
         !self.in_flight.is_empty()
+    }
+
+    /// The resources of responses that are unanswered.
+    pub(super) fn in_flight_names(&self) -> BTreeSet<ResourceName> {
+        let sent = self
+            .in_flight
+            .iter()
+            .flat_map(|response| &response.batch.sent);
+        sent.map(|sent| Arc::clone(sent.resource.name())).collect()
+    }
+
+    /// Whether the client names the version of the newest response, which it did not before, and which no other
+    /// unanswered response has: it has accepted it.
+    pub(super) fn names_newest(&self, version: &str) -> bool {
+        let mut newest_first = self.in_flight.iter().rev();
+        let newest = newest_first.next().map(|newest| newest.version);
+        newest.is_some_and(|newest| newest.to_string() == version)
+            && self.named != version
+            && newest_first.all(|older| Some(older.version) != newest)
     }
 
     /// Takes the ACK of a response, and with `cumulative` of all before it.
@@ -452,7 +489,7 @@ impl Ledger {
     #[cfg(test)]
     fn resources_one_by_one(&self, kind: Kind, seen: &Snapshot) -> usize {
         let names = self.subscription.names().iter();
-        let wanted: std::collections::BTreeSet<_> = if self.subscription.is_wildcard() {
+        let wanted: BTreeSet<_> = if self.subscription.is_wildcard() {
             let current = seen.resources(kind).map(|resource| resource.name());
             current.chain(self.behind.keys()).collect()
         } else {
@@ -475,9 +512,8 @@ impl Behind {
             deferred: false,
         }
     }
-
-    /// It is about to be sent.
-    fn is_trial(&self) -> bool {
-        self.owed && !self.deferred
-    }
 }
+
+#[cfg(test)]
+#[expect(clippy::match_bool, reason = "accepted or not reads best as a table")]
+mod tests;

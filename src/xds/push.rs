@@ -20,6 +20,7 @@ use super::ledger::{Batch, Behind, Has, Ledger, Sent};
 use super::limits::Limits;
 use super::names::NameSets;
 use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot, Withheld};
+use crate::xds::traps::{self, Trap};
 use crate::xds::{Held, Step, StreamError, StreamStatus};
 
 mod uncovered;
@@ -99,6 +100,12 @@ impl Engine {
     ) {
         for kind in Kind::ALL {
             self.kinds[kind].release_suspects();
+            if traps::active(Trap::NextTypeWaitsForAck)
+                && kind != Kind::Cluster
+                && self.kinds[Kind::Cluster].is_in_flight()
+            {
+                continue;
+            }
             if let Some(batch) = self.plan(kind, now, step) {
                 self.follow(kind, &batch, now);
                 respond(self, kind, batch, step);
@@ -115,17 +122,36 @@ impl Engine {
     }
 
     /// What a type has to say now. What it will have to say later stays behind, and sets when to look again.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one decision a name, and what follows from it"
+    )]
     fn plan(&mut self, kind: Kind, now: Duration, step: &mut Step) -> Option<Batch> {
         if kind == Kind::Cluster && self.clusters_wait(now, step) {
             return None;
         }
+        let ledger = &self.kinds[kind];
+        if traps::active(Trap::AnswerWaitsForAllNames) && kind == Kind::Endpoint {
+            let mut all = self.seen.resources(kind);
+            if all.any(|resource| !ledger.subscription.matches(resource.name())) {
+                return None;
+            }
+        }
+        let answers = ledger.answer && !traps::active(Trap::EmptyAnswerIsNotSent);
+        if !ledger.is_behind() {
+            return answers.then(Batch::default);
+        }
+        let rules = self.rules(kind, now);
         let ledger = &mut self.kinds[kind];
+        if rules.asked_until.is_some() {
+            ledger.write_out(kind, &self.seen, |_| true);
+        }
         let mut batch = Batch {
             sent: ledger.start(kind, &self.seen),
             absent: Vec::new(),
         };
         if ledger.behind.is_empty() {
-            return (ledger.answer || !batch.sent.is_empty()).then_some(batch);
+            return (answers || !batch.sent.is_empty()).then_some(batch);
         }
         let rules = self.rules(kind, now);
         let ledger = &mut self.kinds[kind];
@@ -195,6 +221,12 @@ impl Engine {
 
     /// What follows from a batch for other types: a cluster that is sent is followed by its load assignment.
     fn follow(&mut self, kind: Kind, batch: &Batch, now: Duration) {
+        if traps::active(Trap::RemovalUnsubscribes) {
+            let absent = batch.absent.iter().map(|(name, _)| name.to_string());
+            let absent: Vec<_> = absent.collect();
+            let subscription = &mut self.kinds[kind].subscription;
+            drop(subscription.update(kind, &[], &absent, &self.seen, &self.names));
+        }
         match kind {
             Kind::Cluster => {
                 self.uncover(batch.sent.iter().map(|sent| sent.resource.name()), now);
@@ -214,11 +246,14 @@ impl Engine {
     }
 
     /// Notes that a load assignment is to follow each of these clusters, which are sorted.
-    fn uncover<'a>(
+    pub(super) fn uncover<'a>(
         &mut self,
         clusters: impl ExactSizeIterator<Item = &'a ResourceName> + Clone,
         now: Duration,
     ) {
+        if traps::active(Trap::EndpointsDoNotFollow) {
+            return;
+        }
         let (kind, seen) = (Kind::Endpoint, &self.seen);
         let mut assignments = seen.in_order(kind, clusters.len());
         let is_awaited = |name: &str| seen.why_withheld(kind, name) == Some(Withheld::Awaited);
@@ -248,25 +283,30 @@ impl Engine {
 
     fn rules(&self, kind: Kind, now: Duration) -> Rules {
         let removal_hold = match kind {
-            Kind::Cluster => self.limits.removal_hold,
+            Kind::Cluster if !traps::active(Trap::ClusterGoesFirst) => self.limits.removal_hold,
             _ => Duration::ZERO,
         };
         let names_clusters = NAMING.contains(&kind);
-        let asked = self.kinds[Kind::Endpoint].subscription.is_asked();
-        let newest = if names_clusters && asked {
-            self.uncovered.newest()
-        } else {
-            None
+        // Who wants all clusters asks for the load assignments of those that are new.
+        let will_ask = self.kinds[Kind::Endpoint].subscription.is_asked()
+            || self.kinds[Kind::Cluster].subscription.is_wildcard();
+        let until = |newest: Option<Duration>| {
+            let until = newest?.saturating_add(self.limits.withheld_hold);
+            Some(until).filter(|until| *until > now)
         };
-        let held_until = newest
-            .map(|since| since.saturating_add(self.limits.withheld_hold))
-            .filter(|until| *until > now);
+        let is_held = names_clusters && will_ask && !self.uncovered.is_empty();
+        let held_until = until(self.uncovered.newest(|_| is_held));
+        // What is asked for waits for what the client is about to ask for; not for what nobody knows.
+        let is_there = |name: &str| self.seen.get(Kind::Endpoint, name).is_some();
+        let is_asked = is_held && !kind.is_wildcard();
+        let asked_until = until(self.uncovered.newest(|name| is_asked && is_there(name)));
         Rules {
             kind,
             now,
             removal_hold,
             withheld_hold: self.limits.withheld_hold,
             held_until,
+            asked_until,
             // Said to have no endpoints, a cluster that is still in use would answer 503.
             absent_until: match kind {
                 Kind::Endpoint => self.routes_first(now),
@@ -288,8 +328,11 @@ impl Engine {
             .chain(self.seen.withheld(Kind::Endpoint));
         // There are load assignments without a cluster, too, for clients that ask.
         let mut clusters = current.filter(|name| self.seen.get(Kind::Cluster, name).is_some());
-        let has_new = known.is_asked() && clusters.any(|name| !known.names().contains(name));
-        let is_settled = self.kinds[Kind::Listener].subscription.is_asked()
+        // Load assignments are asked for before listeners: who asks for none has no clusters.
+        let has_listed = self.kinds[Kind::Listener].subscription.is_asked();
+        let has_new =
+            (known.is_asked() || has_listed) && clusters.any(|name| !known.names().contains(name));
+        let is_settled = has_listed
             && NAMING.into_iter().all(|kind| {
                 let ledger = &self.kinds[kind];
                 // Of other types the client keeps what is gone, and there is nothing to wait for.
@@ -328,6 +371,8 @@ struct Rules {
     withheld_hold: Duration,
     /// Until when nothing that may name a cluster is sent unasked.
     held_until: Option<Duration>,
+    /// Until when what is asked for and may name a cluster is not sent.
+    asked_until: Option<Duration>,
     /// Until when a name that does not exist is not said to.
     absent_until: Option<Duration>,
 }
@@ -375,14 +420,22 @@ impl Rules {
                 _ if !behind.owed => Decision::Wait(None),
                 // "There is none" would take away what it may have. A cluster that changed meanwhile warms on, and the
                 // one before it serves.
-                _ if ledger.may_have_unknown && matches!(behind.has, Has::Unknown) => {
+                _ if matches!(behind.has, Has::Version(_))
+                    || ledger.may_have_unknown && matches!(behind.has, Has::Unknown) =>
+                {
                     Decision::LeftAsItIs
                 }
                 until if until > self.now => Decision::Wait(Some(until)),
-                _ => Decision::AbsentForNow,
+                _ => match &behind.has {
+                    Has::Resource(good) => Decision::SendOld(Arc::clone(good)),
+                    _ => Decision::AbsentForNow,
+                },
             };
         }
         if behind.owed {
+            if traps::active(Trap::AbsentIsNotTold) {
+                return Decision::Wait(None);
+            }
             return match self.absent_until {
                 Some(until) => Decision::Wait(Some(until)),
                 None => Decision::Absent,
@@ -419,8 +472,8 @@ impl Rules {
             };
         }
         match self.held_until(behind) {
-            Some(until) if !behind.owed => Decision::Wait(Some(until)),
-            _ => Decision::Send(Arc::clone(resource)),
+            Some(until) => Decision::Wait(Some(until)),
+            None => Decision::Send(Arc::clone(resource)),
         }
     }
 
@@ -428,7 +481,12 @@ impl Rules {
     /// new clusters, each as slow as it may be, would hold it up for ever.
     fn held_until(&self, behind: &Behind) -> Option<Duration> {
         let longest = behind.since.saturating_add(self.withheld_hold);
-        let until = self.held_until?.min(longest);
+        let until = if behind.owed {
+            self.asked_until
+        } else {
+            self.held_until
+        };
+        let until = until?.min(longest);
         (until > self.now).then_some(until)
     }
 }

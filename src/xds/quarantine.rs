@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::limits::Backoff;
 use super::stream::Rejection;
+use super::traps::{self, Trap};
 use crate::snapshot::{ResourceName, Version};
 
 /// Clients send their whole trouble; the beginning of it is kept.
@@ -34,6 +35,9 @@ impl Quarantine {
     /// Until when this version of a resource is not to be sent.
     pub(super) fn until(&self, name: &str, version: Version) -> Option<Duration> {
         let rejected = self.rejected.get(name)?;
+        if traps::active(Trap::RejectedIsSentAtOnce) {
+            return None;
+        }
         (rejected.version == version).then_some(rejected.retry_at)
     }
 

@@ -15,7 +15,9 @@ use super::limits::Limits;
 use super::message::SotwRequest;
 use super::names::NameSets;
 use super::push::Engine;
+use super::quarantine::shortened;
 use super::stream::{Entries, Response};
+use super::traps::{self, Trap};
 use super::{Event, Held, Step, StreamError, StreamStatus, wire};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
 
@@ -62,6 +64,9 @@ impl SotwStream {
         for request in requests {
             match self.engine.asked(&request.type_url)? {
                 Some(kind) => self.take(kind, &request, now, &mut step)?,
+                None if traps::active(Trap::UnknownTypeEndsTheStream) => {
+                    return Err(StreamError::NoTypeUrl);
+                }
                 None => self.take_unknown(&request, &mut step),
             }
         }
@@ -103,6 +108,7 @@ impl SotwStream {
             return Ok(());
         }
         let ledger = &mut engine.kinds[kind];
+        ledger.write_out(kind, &engine.seen, |_| true);
         let mut change =
             ledger
                 .subscription
@@ -117,6 +123,7 @@ impl SotwStream {
             // good part of a response whose rest it rejects, and goes on naming the version before it, or none.
             ledger.may_have_any();
             ledger.may_have_unknown = !request.version_info.is_empty();
+            ledger.named.clone_from(&request.version_info);
             if kind == Kind::Cluster && engine.only.is_none() && !request.version_info.is_empty() {
                 engine.returned = Some(now);
             }
@@ -159,7 +166,19 @@ fn hear_verdict(
     let nonce = wire::parse_nonce(&request.response_nonce);
     let stale = nonce != ledger.newest_nonce();
     let is_unsure = request.error_detail.is_some() && (stale || ledger.awaits_several());
-    if let Some(error) = &request.error_detail {
+    let is_of_older = !stale && kind.is_wildcard() && ledger.names_newest(&request.version_info);
+    ledger.named.clone_from(&request.version_info);
+    if let (Some(error), Some(nonce), true) = (&request.error_detail, nonce, is_of_older) {
+        // Envoy has one request a type: the error of a response stays in it when the next one is accepted.
+        step.events.push(Event::Rejected {
+            kind,
+            nonce: wire::nonce(nonce),
+            message: shortened(&error.message),
+            resources: Vec::new(),
+        });
+        step.events
+            .extend(ledger.acknowledge(kind, nonce, true, now));
+    } else if let Some(error) = &request.error_detail {
         // Of a type whose answers are partial, each one's NACK is news, though a newer answer is on its way.
         if !stale || !kind.is_wildcard() && ledger.awaits(nonce) {
             let nack = Nack {
@@ -189,7 +208,11 @@ fn hear_verdict(
     } else if kind == Kind::Cluster && request.error_detail.is_none() && !stale {
         engine.clusters_unsure = false;
     }
-    if stale { Heard::Stale } else { Heard::Newest }
+    if stale && !traps::active(Trap::StaleRequestIsTaken) {
+        Heard::Stale
+    } else {
+        Heard::Newest
+    }
 }
 
 fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &mut Step) {
@@ -217,6 +240,10 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
     ledger.sending(nonce, version, batch, now);
     if kind == Kind::Cluster && engine.clusters_unsure {
         engine.uncover_all(now);
+    } else if kind == Kind::Cluster && ledger.awaits_several() {
+        // If it rejects those before, it is this one that changes its clusters, and what went before does not count.
+        let unsettled = ledger.in_flight_names();
+        engine.uncover(unsettled.iter(), now);
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::names::{NameSet, NameSets};
+use super::traps::{self, Trap};
 use crate::snapshot::{Kind, ResourceName, Snapshot};
 
 /// The name that stands for all resources of a type.
@@ -78,7 +79,8 @@ impl Subscription {
         }
         (self.asked, self.list) = (true, hash);
         self.named |= !list.is_empty();
-        let legacy = !self.named && kind.is_wildcard();
+        let any_empty = traps::active(Trap::EmptyListIsEverything) && list.is_empty();
+        let legacy = !self.named && kind.is_wildcard() || any_empty;
         let wildcard = legacy || list.iter().any(|name| name == WILDCARD);
         change.wildcard = wildcard && !self.wildcard;
         change.narrowed = !wildcard && self.wildcard;
@@ -130,7 +132,8 @@ impl Subscription {
             self.wildcard = true;
         }
         // A name in both lists stays subscribed: data keeps flowing.
-        let (subscribe, unsubscribe) = (distinct(subscribe), distinct(unsubscribe));
+        let (subscribe, mut unsubscribe) = (distinct(subscribe), distinct(unsubscribe));
+        unsubscribe.retain(|_| !traps::active(Trap::WatchIsLeaked));
         let dropped = unsubscribe.iter().filter_map(|name| self.names.get(name));
         let dropped = dropped.filter(|name| subscribe.binary_search(&&***name).is_err());
         change.dropped = dropped.cloned().collect();

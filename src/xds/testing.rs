@@ -196,6 +196,8 @@ pub(super) struct Client<V> {
     /// What the newest response of each type says it is.
     pub(super) newest: PerKind<Received>,
     pub(super) names: PerKind<Vec<String>>,
+    /// The version that was accepted last, which a NACK names.
+    accepted: PerKind<String>,
     nonces: BTreeSet<String>,
 }
 
@@ -214,6 +216,7 @@ impl<V: Variant> Client<V> {
             events: Vec::new(),
             newest: PerKind::default(),
             names: PerKind::default(),
+            accepted: PerKind::default(),
             nonces: BTreeSet::new(),
         }
     }
@@ -322,11 +325,13 @@ impl Client<SotwStream> {
     }
 
     pub(super) fn ack(&mut self, of: &str) -> String {
+        self.accepted[kind(of)].clone_from(&self.newest[kind(of)].version);
         self.send(vec![self.request(of)])
     }
 
     pub(super) fn nack(&mut self, of: &str, message: &str) -> String {
         let request = SotwRequest {
+            version_info: self.accepted[kind(of)].clone(),
             error_detail: Some(error(message)),
             ..self.request(of)
         };

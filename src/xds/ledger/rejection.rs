@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::{Behind, Has, InFlight, Ledger, Sent};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
 use crate::xds::quarantine::{blamed, shortened};
+use crate::xds::traps::{self, Trap};
 use crate::xds::{Backoff, Event, wire};
 
 /// What is said in a NACK.
@@ -34,7 +35,10 @@ impl Ledger {
     ) -> Event {
         self.write_out(nack.kind, seen, |_| true);
         let responses = self.settle(nack.nonce.unwrap_or_default(), nack.cumulative);
-        let (sent, absent) = merged(responses);
+        let (mut sent, absent) = merged(responses);
+        if traps::active(Trap::RejectedCountsAsDelivered) {
+            sent.clear();
+        }
         let names: Vec<_> = sent
             .iter()
             .map(|sent| Arc::clone(sent.resource.name()))
@@ -67,6 +71,11 @@ impl Ledger {
             }
         }
         self.defer_half(suspects, now);
+        if !bad.is_empty() && self.in_flight.is_empty() && self.suspects.is_empty() {
+            self.quarantine.all_settled();
+        }
+        // Nothing of this stream was ever accepted: what went before it came is gone only with an answer that is.
+        self.answer |= nack.cumulative && !bad.is_empty() && self.acked.is_none();
         // What was said to be absent was not heard. A response of nothing else is not repeated, or it would be for ever.
         for (name, has) in absent.into_iter().filter(|_| !sent.is_empty()) {
             if self.subscription.matches(&name) {
@@ -148,20 +157,30 @@ impl Ledger {
         for name in &suspects {
             self.owe_with(name, Has::default, now);
         }
+        self.on_trial.extend(suspects);
     }
 
-    /// Lets the next group of suspects be tried once nothing else is under trial.
+    /// Lets the next group of suspects be tried once the verdict on the one before is known. Nothing else holds it up.
     pub(in crate::xds) fn release_suspects(&mut self) {
-        while self.in_flight.is_empty()
-            && self.fresh.is_none()
-            && !self.behind.values().any(Behind::is_trial)
-        {
+        if self.suspects.is_empty() {
+            self.on_trial.clear();
+            return;
+        }
+        let behind = &self.behind;
+        let is_due = |name: &ResourceName| {
+            let behind = behind.get(name);
+            behind.is_some_and(|behind| behind.owed && !behind.deferred)
+        };
+        self.on_trial.retain(is_due);
+        let is_on_trial = self.in_flight.iter().any(|response| response.is_trial);
+        while self.on_trial.is_empty() && !is_on_trial {
             let Some(group) = self.suspects.pop_front() else {
                 return;
             };
             for name in group {
                 if let Some(behind) = self.behind.get_mut(&name).filter(|behind| behind.deferred) {
                     (behind.deferred, behind.owed) = (false, true);
+                    self.on_trial.insert(name);
                 }
             }
         }

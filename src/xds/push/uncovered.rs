@@ -20,9 +20,10 @@ impl Uncovered {
         self.place(name).is_ok()
     }
 
-    /// When the newest was sent.
-    pub(super) fn newest(&self) -> Option<Duration> {
-        self.0.iter().map(|(_, since)| *since).max()
+    /// When the newest was sent of those that count.
+    pub(super) fn newest(&self, counts: impl Fn(&str) -> bool) -> Option<Duration> {
+        let counting = self.0.iter().filter(|(name, _)| counts(name));
+        counting.map(|(_, since)| *since).max()
     }
 
     /// Adds clusters, sorted by name, that are sent now.
@@ -85,7 +86,7 @@ mod tests {
         uncovered.add(names("a c e").iter(), Duration::from_secs(1));
         uncovered.add(names("b c f").iter(), Duration::from_secs(2));
         assert_eq!(print(&uncovered), "a1 b2 c2 e1 f2");
-        assert_eq!(uncovered.newest(), Some(Duration::from_secs(2)));
+        assert_eq!(uncovered.newest(|_| true), Some(Duration::from_secs(2)));
         uncovered.remove_all(names("0 b d e g").iter());
         assert_eq!(print(&uncovered), "a1 c2 f2");
         uncovered.remove("c");

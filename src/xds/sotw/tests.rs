@@ -255,9 +255,9 @@ fn what_is_overdue_is_empty_only_for_who_has_none() {
             client.newest[kind].version = "of an earlier stream".to_owned();
         }
         assert_eq!(client.ask("cds", ""), "", "listeners and routes come first");
+        assert_eq!(client.ask("eds", "a b"), "eds b=1");
         assert_eq!(client.ask("lds", ""), "lds");
         assert_eq!(client.ack("lds"), "cds a=1");
-        assert_eq!(client.ask("eds", "a b"), "eds b=1");
         assert_eq!(client.seconds(3600), "", "{withheld}");
         assert_eq!(client.publish("cds a=1; eds a=1 b=1"), "eds a=1");
     }

@@ -133,6 +133,6 @@ fn a_rejected_response_brings_endpoints_after_the_next() {
     let mut nack = client.request("cds");
     nack.error_detail = Some(error("Invalid duration"));
     let next = client.publish("cds a=2 b=2; eds a=1 b=1; lds l=1; rds r=1");
-    assert_eq!(next, "cds a=2 b=2; eds b=1");
+    assert_eq!(next, "cds a=2 b=2; eds a=1 b=1");
     assert_eq!(client.send(vec![nack]), "eds a=1 b=1");
 }
