@@ -105,7 +105,7 @@ impl<R: Message + Default> Requests<R> {
         let len = usize::try_from(u32::from_be_bytes(*len)).unwrap_or(usize::MAX);
         if len > self.limit {
             return Err(Status::out_of_range(format!(
-                "the request has {len} bytes, more than the {} that one may have",
+                "the request is too large: {len} bytes, where one may have {}",
                 self.limit
             )));
         }
@@ -162,7 +162,7 @@ mod tests {
         for (bytes, error) in [
             (&good[..3], "the stream ends in the middle"),
             (&[1, 0, 0, 0, 0], "compressed"),
-            (&[0, 0, 1, 0, 0], "more than the 20000"),
+            (&[0, 0, 1, 0, 0], "too large"),
             (&[0, 0, 0, 0, 1, 0xff], "no discovery request"),
         ] {
             let error_seen = requests(bytes, 2).message().await.unwrap_err();

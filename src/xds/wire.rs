@@ -67,8 +67,10 @@ pub(super) fn parse_nonce(text: &str) -> Option<u64> {
     (nonce(number) == text).then_some(number)
 }
 
-/// How many bodies are kept though nobody is being sent them: of each type one, for the next client of a storm.
+/// How many bodies, and of how many bytes together, are kept though nobody is being sent them: of each type one, for the
+/// next client of a storm.
 const RECENT: usize = 4;
+const RECENT_BYTES: usize = 4 << 20;
 
 /// The bodies that are on their way to some client, or were lately.
 #[derive(Debug, Default)]
@@ -78,6 +80,18 @@ pub(super) struct Bodies(Mutex<Known>);
 struct Known {
     bodies: HashMap<u64, Weak<Vec<u8>>>,
     recent: VecDeque<Arc<Vec<u8>>>,
+}
+
+impl Known {
+    fn keep(&mut self, body: &Arc<Vec<u8>>) {
+        self.recent.push_front(Arc::clone(body));
+        self.recent.truncate(RECENT);
+        let mut bytes = 0;
+        self.recent.retain(|body| {
+            bytes += body.len();
+            bytes <= RECENT_BYTES
+        });
+    }
 }
 
 /// A body that several responses are sent from.
@@ -114,8 +128,7 @@ impl Bodies {
         // Not under the lock: two streams may each encode it once, and nobody waits.
         let body = Arc::new(body(response));
         let mut known = lock();
-        known.recent.truncate(RECENT - 1);
-        known.recent.push_front(Arc::clone(&body));
+        known.keep(&body);
         known.bodies.retain(|_, body| body.strong_count() > 0);
         known.bodies.insert(key, Arc::downgrade(&body));
         body

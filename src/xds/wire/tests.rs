@@ -72,6 +72,8 @@ fn only_a_few_bodies_outlive_their_responses() {
         drop(of(len));
     }
     assert_eq!(bodies.0.lock().unwrap().bodies.len(), RECENT + 1);
+    drop(of(RECENT_BYTES));
+    assert!(bodies.0.lock().unwrap().recent.is_empty());
     assert_eq!(of(0)[0].as_ptr(), kept[0].as_ptr());
 }
 
