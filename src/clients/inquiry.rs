@@ -30,7 +30,8 @@ impl Inquiries {
     }
 
     pub(super) fn answer(&self, held: impl FnOnce() -> Vec<Held>) {
-        let waiting = std::mem::take(&mut *self.waiting());
+        let mut waiting = std::mem::take(&mut *self.waiting());
+        waiting.retain(|sender| !sender.is_closed());
         if waiting.is_empty() {
             return;
         }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::model::endpoint::{RegisteredEndpoint, RegisteredSet};
@@ -17,26 +17,26 @@ const LONGEST_ZONE: usize = 255;
 /// How much of a wrong value an error repeats, in characters.
 const SHOWN: usize = 100;
 
+const FORM: &str = "write it like {\"address\": \"10.0.0.1\", \"port\": 8080, \"weight\": 1, \"zone\": \"a\"}, of which only `address` must be";
+
 /// One endpoint, as it is written in JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    pub address: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub zone: Option<String>,
+    pub weight: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Arc<str>>,
 }
 
 impl From<&RegisteredEndpoint> for Entry {
     fn from(endpoint: &RegisteredEndpoint) -> Self {
         Self {
-            address: endpoint.address.to_string(),
+            address: endpoint.address,
             port: endpoint.port,
-            weight: Some(endpoint.weight),
-            zone: endpoint.zone.as_deref().map(str::to_owned),
+            weight: endpoint.weight,
+            zone: endpoint.zone.clone(),
         }
     }
 }
@@ -87,38 +87,58 @@ struct List<'a> {
 
 impl List<'_> {
     fn read(&mut self, index: usize, entry: Value) -> Result<RegisteredEndpoint, String> {
-        let entry: Entry = serde_json::from_value(entry).map_err(|error| {
-            format!("{error}; write it like {{\"address\": \"10.0.0.1\", \"port\": 8080, \"weight\": 1, \"zone\": \"a\"}}")
-        })?;
-        let endpoint = RegisteredEndpoint {
-            address: address(&entry.address)?,
-            port: self.port(entry.port)?,
-            weight: match entry.weight {
-                None => 1,
-                Some(0) => {
-                    return Err("`weight` is 0, which Envoy refuses; leave the endpoint out to send it nothing".to_owned());
+        let Value::Object(members) = entry else {
+            return Err(format!(
+                "it is `{}`, which is no endpoint; {FORM}",
+                shown(&entry.to_string())
+            ));
+        };
+        let (mut ip, mut port, mut weight, mut zone) = (None, None, 1, None);
+        for (name, value) in members {
+            match (name.as_str(), value) {
+                // As if it were left out.
+                ("address" | "port" | "weight" | "zone", Value::Null) => {}
+                ("address", Value::String(text)) => ip = Some(address(&text)?),
+                ("zone", Value::String(text)) => zone = Some(self.zone(text)?),
+                ("port", value) => port = Some(self.port(&value)?),
+                ("weight", value) => weight = self::weight(&value)?,
+                ("address" | "zone", value) => {
+                    let value = shown(&value.to_string());
+                    return Err(format!("`{name}` is `{value}`, which is no text; {FORM}"));
                 }
-                Some(weight) => weight,
-            },
-            zone: entry.zone.map(|zone| self.zone(zone)).transpose()?,
+                _ => {
+                    let name = shown(&name);
+                    return Err(format!("`{name}` is no member of an endpoint; {FORM}"));
+                }
+            }
+        }
+        let endpoint = RegisteredEndpoint {
+            address: ip.ok_or_else(|| format!("`address` is missing; {FORM}"))?,
+            port,
+            weight,
+            zone,
         };
         self.place(index, &endpoint)?;
         Ok(endpoint)
     }
 
-    fn port(&self, port: Option<u16>) -> Result<Option<u16>, String> {
-        match port {
-            Some(0) => Err("`port` is 0; name the port at which the endpoint is reached, or leave `port` out for the listener's".to_owned()),
-            Some(port) if self.listeners.len() > 1 && !self.listeners.contains(&port) => {
-                let listeners: Vec<String> = self.listeners.iter().map(u16::to_string).collect();
-                Err(format!(
-                    "`port` {port} is none of the virtual node's listeners ({}), of which an endpoint with a port serves the one \
-                     with that port; name one of them, or leave `port` out to serve all",
-                    listeners.join(", ")
-                ))
-            }
-            port => Ok(port),
+    fn port(&self, value: &Value) -> Result<u16, String> {
+        let port = value.as_u64().and_then(|port| u16::try_from(port).ok());
+        let Some(port) = port.filter(|port| *port > 0) else {
+            return Err(format!(
+                "`port` is `{}`; give 1 to 65535, or leave it out for the listener's",
+                shown(&value.to_string())
+            ));
+        };
+        if self.listeners.len() > 1 && !self.listeners.contains(&port) {
+            let listeners: Vec<String> = self.listeners.iter().map(u16::to_string).collect();
+            return Err(format!(
+                "`port` {port} is none of the virtual node's listeners ({}), of which an endpoint with a port serves the one \
+                 with that port; name one of them, or leave `port` out to serve all",
+                listeners.join(", ")
+            ));
         }
+        Ok(port)
     }
 
     fn zone(&mut self, zone: String) -> Result<Arc<str>, String> {
@@ -165,6 +185,17 @@ impl List<'_> {
         }
         Ok(())
     }
+}
+
+fn weight(value: &Value) -> Result<u32, String> {
+    let weight = value.as_u64().and_then(|weight| u32::try_from(weight).ok());
+    weight.filter(|weight| *weight > 0).ok_or_else(|| {
+        format!(
+            "`weight` is `{}`; give 1 to {}, and leave an endpoint out that is to get nothing",
+            shown(&value.to_string()),
+            u32::MAX
+        )
+    })
 }
 
 /// An address of one host; IPv4 in IPv6 is the same as IPv4.

@@ -32,7 +32,9 @@ pub(crate) const A: &str = "mesh/m/virtualNode/a";
 /// Node `a` with this many backends, the last of which tells one mesh from the next.
 pub(crate) fn mesh(backends: usize) -> String {
     let mut yaml = "kind: Mesh\nmeshName: m\nspec: { egressFilter: { type: ALLOW_ALL } }\n---\n\
-         { kind: VirtualNode, meshName: m, virtualNodeName: a, spec: {} }\n"
+         { kind: VirtualNode, meshName: m, virtualNodeName: a, spec: {} }\n---\n\
+         { kind: VirtualGateway, meshName: m, virtualGatewayName: declared, \
+         spec: { listeners: [{ portMapping: { port: 80, protocol: http } }] } }\n"
         .to_owned();
     for name in (1..=backends).map(|number| format!("b{number}")) {
         write!(

@@ -44,7 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("translate", &["model", "snapshot"]),
     ("store", &["model"]),
     ("discovery", &["model", "telemetry"]),
-    ("endpoints", &["data_dir", "model"]),
+    ("endpoints", &["model"]),
     (
         "reconcile",
         &["model", "snapshot", "store", "telemetry", "translate"],

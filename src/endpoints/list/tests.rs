@@ -39,6 +39,8 @@ fn every_wrong_entry_is_named_with_its_place_and_what_to_do() {
         {"adress": "10.0.0.6"},
         {"address": "10.0.0.1", "weight": 2},
         7,
+        {"address": null},
+        {"address": "10.0.0.7", "zone": 3},
     ]);
     let problems = read(list, &[80]).unwrap_err();
     let expected = [
@@ -47,13 +49,15 @@ fn every_wrong_entry_is_named_with_its_place_and_what_to_do() {
             "`db.local`, which is no IP address; host names are not looked up here",
         ),
         (2, "0.0.0.0 is not the address of one host"),
-        (3, "`port` is 0; name the port"),
-        (4, "70000, expected u16"),
-        (5, "leave the endpoint out"),
+        (3, "`port` is `0`; give 1 to 65535"),
+        (4, "`port` is `70000`"),
+        (5, "`weight` is `0`; give 1"),
         (6, "`zone` is empty"),
-        (7, "unknown field `adress`, expected one of `address`"),
+        (7, "`adress` is no member of an endpoint; write it like"),
         (8, "10.0.0.1 is at index 0 already"),
-        (9, "integer `7`"),
+        (9, "it is `7`, which is no endpoint"),
+        (10, "`address` is missing"),
+        (11, "`zone` is `3`, which is no text"),
     ];
     let found: Vec<usize> = problems.iter().map(|one| one.index).collect();
     assert_eq!(found, expected.map(|(index, _)| index));

@@ -20,7 +20,10 @@ impl Bed {
         let model = model(&json!({
             "mesh": {"egressFilter": {"type": "ALLOW_ALL"}},
             "nodes": {
-                "a": {"serviceDiscovery": {"dns": {"hostname": "a.local"}}},
+                "a": {
+                    "serviceDiscovery": {"dns": {"hostname": "a.local"}},
+                    "backends": [{"virtualService": {"virtualServiceName": "b.local"}}],
+                },
                 "b": b,
             },
             "services": {"b.local": {"provider": {"virtualNode": {"virtualNodeName": "b"}}}},
@@ -31,7 +34,10 @@ impl Bed {
             views: keys.into_iter().collect(),
             model,
         };
-        let mut translator = Translator::new(Options::default());
+        let mut translator = Translator::new(Options {
+            default_backends: false,
+            ..Options::default()
+        });
         translator.apply(input.clone());
         Self { translator, input }
     }

@@ -342,9 +342,9 @@ fn how_the_client_stands_is_told_name_by_name() {
         [
             "cds a: rejected",
             "cds b: current",
-            "eds a: current",
+            "eds a: unanswered",
             "eds b: older",
-            "lds l: unanswered",
+            "lds l: current",
             "lds m: unanswered",
             "rds r: current",
             "rds s: absent",

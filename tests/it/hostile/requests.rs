@@ -22,11 +22,6 @@ async fn nodes_that_cannot_be_served_are_told_what_to_do() {
     use Code::{FailedPrecondition, InvalidArgument, NotFound};
     let plane = Plane::start(ServerLimits::default());
     let mut bystander = Bystander::connect(&plane, 1).await;
-    let grpc = Node {
-        id: A.to_owned(),
-        user_agent_name: "gRPC Go".to_owned(),
-        ..Node::default()
-    };
     let mut cases = vec![
         (
             None,
@@ -34,7 +29,12 @@ async fn nodes_that_cannot_be_served_are_told_what_to_do() {
             "malformed_node",
             "must set `node.id`",
         ),
-        (Some(grpc), FailedPrecondition, "unsupported", "gRPC"),
+        (
+            Some(sidecar("mesh/m/virtualGateway/declared")),
+            FailedPrecondition,
+            "unsupported",
+            "gateways are not served yet",
+        ),
     ];
     let words = "`node` is not an `envoy.config.core.v3.Node`";
     cases.push((
@@ -145,7 +145,7 @@ async fn bytes_that_are_no_requests_end_their_stream_only() {
             ),
             ("ompress", compressed),
             ("ompress", vec![0x7f; 64]),
-            ("too large", prefix(100 << 20).to_vec()),
+            ("more than the", prefix(100 << 20).to_vec()),
             ("type_url", framed(&no_type_url(path)).to_vec()),
         ];
         for (words, bytes) in attacks {
@@ -174,7 +174,7 @@ async fn a_hundred_megabytes_are_not_read() {
     assert!(sent < 10 << 20, "{sent} bytes were taken");
     let (code, message) = raw.status().await;
     assert_eq!(code, Code::InvalidArgument, "{message}");
-    assert!(message.contains("too large"), "{message}");
+    assert!(message.contains("more than the"), "{message}");
     bystander.gets_the_next_change(&plane).await;
 }
 

@@ -149,7 +149,7 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
         }
         runs.push(done);
     }
-    let text = format!("{}\n{}", told(&about), table::markdown(&runs, &rows));
+    let text = format!("{}\n{}", told(&about), table::markdown(&runs, &rows, scale));
     println!("{text}");
     if args.quick {
         println!("At a tenth of the size and run once: these figures mean nothing.");

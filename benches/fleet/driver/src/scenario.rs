@@ -133,9 +133,9 @@ impl Scenario {
     /// Seconds that one server takes in one variant; as measured, on two cores.
     pub(crate) fn seconds(self, scale: Scale) -> u64 {
         match (self, scale.is_quick) {
-            (Scenario::Thousand, false) => 16,
-            (Scenario::FiveThousand, false) => 35,
-            (Scenario::FullMesh, false) => 14,
+            (Scenario::Thousand, false) => 14,
+            (Scenario::FiveThousand, false) => 30,
+            (Scenario::FullMesh, false) => 18,
             (Scenario::Rate, false) => 70,
             (Scenario::Rate, true) => 4,
             (_, true) => 2,
