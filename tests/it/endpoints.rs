@@ -1,6 +1,6 @@
 //! Registered endpoints, from the call of an orchestrator to the request that a real sidecar carries.
 
-mod client;
+pub(crate) mod client;
 mod refusals;
 mod terminal;
 

@@ -1,7 +1,7 @@
 //! A fleet of clients, half of each variant, while the control plane is killed and stopped and comes back with another
 //! mesh: in the end each has exactly what is declared, nobody is sent what it has, and nothing leaks.
 
-mod client;
+pub(crate) mod client;
 
 use bytes::Bytes;
 use std::collections::BTreeMap;

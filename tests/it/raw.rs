@@ -97,6 +97,17 @@ impl Raw {
         self.connection.abort();
     }
 
+    /// Waits until the server has closed the connection.
+    pub(crate) async fn closed(mut self) {
+        self.requests = None;
+        drop(self.response);
+        tokio::time::timeout(PATIENCE, &mut self.connection)
+            .await
+            .expect("the connection ends")
+            .unwrap()
+            .ok();
+    }
+
     pub(crate) async fn answer(&mut self) -> Answer {
         tokio::time::timeout(PATIENCE, self.read())
             .await

@@ -1,8 +1,6 @@
 //! App Mesh's own sidecar image as a client: the bootstrap that its agent writes when `APPMESH_XDS_ENDPOINT` names a Unix
 //! socket, on the Envoy at hand.
 
-mod frames;
-
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -14,10 +12,10 @@ use tokio::time::Instant;
 
 use crate::continuity::load::Load;
 use crate::continuity::{A, TTL, a_calls_b, synced};
+use crate::frames::FrameProxy;
 use crate::hostile::mesh;
 use crate::plane::Plane;
 use crate::world::{OUTRIGGER, PATIENCE, Service, World, eventually};
-use frames::FrameProxy;
 
 const ARN: &str = "arn:aws:appmesh:eu-west-1:123456789012:mesh/appMesh/virtualNode/serviceANode";
 const KINDS: [&str; 4] = ["cds", "eds", "lds", "rds"];

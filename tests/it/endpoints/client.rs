@@ -10,32 +10,32 @@ use tokio::net::TcpStream;
 
 use crate::world::World;
 
-pub(super) struct Client {
+pub(crate) struct Client {
     api: SocketAddr,
 }
 
 impl Client {
-    pub(super) fn of(world: &World) -> Self {
+    pub(crate) fn of(world: &World) -> Self {
         Self {
             api: world.at(1, 9080),
         }
     }
 
-    pub(super) async fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> (u16, Value) {
         let json = Some("application/json");
         self.send("PUT", path, json, body.to_string()).await
     }
 
-    pub(super) async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         self.send("GET", path, None, String::new()).await
     }
 
-    pub(super) async fn delete(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn delete(&self, path: &str) -> (u16, Value) {
         self.send("DELETE", path, None, String::new()).await
     }
 
     /// The status and the body, which is JSON whatever happens.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         method: &str,
         path: &str,

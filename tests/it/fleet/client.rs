@@ -37,16 +37,16 @@ const KINDS: [Kind; 5] = [
 
 /// What a client has of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Resource {
+pub(crate) struct Resource {
     /// Empty in SotW.
-    pub(super) version: String,
-    pub(super) body: Bytes,
+    pub(crate) version: String,
+    pub(crate) body: Bytes,
     /// What it makes the client ask for.
-    pub(super) references: Vec<(Kind, String)>,
+    pub(crate) references: Vec<(Kind, String)>,
 }
 
 impl Resource {
-    pub(super) fn new(kind: Kind, version: String, body: Bytes) -> Self {
+    pub(crate) fn new(kind: Kind, version: String, body: Bytes) -> Self {
         Self {
             references: references(kind, &body),
             version,
@@ -55,27 +55,27 @@ impl Resource {
     }
 }
 
-pub(super) type Resources = BTreeMap<Kind, BTreeMap<String, Resource>>;
+pub(crate) type Resources = BTreeMap<Kind, BTreeMap<String, Resource>>;
 
 /// What a client holds, and has seen.
 #[derive(Debug, Default)]
-pub(super) struct Held {
-    pub(super) resources: Resources,
+pub(crate) struct Held {
+    pub(crate) resources: Resources,
     /// The newest version of each kind, for SotW.
     versions: BTreeMap<Kind, String>,
-    pub(super) streams: u64,
+    pub(crate) streams: u64,
     /// Resources that came though the client had said that it has them.
-    pub(super) resent: Vec<String>,
+    pub(crate) resent: Vec<String>,
 }
 
 /// A client with its streams, one at a time. Dropped, it closes its connection.
-pub(super) struct Client {
+pub(crate) struct Client {
     held: Arc<Mutex<Held>>,
     task: JoinHandle<()>,
 }
 
 impl Client {
-    pub(super) fn start<V: Variant>(server: SocketAddr, node: Node) -> Self {
+    pub(crate) fn start<V: Variant>(server: SocketAddr, node: Node) -> Self {
         let held = Arc::new(Mutex::new(Held::default()));
         let holding = Arc::clone(&held);
         let task = tokio::spawn(async move {
@@ -89,7 +89,7 @@ impl Client {
         Self { held, task }
     }
 
-    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
+    pub(crate) fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap()
     }
 }
@@ -101,7 +101,7 @@ impl Drop for Client {
 }
 
 /// One of the two variants of the protocol.
-pub(super) trait Variant: Send + Sync + 'static {
+pub(crate) trait Variant: Send + Sync + 'static {
     type Request: Message + Send + Sync + 'static;
     type Response: Message + Default + Send + Sync + 'static;
     const PATH: &'static str;
@@ -113,7 +113,7 @@ pub(super) trait Variant: Send + Sync + 'static {
 }
 
 /// What is to be asked, in terms of both variants.
-pub(super) struct Ask<'a> {
+pub(crate) struct Ask<'a> {
     node: Option<Node>,
     kind: Kind,
     names: &'a BTreeSet<String>,
@@ -128,7 +128,7 @@ pub(super) struct Ask<'a> {
 }
 
 /// What was said, in terms of both variants.
-pub(super) struct Said {
+pub(crate) struct Said {
     kind: Kind,
     nonce: String,
     version: String,
@@ -136,8 +136,8 @@ pub(super) struct Said {
     removed: Vec<String>,
 }
 
-pub(super) struct Sotw;
-pub(super) struct Delta;
+pub(crate) struct Sotw;
+pub(crate) struct Delta;
 
 impl Variant for Sotw {
     type Request = DiscoveryRequest;

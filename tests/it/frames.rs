@@ -1,4 +1,4 @@
-//! A proxy that counts the HTTP/2 frames which pass it.
+//! A proxy that counts the HTTP/2 frames which pass it, and can stop passing any.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 const PREFACE: usize = 24;
 const DATA: u8 = 0;
@@ -15,9 +16,10 @@ const GOAWAY: u8 = 7;
 const ACK: u8 = 1;
 
 /// Between clients and one server.
-pub(super) struct FrameProxy {
-    pub(super) address: SocketAddr,
+pub(crate) struct FrameProxy {
+    pub(crate) address: SocketAddr,
     counters: Arc<Counters>,
+    frozen: CancellationToken,
 }
 
 #[derive(Default)]
@@ -30,22 +32,24 @@ struct Counters {
 
 /// What has passed so far.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Counts {
-    pub(super) connections: u64,
+pub(crate) struct Counts {
+    pub(crate) connections: u64,
     /// From clients, answers not counted.
-    pub(super) pings: u64,
+    pub(crate) pings: u64,
     /// From clients.
-    pub(super) data: u64,
+    pub(crate) data: u64,
     /// From the server.
-    pub(super) goaways: u64,
+    pub(crate) goaways: u64,
 }
 
 impl FrameProxy {
-    pub(super) async fn start(server: SocketAddr) -> Self {
+    pub(crate) async fn start(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let counters = Arc::new(Counters::default());
         let counting = Arc::clone(&counters);
+        let frozen = CancellationToken::new();
+        let cold = frozen.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(server).await.unwrap();
@@ -53,25 +57,46 @@ impl FrameProxy {
                 let (from_client, to_client) = client.into_split();
                 let (from_server, to_server) = server.into_split();
                 let sent = Arc::clone(&counting);
-                tokio::spawn(pass(from_client, to_server, PREFACE, move |kind, flags| {
-                    match kind {
-                        PING if flags & ACK == 0 => sent.pings.fetch_add(1, Ordering::Relaxed),
-                        DATA => sent.data.fetch_add(1, Ordering::Relaxed),
-                        _ => 0,
-                    };
-                }));
+                tokio::spawn(pass(
+                    from_client,
+                    to_server,
+                    PREFACE,
+                    cold.clone(),
+                    move |kind, flags| {
+                        match kind {
+                            PING if flags & ACK == 0 => sent.pings.fetch_add(1, Ordering::Relaxed),
+                            DATA => sent.data.fetch_add(1, Ordering::Relaxed),
+                            _ => 0,
+                        };
+                    },
+                ));
                 let received = Arc::clone(&counting);
-                tokio::spawn(pass(from_server, to_client, 0, move |kind, _| {
-                    if kind == GOAWAY {
-                        received.goaways.fetch_add(1, Ordering::Relaxed);
-                    }
-                }));
+                tokio::spawn(pass(
+                    from_server,
+                    to_client,
+                    0,
+                    cold.clone(),
+                    move |kind, _| {
+                        if kind == GOAWAY {
+                            received.goaways.fetch_add(1, Ordering::Relaxed);
+                        }
+                    },
+                ));
             }
         });
-        Self { address, counters }
+        Self {
+            address,
+            counters,
+            frozen,
+        }
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    /// From now on nothing passes, and nothing is read; no connection is closed, as by a machine that hangs.
+    pub(crate) fn freeze(&self) {
+        self.frozen.cancel();
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
             connections: read(&self.counters.connections),
@@ -87,6 +112,7 @@ async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     preface: usize,
+    frozen: CancellationToken,
     seen: impl Fn(u8, u8),
 ) -> std::io::Result<()> {
     let mut bytes = vec![0; preface];
@@ -94,7 +120,12 @@ async fn pass(
     to.write_all(&bytes).await?;
     loop {
         let mut head = [0; 9];
-        from.read_exact(&mut head).await?;
+        // Half a head is lost with the rest.
+        tokio::select! {
+            biased;
+            () = frozen.cancelled() => return std::future::pending().await,
+            read = from.read_exact(&mut head) => read?,
+        };
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         bytes.resize(length as usize, 0);
         from.read_exact(&mut bytes).await?;
