@@ -206,7 +206,13 @@ impl Endpoints {
 
     /// Answers calls, ends leases and keeps the table at what is registered, until told to stop. Entries of the table
     /// that are not registrations are left alone.
-    pub async fn run(self, table: watch::Sender<EndpointTable>, stop: CancellationToken) {
-        self.owner.run(self.calls, table, stop).await;
+    pub fn run(
+        mut self,
+        table: watch::Sender<EndpointTable>,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> {
+        // At once, so that nothing is translated without what was registered before a restart.
+        self.owner.publish_all(&table);
+        self.owner.run(self.calls, table, stop)
     }
 }

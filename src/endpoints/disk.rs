@@ -180,6 +180,10 @@ impl Clock {
 
 fn open(path: &Path) -> Result<Database, redb::Error> {
     let database = Database::builder().set_cache_size(CACHE).create(path)?;
+    // A new file's name is on the disk only once its folder is.
+    if let Some(folder) = path.parent() {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
     Ok(database)
 }
 

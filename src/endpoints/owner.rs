@@ -89,11 +89,10 @@ impl Owner {
         let mut measure = interval(MEASURE_INTERVAL);
         measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::new();
-        let all = self.state.registrations().map(|(node, _)| node.clone());
-        let all: BTreeSet<NodeKey> = all.collect();
-        self.publish(&all, &table);
         loop {
-            let lease_end = sleep_until_some(self.state.next_end());
+            // Where renewals cannot be kept they are refused, and no lease ends for want of one.
+            let lease_end = self.state.next_end().filter(|_| !self.is_failing());
+            let lease_end = sleep_until_some(lease_end);
             // Every branch may be dropped unfinished: none holds anything.
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -102,11 +101,25 @@ impl Owner {
                         self.take(std::mem::take(&mut batch), &table).await;
                     }
                 }
-                () = lease_end => self.expire(&table).await,
+                () = lease_end => {
+                    // A renewal that waits came in time.
+                    if !calls.is_empty() {
+                        calls.recv_many(&mut batch, BATCH).await;
+                        self.take(std::mem::take(&mut batch), &table).await;
+                    }
+                    self.expire(&table).await;
+                }
                 now = measure.tick() => self.measure(now).await,
             }
         }
         self.mark_clock().await;
+    }
+
+    /// Brings all registrations into the table.
+    pub(super) fn publish_all(&mut self, table: &watch::Sender<EndpointTable>) {
+        let all = self.state.registrations().map(|(node, _)| node.clone());
+        let all: BTreeSet<NodeKey> = all.collect();
+        self.publish(&all, table);
     }
 
     /// Does what these calls ask for, in their order, and answers them.
@@ -120,11 +133,15 @@ impl Owner {
             touched.insert(node);
             answers.push((answer, changed));
         }
+        let was_failing = self.is_failing();
         if let Err(problem) = self.save(&touched, &next).await {
             warn!("calls that register endpoints are refused: {problem}");
             return refuse(answers, &problem);
         }
+        // A lease begins with the answer, however long it took to write.
+        next.renew(touched.iter().cloned(), Instant::now());
         self.state = next;
+        self.resume(was_failing);
         self.publish(&touched, table);
         for (answer, changed) in answers {
             let durable = self.durable;
@@ -133,7 +150,24 @@ impl Owner {
         }
     }
 
+    /// Whether the newest write failed.
+    fn is_failing(&self) -> bool {
+        self.durable && (self.disk.is_none() || !self.unsaved.is_empty())
+    }
+
+    /// After writes that failed and one that did not: who was refused gets the time of a whole lease to come again.
+    fn resume(&mut self, was_failing: bool) {
+        if was_failing && !self.is_failing() {
+            let all = self.state.registrations().map(|(node, _)| node.clone());
+            let all: Vec<_> = all.collect();
+            self.state.renew(all, Instant::now());
+        }
+    }
+
     async fn expire(&mut self, table: &watch::Sender<EndpointTable>) {
+        if self.is_failing() {
+            return;
+        }
         let expired = self.state.expire(Instant::now());
         if expired.is_empty() {
             return;
@@ -232,7 +266,10 @@ impl Owner {
 
     async fn mark_clock(&mut self) {
         let state = self.state.clone();
-        if let Err(problem) = self.save(&BTreeSet::new(), &state).await {
+        let was_failing = self.is_failing();
+        let saved = self.save(&BTreeSet::new(), &state).await;
+        self.resume(was_failing);
+        if let Err(problem) = saved {
             warn!("how far the leases of registered endpoints are is not kept: {problem}");
         }
     }

@@ -92,6 +92,19 @@ impl State {
         Some(old)
     }
 
+    /// Lets the leases of these nodes begin anew.
+    pub(super) fn renew(&mut self, nodes: impl IntoIterator<Item = NodeKey>, now: Instant) {
+        for node in nodes {
+            if let Some(registration) = self.remove(&node) {
+                let renewed = Registration {
+                    renewed_at: now,
+                    ..registration
+                };
+                self.put(node, renewed);
+            }
+        }
+    }
+
     /// When the next lease ends.
     pub(super) fn next_end(&self) -> Option<Instant> {
         self.ends.get_min().map(|(end, _)| *end)

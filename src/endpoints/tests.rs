@@ -223,3 +223,35 @@ async fn what_cannot_be_kept_is_refused_and_changes_nothing() {
     let kept: Vec<&NodeKey> = loaded.registrations.iter().map(|(node, _)| node).collect();
     assert_eq!(kept, [&node("a"), &node("c")]);
 }
+
+/// Renewals are refused as long as they cannot be kept, and nobody is to lose a lease by that.
+#[tokio::test(start_paused = true)]
+async fn no_lease_ends_while_renewals_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (there, away) = (folder.path().join("there"), folder.path().join("away"));
+    std::fs::create_dir(&there).unwrap();
+    let path = there.join("endpoints.redb");
+    let bed = Bed::start(Some(&path));
+    assert_eq!(bed.put("a", 1, Some(10)).await, Ok(done(true, true)));
+    bed.stop().await;
+
+    let (mut disk, loaded) = Disk::open(&path).unwrap();
+    disk.close();
+    std::fs::rename(&there, &away).unwrap();
+    let mut bed =
+        Bed::run(|metrics, published| Owner::new(metrics, published, Some((disk, loaded))));
+    for _ in 0..4 {
+        bed.put("a", 1, Some(10)).await.unwrap_err();
+        advance(Duration::from_secs(8)).await;
+    }
+    assert_eq!(bed.published("a"), Some(1));
+
+    // Once they can be kept again, a whole lease is left to renew.
+    std::fs::create_dir(&there).unwrap();
+    assert_eq!(bed.put("b", 1, None).await, Ok(done(true, true)));
+    advance(Duration::from_secs(8)).await;
+    assert_eq!(bed.put("b", 1, None).await, Ok(done(false, true)));
+    assert_eq!(bed.published("a"), Some(1));
+    bed.until("a", None).await;
+    bed.stop().await;
+}

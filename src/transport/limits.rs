@@ -24,8 +24,8 @@ pub struct Limits {
     /// How long a connection may last, more or less a tenth, so that those that came together do not go together. Its
     /// client is told to connect again, which spreads a fleet over control planes that came later. `None`: for ever.
     pub age: Option<Duration>,
-    /// Bytes that a client may send on one connection before it is read: a request with an Envoy's `node` of 60 KB comes
-    /// in one go, a larger one in several. This is what a client can make the server hold.
+    /// Bytes that a client may send on one connection before they are read: a request with an Envoy's `node` of 60 KB
+    /// comes in one go, a larger one in several.
     pub window: u32,
     /// Requests at one time on one connection. An Envoy has one stream; a proxy before the control plane may join many.
     pub requests: u32,

@@ -9,6 +9,7 @@ use super::limits::Limits;
 use super::message::DeltaRequest;
 use super::names::NameSets;
 use super::push::{Engine, NAMING};
+use super::quarantine::shortened;
 use super::stream::{Entries, Response};
 use super::subscription::WILDCARD;
 use super::traps::{self, Trap};
@@ -109,6 +110,14 @@ impl DeltaStream {
         if traps::active(Trap::StaleNamesAreIgnored) && is_stale {
             return Ok(());
         }
+        let names = ledger.subscription.names().len() + request.resource_names_subscribe.len();
+        if request.resource_names_subscribe.len() > engine.limits.names {
+            return Err(StreamError::TooManyNames {
+                type_url: kind.type_url().to_owned(),
+                names,
+                limit: engine.limits.names,
+            });
+        }
         ledger.write_out(kind, &engine.seen, |_| true);
         let change = ledger.subscription.update(
             kind,
@@ -135,7 +144,7 @@ impl DeltaStream {
 
     fn take_unknown(&mut self, request: &DeltaRequest, step: &mut Step) {
         let first =
-            self.unknown.len() < UNKNOWN_TYPES && self.unknown.insert(request.type_url.clone());
+            self.unknown.len() < UNKNOWN_TYPES && self.unknown.insert(shortened(&request.type_url));
         let names = request.resource_names_subscribe.iter();
         let names: BTreeSet<ResourceName> = names
             .filter(|name| *name != WILDCARD)

@@ -47,7 +47,7 @@ pub(super) struct Ledger {
     on_trial: BTreeSet<ResourceName>,
     newest_nonce: Option<u64>,
     /// State of the world: the version that the client named last.
-    pub(super) named: String,
+    pub(super) named: Option<Version>,
     /// How many of the subscribed names the newest seen snapshot has.
     present: usize,
     sent: Option<Version>,
@@ -374,10 +374,11 @@ impl Ledger {
 
     /// Whether the client names the version of the newest response, which it did not before, and which no other
     /// unanswered response has: it has accepted it.
-    pub(super) fn names_newest(&self, version: &str) -> bool {
+    pub(super) fn names_newest(&self, version: Option<Version>) -> bool {
         let mut newest_first = self.in_flight.iter().rev();
         let newest = newest_first.next().map(|newest| newest.version);
-        newest.is_some_and(|newest| newest.to_string() == version)
+        newest.is_some()
+            && newest == version
             && self.named != version
             && newest_first.all(|older| Some(older.version) != newest)
     }

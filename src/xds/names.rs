@@ -9,10 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::snapshot::ResourceName;
 
+/// A box of its own, so that one who only remembers that there was a set does not keep the memory of its names.
+type Names = Arc<Box<[ResourceName]>>;
+
 /// Names, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct NameSet {
-    names: Arc<[ResourceName]>,
+    names: Names,
     fingerprint: Fingerprint,
 }
 
@@ -72,7 +75,7 @@ pub struct NameSets {
 
 #[derive(Debug, Default)]
 struct Known {
-    sets: HashMap<Fingerprint, Weak<[ResourceName]>>,
+    sets: HashMap<Fingerprint, Weak<Box<[ResourceName]>>>,
     /// Entries at which the dead ones are swept out.
     sweep_at: usize,
 }
@@ -106,18 +109,18 @@ impl NameSets {
             let kept = set.iter().filter(is_kept).cloned();
             let mut names: Vec<_> = kept.chain(more.iter().map(|name| own(name))).collect();
             names.sort_unstable();
-            self.keep(fingerprint, names.into())
+            self.keep(fingerprint, Arc::new(names.into()))
         });
         NameSet { names, fingerprint }
     }
 
-    fn find(&self, fingerprint: Fingerprint, len: usize) -> Option<Arc<[ResourceName]>> {
+    fn find(&self, fingerprint: Fingerprint, len: usize) -> Option<Names> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let found = known.sets.get(&fingerprint)?.upgrade()?;
         (found.len() == len).then_some(found)
     }
 
-    fn keep(&self, fingerprint: Fingerprint, names: Arc<[ResourceName]>) -> Arc<[ResourceName]> {
+    fn keep(&self, fingerprint: Fingerprint, names: Names) -> Names {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.sets.len() >= known.sweep_at {
             known.sets.retain(|_, names| names.strong_count() > 0);

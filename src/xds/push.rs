@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::ledger::{Batch, Behind, Has, Ledger, Sent};
 use super::limits::Limits;
 use super::names::NameSets;
+use super::quarantine::shortened;
 use crate::snapshot::{Kind, PerKind, Resource, ResourceName, Snapshot, Withheld};
 use crate::xds::traps::{self, Trap};
 use crate::xds::{Held, Step, StreamError, StreamStatus};
@@ -67,7 +68,7 @@ impl Engine {
         match self.only {
             Some(kind) if type_url.is_empty() || type_url == kind.type_url() => Ok(Some(kind)),
             Some(kind) => Err(StreamError::OtherType {
-                type_url: type_url.to_owned(),
+                type_url: shortened(type_url),
                 served: kind.type_url(),
             }),
             None if type_url.is_empty() => Err(StreamError::NoTypeUrl),
@@ -258,7 +259,10 @@ impl Engine {
         let mut assignments = seen.in_order(kind, clusters.len());
         let is_awaited = |name: &str| seen.why_withheld(kind, name) == Some(Withheld::Awaited);
         let is_due = |name: &&ResourceName| assignments.get(name).is_some() || is_awaited(name);
-        self.uncovered.add(clusters.clone().filter(is_due), now);
+        // Where clusters are the only type, none of them ever follows.
+        if self.only.is_none() {
+            self.uncovered.add(clusters.clone().filter(is_due), now);
+        }
         let endpoints = &mut self.kinds[kind];
         if endpoints.subscription.is_asked() {
             for name in clusters {

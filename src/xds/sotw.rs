@@ -19,7 +19,7 @@ use super::quarantine::shortened;
 use super::stream::{Entries, Response};
 use super::traps::{self, Trap};
 use super::{Event, Held, Step, StreamError, StreamStatus, wire};
-use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
+use crate::snapshot::{Kind, Resource, ResourceName, Snapshot, Version};
 
 /// How many types that are not served a stream remembers having been asked for.
 const UNKNOWN_TYPES: usize = 32;
@@ -123,7 +123,7 @@ impl SotwStream {
             // good part of a response whose rest it rejects, and goes on naming the version before it, or none.
             ledger.may_have_any();
             ledger.may_have_unknown = !request.version_info.is_empty();
-            ledger.named.clone_from(&request.version_info);
+            ledger.named = Version::parse(&request.version_info);
             if kind == Kind::Cluster && engine.only.is_none() && !request.version_info.is_empty() {
                 engine.returned = Some(now);
             }
@@ -136,7 +136,7 @@ impl SotwStream {
 
     fn take_unknown(&mut self, request: &SotwRequest, step: &mut Step) {
         let first =
-            self.unknown.len() < UNKNOWN_TYPES && self.unknown.insert(request.type_url.clone());
+            self.unknown.len() < UNKNOWN_TYPES && self.unknown.insert(shortened(&request.type_url));
         // There is no way to say that a name does not exist, and "everything" is nothing.
         if first && request.resource_names.is_empty() {
             let nonce = self.engine.next_nonce();
@@ -164,10 +164,11 @@ fn hear_verdict(
 ) -> Heard {
     let ledger = &mut engine.kinds[kind];
     let nonce = wire::parse_nonce(&request.response_nonce);
+    let version = Version::parse(&request.version_info);
     let stale = nonce != ledger.newest_nonce();
     let is_unsure = request.error_detail.is_some() && (stale || ledger.awaits_several());
-    let is_of_older = !stale && kind.is_wildcard() && ledger.names_newest(&request.version_info);
-    ledger.named.clone_from(&request.version_info);
+    let is_of_older = !stale && kind.is_wildcard() && ledger.names_newest(version);
+    ledger.named = version;
     if let (Some(error), Some(nonce), true) = (&request.error_detail, nonce, is_of_older) {
         // Envoy has one request a type: the error of a response stays in it when the next one is accepted.
         step.events.push(Event::Rejected {

@@ -5,11 +5,11 @@
 //! is, belongs to the body too.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::{BufMut, Bytes};
 use prost::Message;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::stream::{Entries, Response};
 use crate::snapshot::Resource;
@@ -74,11 +74,17 @@ const RECENT_BYTES: usize = 4 << 20;
 
 /// The bodies that are on their way to some client, or were lately.
 #[derive(Debug, Default)]
-pub(super) struct Bodies(Mutex<Known>);
+pub(super) struct Bodies {
+    /// Drawn anew in each process, so that no client can make two responses look the same.
+    key: RandomState,
+    known: Mutex<Known>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
     bodies: HashMap<u64, Weak<Vec<u8>>>,
+    /// Entries at which the dead ones are swept out.
+    sweep_at: usize,
     recent: VecDeque<Arc<Vec<u8>>>,
 }
 
@@ -119,9 +125,24 @@ impl Bodies {
         ]
     }
 
+    /// Everything that a response's body depends on.
+    fn fingerprint(&self, response: &Response) -> u64 {
+        let mut hash = self.key.build_hasher();
+        (&response.type_url, response.version).hash(&mut hash);
+        let (resources, removed) = match &response.entries {
+            Entries::Sotw(resources) => (resources, None),
+            Entries::Delta { resources, removed } => (resources, Some(removed)),
+        };
+        for resource in resources {
+            resource.fingerprint().hash(&mut hash);
+        }
+        (resources.len(), removed).hash(&mut hash);
+        hash.finish()
+    }
+
     fn shared(&self, response: &Response) -> Arc<Vec<u8>> {
-        let key = fingerprint(response);
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = self.fingerprint(response);
+        let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(body) = lock().bodies.get(&key).and_then(Weak::upgrade) {
             return body;
         }
@@ -129,41 +150,13 @@ impl Bodies {
         let body = Arc::new(body(response));
         let mut known = lock();
         known.keep(&body);
-        known.bodies.retain(|_, body| body.strong_count() > 0);
+        if known.bodies.len() >= known.sweep_at {
+            known.bodies.retain(|_, body| body.strong_count() > 0);
+            known.sweep_at = (known.bodies.len() * 2).max(64);
+        }
         known.bodies.insert(key, Arc::downgrade(&body));
         body
     }
-}
-
-/// Everything that a response's body depends on.
-fn fingerprint(response: &Response) -> u64 {
-    let mut hash = Xxh3::new();
-    hash.update(response.type_url.as_bytes());
-    hash.update(
-        response
-            .version
-            .map(|version| version.to_string())
-            .unwrap_or_default()
-            .as_bytes(),
-    );
-    match &response.entries {
-        Entries::Sotw(resources) => {
-            for resource in resources {
-                hash.update(&resource.fingerprint().to_le_bytes());
-            }
-        }
-        Entries::Delta { resources, removed } => {
-            hash.update(&[1]);
-            for resource in resources {
-                hash.update(&resource.fingerprint().to_le_bytes());
-            }
-            for name in removed {
-                hash.update(&(name.len() as u64).to_le_bytes());
-                hash.update(name.as_bytes());
-            }
-        }
-    }
-    hash.digest()
 }
 
 /// gRPC's prefix and the message without its nonce.

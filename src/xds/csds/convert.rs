@@ -32,7 +32,9 @@ pub(super) fn add(clients: &mut Vec<ClientConfig>, new: ClientConfig) {
     let known = clients
         .iter_mut()
         .rev()
-        .find(|known| known.client_scope == new.client_scope && known.node == new.node);
+        // Clients come sorted by node.
+        .take_while(|known| known.node == new.node)
+        .find(|known| known.client_scope == new.client_scope);
     match known {
         Some(known) => known.generic_xds_configs.extend(new.generic_xds_configs),
         None => clients.push(new),

@@ -71,27 +71,28 @@ fn only_a_few_bodies_outlive_their_responses() {
     for len in 1..100 {
         drop(of(len));
     }
-    assert_eq!(bodies.0.lock().unwrap().bodies.len(), RECENT + 1);
+    assert_eq!(bodies.known.lock().unwrap().recent.len(), RECENT);
     drop(of(RECENT_BYTES));
-    assert!(bodies.0.lock().unwrap().recent.is_empty());
+    assert!(bodies.known.lock().unwrap().recent.is_empty());
     assert_eq!(of(0)[0].as_ptr(), kept[0].as_ptr());
 }
 
 #[test]
 fn whatever_a_body_says_tells_it_from_others() {
     let [sotw, delta] = responses(10, 1);
-    let base = |response: &Response| fingerprint(response);
+    let bodies = Bodies::default();
+    let base = |response: &Response| bodies.fingerprint(response);
     let of = |change: fn(&mut Response)| {
         let mut changed = delta.clone();
         change(&mut changed);
-        fingerprint(&changed)
+        bodies.fingerprint(&changed)
     };
     let edit = |change: fn(&mut Vec<Arc<Resource>>, &mut Vec<crate::snapshot::ResourceName>)| {
         let mut changed = delta.clone();
         if let Entries::Delta { resources, removed } = &mut changed.entries {
             change(resources, removed);
         }
-        fingerprint(&changed)
+        bodies.fingerprint(&changed)
     };
     let mut all = vec![
         base(&sotw),
