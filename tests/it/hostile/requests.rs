@@ -184,7 +184,7 @@ async fn what_is_not_served_is_said_so() {
     let mut bystander = Bystander::connect(&plane, 1).await;
     for path in [
         "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamEverything",
-        "/envoy.service.cluster.v3.ClusterDiscoveryService/StreamClusters",
+        "/envoy.service.cluster.v3.ClusterDiscoveryService/StreamEndpoints",
         "/",
     ] {
         let (code, _) = Raw::open(plane.address, path).await.status().await;

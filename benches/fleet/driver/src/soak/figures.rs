@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn each_thing_that_is_not_flat_is_told() {
-        let broken: [(fn(&mut Round), &str); 8] = [
+        type Spoil = fn(&mut Round);
+        let broken: [(Spoil, &str); 8] = [
             (
                 |round| round.rss_kib = 120_000,
                 "120000 KiB of memory, after 100000",
