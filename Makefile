@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what continuous integration runs.
-.PHONY: check fmt lint deny test e2e bench bench-fleet fleet-build fleet-check doc run demo compose-check ci
+.PHONY: check fmt lint deny test e2e bench bench-fleet soak fleet-build fleet-check doc run demo compose-check ci
 
 check:
 	cargo check --all-targets
@@ -25,6 +25,12 @@ bench:
 # Outrigger beside go-control-plane and a bare server, under thousands of sidecars. ARGS are options of `bench-fleet run`.
 bench-fleet: fleet-build
 	target/release/bench-fleet run $(ARGS)
+
+# Outrigger killed every 30 s under a fleet and steady changes. ARGS are options of `bench-fleet soak`, such as --for 2m.
+soak:
+	cargo build --release
+	cargo build --release $(FLEET) $(FLEET_TARGET)
+	target/release/bench-fleet soak $(ARGS)
 
 FLEET = --manifest-path benches/fleet/Cargo.toml
 FLEET_TARGET = --target-dir target

@@ -90,9 +90,20 @@ pub struct ClientState {
 #[derive(Debug)]
 struct Client {
     info: Arc<ClientInfo>,
+    standing: Arc<Mutex<Standing>>,
+    inquiries: Arc<Inquiries>,
+}
+
+/// How a client's stream stood at its newest step.
+#[derive(Debug)]
+struct Standing {
     status: StreamStatus,
     opened: Instant,
-    inquiries: Arc<Inquiries>,
+}
+
+/// Nothing can panic while it is locked, so what a poisoned lock guards is whole.
+fn lock(standing: &Mutex<Standing>) -> MutexGuard<'_, Standing> {
+    standing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for Clients {
@@ -114,10 +125,13 @@ impl Clients {
         let info = Arc::new(info);
         self.0.joined(&info.key);
         let inquiries = Arc::<Inquiries>::default();
-        let client = Client {
-            info: Arc::clone(&info),
+        let standing = Arc::new(Mutex::new(Standing {
             status: StreamStatus::default(),
             opened: Instant::now(),
+        }));
+        let client = Client {
+            info: Arc::clone(&info),
+            standing: Arc::clone(&standing),
             inquiries: Arc::clone(&inquiries),
         };
         self.0.clients.insert(id, client);
@@ -125,6 +139,7 @@ impl Clients {
             clients: self.clone(),
             id,
             info,
+            standing,
             inquiries,
         }
     }
@@ -132,11 +147,14 @@ impl Clients {
     /// All clients, sorted by node, then in the order in which they came.
     pub fn list(&self) -> Vec<ClientState> {
         let mut list: Vec<ClientState> = (self.0.clients.iter())
-            .map(|client| ClientState {
-                id: *client.key(),
-                info: Arc::clone(&client.info),
-                status: client.status.clone(),
-                age: client.opened.elapsed(),
+            .map(|client| {
+                let standing = lock(&client.standing);
+                ClientState {
+                    id: *client.key(),
+                    info: Arc::clone(&client.info),
+                    status: standing.status.clone(),
+                    age: standing.opened.elapsed(),
+                }
             })
             .collect();
         list.sort_by(|a, b| (&a.info.node, a.id).cmp(&(&b.info.node, b.id)));
@@ -145,8 +163,8 @@ impl Clients {
 
     /// Asks a client's stream how it stands with each resource. Nothing comes if the client is gone.
     pub fn inquire(&self, id: ClientId) -> Option<oneshot::Receiver<Vec<Held>>> {
-        let client = self.0.clients.get(&id)?;
-        Some(client.inquiries.ask())
+        let inquiries = Arc::clone(&self.0.clients.get(&id)?.inquiries);
+        Some(inquiries.ask())
     }
 
     pub fn len(&self) -> usize {
@@ -216,6 +234,7 @@ pub struct Registration {
     clients: Clients,
     id: ClientId,
     info: Arc<ClientInfo>,
+    standing: Arc<Mutex<Standing>>,
     inquiries: Arc<Inquiries>,
 }
 
@@ -241,11 +260,10 @@ impl Registration {
     /// Says how the stream stands at `age`, the time since it was opened.
     pub fn update(&self, status: StreamStatus, age: Duration) {
         let now = Instant::now();
-        self.clients.0.clients.alter(&self.id, |_, client| Client {
+        *lock(&self.standing) = Standing {
             status,
             opened: now.checked_sub(age).unwrap_or(now),
-            ..client
-        });
+        };
     }
 }
 

@@ -21,7 +21,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 use tracing::{debug, warn};
 
@@ -108,7 +107,8 @@ impl Connection {
         let limits = &self.shared.options.limits;
         let requests = watch::Sender::new(0);
         let mut served = requests.subscribe();
-        let retired = CancellationToken::new();
+        // A token of its own: all connections wait, each at each of its steps, and would do so for one lock.
+        let retired = self.shared.stop.child_token();
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(Retired(retired.clone()));
             self.answer(request, Counted::new(&requests))
@@ -125,7 +125,7 @@ impl Connection {
                 self.shared.options.metrics.closed(Closed::Age);
                 debug!(peer = %self.peer, limit = ?limits.age, "closed: the connection is old");
             }
-            () = self.shared.stop.cancelled() => {}
+            () = retired.cancelled() => {}
         }
         retired.cancel();
         connection.as_mut().graceful_shutdown();

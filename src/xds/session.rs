@@ -138,11 +138,13 @@ impl<P: Protocol> Session<P> {
     pub(super) async fn run(mut self, stop: CancellationToken, retired: Retired) {
         let served = tokio::select! {
             served = self.serve() => served,
-            () = stop.cancelled() => {
-                Err(Status::unavailable("this control plane is stopping; connect again").into())
-            }
             () = retired.wait() => {
-                Err(Status::unavailable("the connection is to end; connect again").into())
+                let why = if stop.is_cancelled() {
+                    "this control plane is stopping; connect again"
+                } else {
+                    "the connection is to end; connect again"
+                };
+                Err(Status::unavailable(why).into())
             }
         };
         let Err(End::Closed(status)) = served else {

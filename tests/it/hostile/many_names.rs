@@ -77,8 +77,10 @@ fn answered(path: &str, answer: Answer) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_thousand_names_are_answered_and_forgotten_with_their_stream() {
     const AT_ONCE: usize = 4;
-    const ROUNDS: usize = 6;
-    const SLACK: u64 = 8 << 20;
+    const ROUNDS: usize = 8;
+    // What glibc's allocator keeps in its arenas varies by half of this from run to run, and with one arena not at all;
+    // what four streams know of their names, kept in each round, would be several times as much.
+    const SLACK: u64 = 64 << 20;
     let mut neighbours = Neighbours::start(4).await;
     let alone = neighbours.changes(20).await;
     let address = neighbours.address();

@@ -8,6 +8,7 @@ mod register;
 mod rows;
 mod scenario;
 mod server;
+mod soak;
 mod table;
 
 use anyhow::{Context, Result};
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Measure all servers and print the table
     Run(campaign::Args),
+    /// Kill Outrigger every so often under a fleet of both variants and steady changes, and see that nothing grows
+    Soak(soak::Args),
     /// Write the mesh folder that Outrigger is measured with
     Mesh {
         folder: PathBuf,
@@ -77,6 +80,11 @@ async fn execute(command: Command) -> Result<bool> {
         Command::Run(args) => {
             files::raise_limit();
             campaign::run(args).await
+        }
+        Command::Soak(args) => {
+            files::raise_limit();
+            soak::run(args).await?;
+            Ok(true)
         }
         Command::Mesh { folder, shape } => {
             Mesh::new(shape.services, shape.backends)?.write(&folder)?;

@@ -110,13 +110,13 @@ pub(crate) fn endpoints_body() -> String {
     json!({ "endpoints": all }).to_string()
 }
 
-/// A template filled in for a service that was never changed, as the load client would.
-pub(crate) fn fill(template: &str, service: usize) -> String {
+/// A template filled in for a service that was changed so many times, as the load client would.
+pub(crate) fn fill(template: &str, service: usize, changes: usize) -> String {
     [
         ("{service}", service),
         ("{high}", service / 256),
         ("{low}", service % 256),
-        ("{octet}", 200),
+        ("{octet}", 200 + changes % 50),
     ]
     .iter()
     .fold(template.to_owned(), |text, (name, value)| {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_service_has_ten_endpoints_of_its_own() {
-        let body: Value = serde_json::from_str(&fill(&endpoints_body(), 700)).unwrap();
+        let body: Value = serde_json::from_str(&fill(&endpoints_body(), 700, 0)).unwrap();
         let addresses: Vec<_> = body["endpoints"]
             .as_array()
             .unwrap()

@@ -4,6 +4,7 @@ use crate::mesh::{self, Mesh};
 use crate::register;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -87,6 +88,13 @@ pub(crate) struct Server {
     pub(crate) pid: u32,
     pub(crate) ads: String,
     pub(crate) trigger: Trigger,
+    /// Where its metrics are, if it is Outrigger.
+    pub(crate) metrics: String,
+    program: PathBuf,
+    args: Vec<OsString>,
+    addresses: [SocketAddr; 2],
+    /// What answers once the server is ready.
+    ready: Option<String>,
     folder: TempDir,
 }
 
@@ -95,40 +103,43 @@ impl Server {
     pub(crate) async fn start(programs: &Programs, kind: Kind, mesh: Mesh) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let [ads, side, admin] = free_addresses()?;
-        let mut command = Command::new(programs.of(kind));
+        let mut args: Vec<OsString> = Vec::new();
+        let mut option = |name: &str, value: OsString| args.extend([name.into(), value]);
         match kind {
             Kind::Outrigger => {
                 let files = folder.path().join("mesh");
                 mesh.write(&files)?;
-                command.arg("serve").arg("--mesh").arg(files);
-                command.args(["--xds-addr", &ads.to_string()]);
-                command.args(["--api-addr", &side.to_string()]);
-                command.args(["--admin-addr", &admin.to_string()]);
-                command.args(&programs.outrigger_args);
+                option("--mesh", files.into());
+                option("--xds-addr", ads.to_string().into());
+                option("--api-addr", side.to_string().into());
+                option("--admin-addr", admin.to_string().into());
+                args.insert(0, "serve".into());
+                args.extend(programs.outrigger_args.iter().map(OsString::from));
             }
             Kind::Peer | Kind::Floor | Kind::ZeroCopy => {
-                command.args(["--addr", &ads.to_string(), "--admin", &side.to_string()]);
-                command.args(["--services", &mesh.services.to_string()]);
-                command.args(["--backends", &mesh.backends.to_string()]);
-                command.args((kind == Kind::ZeroCopy).then_some("--zero-copy"));
+                option("--addr", ads.to_string().into());
+                option("--admin", side.to_string().into());
+                option("--services", mesh.services.to_string().into());
+                option("--backends", mesh.backends.to_string().into());
+                args.extend((kind == Kind::ZeroCopy).then(|| "--zero-copy".into()));
             }
         }
-        let log = File::create(folder.path().join("log"))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        let child = command.kill_on_drop(true).spawn();
-        let child = child.with_context(|| format!("starting {}", programs.of(kind).display()))?;
+        let program = programs.of(kind).to_owned();
+        let child = spawn(&program, &args, &folder)?;
+        let ready = (kind == Kind::Outrigger).then(|| format!("http://{admin}/readyz"));
         let mut server = Self {
             pid: child.id().context("the server ended at once")?,
             child,
             ads: format!("http://{ads}"),
             trigger: trigger(kind, side),
+            metrics: format!("http://{admin}/metrics"),
+            program,
+            args,
+            addresses: [ads, side],
+            ready,
             folder,
         };
-        let ready = (kind == Kind::Outrigger).then(|| format!("http://{admin}/readyz"));
-        server.wait([ads, side], ready.as_deref()).await?;
+        server.wait().await?;
         if kind == Kind::Outrigger {
             let registered = register::endpoints(&format!("http://{side}"), mesh).await;
             registered.with_context(|| server.last_words())?;
@@ -136,17 +147,26 @@ impl Server {
         Ok(server)
     }
 
-    async fn wait(&mut self, addresses: [SocketAddr; 2], ready: Option<&str>) -> Result<()> {
+    /// Kills the server, leaves it dead for so long, and starts it as it was, on the same addresses.
+    pub(crate) async fn restart(&mut self, down: Duration) -> Result<()> {
+        self.child.kill().await.context("killing the server")?;
+        tokio::time::sleep(down).await;
+        self.child = spawn(&self.program, &self.args, &self.folder)?;
+        self.pid = self.child.id().context("the server ended at once")?;
+        self.wait().await
+    }
+
+    async fn wait(&mut self) -> Result<()> {
         let limit = Instant::now() + START;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server ended with {status}: {}", self.last_words());
             }
-            let mut serves = match ready {
+            let mut serves = match &self.ready {
                 Some(url) => register::is_answered(url).await,
                 None => true,
             };
-            for address in addresses {
+            for address in self.addresses {
                 serves &= TcpStream::connect(address).await.is_ok();
             }
             if serves {
@@ -174,6 +194,18 @@ impl Server {
         lines.reverse();
         lines.join("\n")
     }
+}
+
+fn spawn(program: &Path, args: &[OsString], folder: &TempDir) -> Result<Child> {
+    let log = File::create(folder.path().join("log"))?;
+    let child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn();
+    child.with_context(|| format!("starting {}", program.display()))
 }
 
 fn trigger(kind: Kind, side: SocketAddr) -> Trigger {

@@ -84,6 +84,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SERVICE", default_value_t = 0)]
     pub(crate) reconnect_probe: usize,
 
+    /// Bring back streams that break, and answer each line of standard input with a line of JSON, how the fleet stands,
+    /// until its end. The services are those of --rate-services.
+    #[arg(long, conflicts_with_all = ["rate", "reconnect"])]
+    pub(crate) follow: bool,
+
     /// How long nothing may be received until the fleet counts as quiet.
     #[arg(long, default_value_t = 1000)]
     pub(crate) quiet_ms: u64,

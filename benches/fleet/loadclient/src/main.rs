@@ -3,6 +3,7 @@
 mod bumps;
 mod cli;
 mod codec;
+mod follow;
 mod node;
 mod process;
 mod protocol;

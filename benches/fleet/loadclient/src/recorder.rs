@@ -27,6 +27,9 @@ pub(crate) struct Recorder {
     /// Changes that nothing explains.
     pub(crate) unexpected: AtomicU64,
     pub(crate) failures: AtomicU64,
+    /// Streams that broke and came back, and resources that came in the version that was held.
+    pub(crate) broken: AtomicU64,
+    pub(crate) resent: AtomicU64,
     pub(crate) first_failure: Mutex<Option<String>>,
     /// Per stream: when it opened, and when it held all its configuration.
     opened: Vec<AtomicU64>,
@@ -77,6 +80,8 @@ impl Recorder {
             delivered: AtomicU64::new(0),
             unexpected: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            broken: AtomicU64::new(0),
+            resent: AtomicU64::new(0),
             first_failure: Mutex::new(None),
             opened: zeros(streams),
             completed: zeros(streams),
@@ -110,6 +115,10 @@ impl Recorder {
     pub(crate) fn attached(&self) {
         self.last_sign.store(self.now(), Relaxed);
         self.attached.fetch_add(1, SeqCst);
+    }
+
+    pub(crate) fn detached(&self) {
+        self.attached.fetch_sub(1, SeqCst);
     }
 
     pub(crate) fn failed(&self, error: &anyhow::Error) {
@@ -151,6 +160,9 @@ impl Recorder {
             }
             Event::Answered => {
                 self.answered.fetch_add(1, SeqCst);
+            }
+            Event::Resent(resources) => {
+                self.resent.fetch_add(resources, SeqCst);
             }
         }
     }

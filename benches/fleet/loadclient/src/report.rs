@@ -26,6 +26,22 @@ pub(crate) struct Report {
     pub(crate) memory_at_end: Option<Memory>,
 }
 
+/// How a fleet stands; counts are since the start of the run.
+#[derive(Serialize)]
+pub(crate) struct Look {
+    /// Streams that are open.
+    pub(crate) attached: usize,
+    /// Streams that broke.
+    pub(crate) broken: u64,
+    /// Resources that were sent to a stream that had said to hold them in that version; none in SotW, which cannot say.
+    pub(crate) resent: u64,
+    pub(crate) messages: u64,
+    /// Services whose endpoints were compared with what new streams are sent, and those that differ.
+    pub(crate) compared: usize,
+    pub(crate) stale: usize,
+    pub(crate) failure: Option<String>,
+}
+
 /// From the first connection to the last stream's full configuration.
 #[derive(Serialize)]
 pub(crate) struct Storm {

@@ -44,7 +44,8 @@ impl Run {
         let plan = Plan {
             targets,
             is_node_repeated: args.node_every_request,
-            keeps_versions: args.reconnect > 0,
+            comes_back: args.follow,
+            keeps_versions: args.reconnect > 0 || args.follow,
             ..Plan::default()
         };
         let fleet = fleet(&args, args.streams, Arc::new(plan), Arc::clone(&recorder))?;
@@ -70,6 +71,9 @@ impl Run {
             rate = self.rate().await?;
             for _ in 0..self.args.reconnect {
                 reconnects.push(self.reconnect::<P>().await?);
+            }
+            if self.args.follow {
+                self.follow::<P>().await?;
             }
         }
         let memory_at_end = self.memory()?;
@@ -149,15 +153,17 @@ impl Run {
     }
 
     /// Compares what the fleet holds with what new streams are sent, one for each group.
-    async fn audit<P: Protocol>(&self) -> Result<Audit> {
+    pub(crate) async fn audit<P: Protocol>(&self) -> Result<Audit> {
         let observers = self.args.groups.min(self.args.streams);
         let targets = self.fleet.plan.targets.len();
         let recorder = Arc::new(Recorder::new(observers, targets));
         let plan = Arc::clone(&self.fleet.plan);
         let newest = fleet(&self.args, observers, plan, Arc::clone(&recorder))?;
-        Arc::new(newest).open::<P>(observers, 1);
+        let newest = Arc::new(newest);
+        newest.open::<P>(observers, 1);
         recorder.wait_complete(self.storm_limit()).await;
         let (compared, stale) = self.recorder.compare(&recorder);
+        newest.close();
         let unfinished =
             (recorder.incomplete() > 0).then(|| "an observer got no answer".to_owned());
         Ok(Audit {
@@ -229,7 +235,9 @@ impl Mark {
 /// The endpoint resources of all services that are changed.
 fn targets(args: &Args) -> Targets {
     let phases = args.phases.iter().flat_map(Phase::services);
-    let rate = args.rate.iter().flat_map(|_| args.rate_services.all());
+    let is_rated = args.rate.is_some() || args.follow;
+    let rate = is_rated.then(|| args.rate_services.all());
+    let rate = rate.into_iter().flatten();
     let probe = (args.reconnect > 0).then_some(args.reconnect_probe);
     let mut targets = Targets::new();
     for service in phases.chain(rate).chain(probe) {

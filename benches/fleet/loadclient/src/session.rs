@@ -24,6 +24,8 @@ pub(crate) enum Event {
     Changed(usize, u64, u64),
     /// The sidecar holds all the configuration it asked for.
     Complete,
+    /// So many resources came in the version that was held.
+    Resent(u64),
     /// On a stream that replaces another, everything named has been answered.
     Answered,
 }
@@ -35,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) hasher: RandomState,
     /// Whether every request carries the node.
     pub(crate) is_node_repeated: bool,
+    /// Whether streams that break come back.
+    pub(crate) comes_back: bool,
     /// Whether versions are kept for the streams that come after this one.
     pub(crate) keeps_versions: bool,
 }
@@ -171,7 +175,8 @@ impl<P: Protocol> Session<P> {
         subscription.version.clone_from(&response.version);
         subscription.nonce.clone_from(&response.nonce);
         if P::INCREMENTAL && self.plan.keeps_versions {
-            self.keep_versions(kind, response);
+            let resent = self.keep_versions(kind, response);
+            events.extend((resent > 0).then_some(Event::Resent(resent)));
         }
         if kind.is_wildcard() {
             self.receive_wildcard(kind, response, requests)?;
@@ -184,15 +189,19 @@ impl<P: Protocol> Session<P> {
         Ok(())
     }
 
-    fn keep_versions(&mut self, kind: Kind, response: &Incoming) {
+    /// Says how many resources came in the version that was held.
+    fn keep_versions(&mut self, kind: Kind, response: &Incoming) -> u64 {
         let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let versions = &mut self.subscription(kind).versions;
+        let mut resent = 0;
         for resource in &response.resources {
-            versions.insert(name(resource.name()), resource.version.clone());
+            let held = versions.insert(name(resource.name()), resource.version.clone());
+            resent += u64::from(held.as_ref() == Some(&resource.version));
         }
         for removed in &response.removed {
             versions.remove(&name(removed));
         }
+        resent
     }
 
     /// Whether a stream that replaces another has what state of the world owes it. Who is up to date in delta is owed

@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -19,6 +21,9 @@ use tonic::transport::{Channel, Endpoint};
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 24 << 20;
 
+/// How long a stream that broke waits before it comes back.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// What all streams of a run share.
 pub(crate) struct Fleet {
     endpoint: Endpoint,
@@ -28,6 +33,7 @@ pub(crate) struct Fleet {
     pub(crate) recorder: Arc<Recorder>,
     /// Counts up when all streams are to close and come back.
     generation: watch::Sender<u64>,
+    is_closed: AtomicBool,
 }
 
 impl Fleet {
@@ -51,6 +57,7 @@ impl Fleet {
             plan,
             recorder,
             generation: watch::Sender::new(0),
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -67,6 +74,12 @@ impl Fleet {
         self.generation.send_modify(|generation| *generation += 1);
     }
 
+    /// Makes every stream close.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, SeqCst);
+        self.reopen();
+    }
+
     fn session<P: Protocol>(&self, stream: usize) -> Session<P> {
         let node = self.nodes[stream % self.nodes.len()].clone();
         Session::new(node, Arc::clone(&self.plan))
@@ -79,9 +92,13 @@ async fn connection<P: Protocol>(fleet: Arc<Fleet>, streams: Range<usize>) {
     let mut sessions: Vec<_> = streams
         .map(|stream| (stream, fleet.session::<P>(stream)))
         .collect();
-    while !sessions.is_empty() {
+    while !sessions.is_empty() && !fleet.is_closed.load(SeqCst) {
         let channel = match connect(&fleet, sessions.iter().map(|(stream, _)| *stream)).await {
             Ok(channel) => channel,
+            Err(_) if fleet.plan.comes_back => {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
             Err(error) => return fleet.recorder.failed(&error),
         };
         let mut tasks = JoinSet::new();
@@ -91,9 +108,14 @@ async fn connection<P: Protocol>(fleet: Arc<Fleet>, streams: Range<usize>) {
         }
         drop(channel);
         while let Some(ended) = tasks.join_next().await {
-            match ended.context("a stream's task").flatten() {
-                Ok(kept) => sessions.push(kept),
-                Err(error) => fleet.recorder.failed(&error),
+            match ended.context("a stream's task") {
+                Ok((stream, session, Ok(()))) => sessions.push((stream, session)),
+                Ok((stream, session, Err(_))) if fleet.plan.comes_back => {
+                    fleet.recorder.broken.fetch_add(1, SeqCst);
+                    sessions.push((stream, session));
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Ok((.., Err(error))) | Err(error) => fleet.recorder.failed(&error),
             }
         }
     }
@@ -107,14 +129,26 @@ async fn connect(fleet: &Fleet, mut streams: impl Iterator<Item = usize>) -> Res
     fleet.endpoint.connect().await.context("connecting")
 }
 
-/// Follows a stream until a new generation begins; then gives the session back for the stream that comes after.
+/// Serves a stream to its end, and gives the session back for the stream that comes after.
 async fn serve<P: Protocol>(
     fleet: Arc<Fleet>,
     channel: Channel,
     stream: usize,
     mut session: Session<P>,
+    generation: watch::Receiver<u64>,
+) -> (usize, Session<P>, Result<()>) {
+    let ended = follow(&fleet, channel, stream, &mut session, generation).await;
+    (stream, session, ended)
+}
+
+/// Follows a stream until a new generation begins.
+async fn follow<P: Protocol>(
+    fleet: &Fleet,
+    channel: Channel,
+    stream: usize,
+    session: &mut Session<P>,
     mut generation: watch::Receiver<u64>,
-) -> Result<(usize, Session<P>)> {
+) -> Result<()> {
     generation.mark_unchanged();
     let (sender, receiver) = mpsc::unbounded_channel();
     for request in session.start() {
@@ -127,6 +161,7 @@ async fn serve<P: Protocol>(
     let path = PathAndQuery::from_static(P::PATH);
     let mut inbound = grpc.streaming(outbound, path, codec).await?.into_inner();
     fleet.recorder.attached();
+    let _attached = (fleet.plan.comes_back).then(|| Attached(&fleet.recorder));
 
     let (mut requests, mut events) = (Vec::new(), Vec::new());
     loop {
@@ -134,7 +169,7 @@ async fn serve<P: Protocol>(
             received = inbound.message() => received?,
             changed = generation.changed() => {
                 changed?;
-                return Ok((stream, session));
+                return Ok(());
             }
         };
         let Some(received) = received else {
@@ -151,5 +186,14 @@ async fn serve<P: Protocol>(
         for request in requests.drain(..) {
             sender.send(request)?;
         }
+    }
+}
+
+/// A stream that counts as attached until this is dropped.
+struct Attached<'a>(&'a Recorder);
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        self.0.detached();
     }
 }

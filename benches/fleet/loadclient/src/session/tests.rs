@@ -123,7 +123,7 @@ fn only_new_content_counts_as_a_change() {
         &mut s,
         &response(Kind::Endpoints, "3", vec![resource("a", false)]),
     );
-    assert!(events.is_empty());
+    assert_eq!(events, [Event::Resent(1)], "the version is the one held");
     let changed = Resource::named(
         "a".into(),
         String::new(),
