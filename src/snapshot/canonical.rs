@@ -97,7 +97,7 @@ fn sort_run(encoded: &mut [u8], run: &mut Vec<Field>) -> Option<()> {
     if entries.is_sorted_by(|(a, _), (b, _)| a <= b) {
         return Some(());
     }
-    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    entries.sort_by_key(|(value, _)| *value);
     let sorted: Vec<u8> = entries
         .iter()
         .flat_map(|(_, entry)| *entry)

@@ -65,13 +65,12 @@ impl<R: Message + Default> Requests<R> {
 
     /// Takes a whole message out of what has come in.
     fn read(&mut self) -> Result<Option<Bytes>, Status> {
-        if self.begun.is_empty() {
-            if let Some(len) = self.message_len(&self.frame)?
-                && self.frame.len() - PREFIX >= len
-            {
-                self.frame.advance(PREFIX);
-                return Ok(Some(self.frame.split_to(len)));
-            }
+        if self.begun.is_empty()
+            && let Some(len) = self.message_len(&self.frame)?
+            && self.frame.len() - PREFIX >= len
+        {
+            self.frame.advance(PREFIX);
+            return Ok(Some(self.frame.split_to(len)));
         }
         self.take_up_to(PREFIX);
         let Some(len) = self.message_len(&self.begun)? else {

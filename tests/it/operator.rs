@@ -262,7 +262,7 @@ async fn get_config_hands_out_the_bytes_that_a_sidecar_gets_but_no_secret() {
     let expected = expected.get(Kind::Cluster, cluster).unwrap();
     let body = resources[0].body.as_ref().unwrap();
     assert_eq!(body.type_url, Kind::Cluster.type_url());
-    assert_eq!(body.value, expected.body().as_ref());
+    assert_eq!(body.value, expected.body());
     assert_eq!(resources[0].version, expected.version().to_string());
     assert_eq!(
         (&resources[1].body, resources[1].version.as_str()),
