@@ -195,3 +195,31 @@ fn json_expands_any() {
     assert_eq!(json["metadata"]["typedFilterMetadata"]["x"]["name"], "c");
     assert_eq!(json["@type"], Kind::Cluster.type_url());
 }
+
+#[test]
+fn names_in_order_are_found_as_they_are_one_by_one() {
+    let mut snapshot = Snapshot::default();
+    for number in (0..100).step_by(3) {
+        let name = format!("c{number:02}");
+        snapshot.insert(Arc::new(resource(
+            Kind::Cluster,
+            &name,
+            &cluster_with_metadata(&[]),
+        )));
+    }
+    // Few are looked up, many walked.
+    for step in [1, 2, 50] {
+        let names: Vec<_> = (0..100)
+            .step_by(step)
+            .map(|number| format!("c{number:02}"))
+            .collect();
+        let mut in_order = snapshot.in_order(Kind::Cluster, names.len());
+        for name in names.iter().flat_map(|name| [name, name]) {
+            assert_eq!(
+                in_order.get(name),
+                snapshot.get(Kind::Cluster, name),
+                "{name}, {step}"
+            );
+        }
+    }
+}
