@@ -71,7 +71,7 @@ fn every_schedule_keeps_the_laws() {
 }
 
 /// The seeds of schedules that are known to break a law.
-fn known_gaps() -> BTreeSet<u64> {
+pub(super) fn known_gaps() -> BTreeSet<u64> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/xds/simulation/gaps.txt");
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));

@@ -2,14 +2,20 @@
 
 use super::check;
 use super::schedule::Schedule;
+use super::tests::known_gaps;
 use crate::xds::traps::{self, Trap};
 
 const SCHEDULES: u64 = 2000;
 
 #[track_caller]
 fn notices(trap: Trap) {
+    // What breaks a law without the trap says nothing of it.
+    let gaps = known_gaps();
+    let seeds = (0..SCHEDULES).filter(|seed| !gaps.contains(seed));
     let broken = traps::with(Some(trap), || {
-        (0..SCHEDULES).find_map(|seed| Some((seed, check(&Schedule::random(seed)).err()?)))
+        seeds
+            .into_iter()
+            .find_map(|seed| Some((seed, check(&Schedule::random(seed)).err()?)))
     });
     let (seed, why) = broken.unwrap_or_else(|| panic!("{trap:?} breaks no law"));
     println!("{trap:?}: seed {seed}: {why}");
