@@ -90,6 +90,8 @@ impl DeltaStream {
         step: &mut Step,
     ) -> Result<(), StreamError> {
         let engine = &mut self.engine;
+        // Before anything is made of them.
+        engine.within_limit(kind, request.resource_names_subscribe.len())?;
         let ledger = &mut engine.kinds[kind];
         // The nonce says which response is meant; what is (un)subscribed counts whichever it is.
         let nonce = wire::parse_nonce(&request.response_nonce);
@@ -110,15 +112,7 @@ impl DeltaStream {
         if traps::active(Trap::StaleNamesAreIgnored) && is_stale {
             return Ok(());
         }
-        let names = ledger.subscription.names().len() + request.resource_names_subscribe.len();
-        if request.resource_names_subscribe.len() > engine.limits.names {
-            return Err(StreamError::TooManyNames {
-                type_url: kind.type_url().to_owned(),
-                names,
-                limit: engine.limits.names,
-            });
-        }
-        ledger.write_out(kind, &engine.seen, |_| true);
+        ledger.write_out(kind, &engine.seen);
         let change = ledger.subscription.update(
             kind,
             &request.resource_names_subscribe,
@@ -127,13 +121,8 @@ impl DeltaStream {
             &engine.names,
         );
         let names = ledger.subscription.names().len();
-        if names > engine.limits.names {
-            return Err(StreamError::TooManyNames {
-                type_url: request.type_url.clone(),
-                names,
-                limit: engine.limits.names,
-            });
-        }
+        engine.within_limit(kind, names)?;
+        let ledger = &mut engine.kinds[kind];
         ledger.resubscribe(kind, &change, &engine.seen, now);
         let ignores = traps::active(Trap::InitialVersionsIgnored);
         if change.first && !request.initial_resource_versions.is_empty() && !ignores {
@@ -190,7 +179,7 @@ fn reconnect(engine: &mut Engine, kind: Kind, versions: &HashMap<String, String>
     }
     let ledger = &mut engine.kinds[kind];
     ledger.resumed = true;
-    ledger.write_out(kind, &engine.seen, |name| !even.contains(name));
+    ledger.write_out_those(kind, &engine.seen, |name| !even.contains(name));
     for (name, mut behind) in has {
         if !ledger.subscription.matches(name) {
             continue;

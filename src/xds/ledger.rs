@@ -15,15 +15,16 @@ use super::quarantine::Quarantine;
 use super::subscription::{Change, Subscription};
 use super::traps::{self, Trap};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot, Version};
-use crate::xds::{Event, KindStatus};
+use crate::xds::KindStatus;
 
+mod flight;
+mod fresh;
 mod held;
 mod rejection;
 
+use flight::InFlight;
+pub(super) use flight::{Batch, Sent};
 pub(super) use rejection::Nack;
-
-/// Envoy withholds the ACKs of clusters while one warms, so responses pile up; of older ones only the count is known.
-const IN_FLIGHT: usize = 32;
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -93,52 +94,13 @@ pub(super) struct Behind {
     pub(super) deferred: bool,
 }
 
-/// A resource on its way to the client, and what the client has if it rejects it.
-#[derive(Debug)]
-pub(super) struct Sent {
-    pub(super) resource: Arc<Resource>,
-    pub(super) prior: Has,
-}
-
-/// What one response says.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) sent: Vec<Sent>,
-    /// Names that the client has and is to lose, or asked for in vain, and what it has of them.
-    pub(super) absent: Vec<(ResourceName, Has)>,
-}
-
-impl Batch {
-    /// What the client had of a name before this response.
-    fn prior_mut(&mut self, name: &str) -> Option<&mut Has> {
-        let mut sent = self.sent.iter_mut();
-        if let Some(sent) = sent.find(|sent| &**sent.resource.name() == name) {
-            return Some(&mut sent.prior);
-        }
-        let mut absent = self.absent.iter_mut();
-        absent
-            .find(|(absent, _)| &**absent == name)
-            .map(|(_, has)| has)
-    }
-}
-
-#[derive(Debug)]
-struct InFlight {
-    nonce: u64,
-    at: Duration,
-    version: Version,
-    /// It holds suspects of a rejected response.
-    is_trial: bool,
-    batch: Batch,
-}
-
 impl Ledger {
     /// Notes what a new snapshot changes. `old` is the one seen before.
     pub(super) fn observe(&mut self, kind: Kind, old: &Snapshot, new: &Snapshot, now: Duration) {
         if !self.subscription.is_asked() || new.same(old, kind) {
             return;
         }
-        self.write_out(kind, old, |_| true);
+        self.write_out(kind, old);
         for name in new.changed_since(old, kind) {
             if !self.subscription.matches(&name) {
                 continue;
@@ -173,7 +135,7 @@ impl Ledger {
 
     /// Notes that a subscribed name is to be sent even if the client has it.
     pub(super) fn owe(&mut self, kind: Kind, name: &ResourceName, seen: &Snapshot, now: Duration) {
-        self.write_out(kind, seen, |_| true);
+        self.write_out(kind, seen);
         let has = || Has::of(seen.get(kind, name));
         self.owe_with(name, has, now);
     }
@@ -240,73 +202,6 @@ impl Ledger {
         }
     }
 
-    /// Notes that a client that asks for the first time may have anything of it from an earlier stream.
-    pub(super) fn may_have_any(&mut self) {
-        if let Some(fresh) = &mut self.fresh {
-            fresh.has = Has::Unknown;
-        }
-    }
-
-    /// Begins the answer to a first request: what there is, sorted. What there is not is left behind, name by name.
-    pub(super) fn start(&mut self, kind: Kind, seen: &Snapshot) -> Vec<Sent> {
-        let Some(fresh) = self.fresh.take() else {
-            return Vec::new();
-        };
-        let send = |resource: &Arc<Resource>| Sent {
-            resource: Arc::clone(resource),
-            prior: fresh.has.clone(),
-        };
-        let names = self.subscription.names();
-        let mut resources = seen.in_order(kind, names.len());
-        let mut sent = Vec::new();
-        for name in names.iter() {
-            match resources.get(name) {
-                Some(resource) => sent.push(send(resource)),
-                None => drop(self.behind.insert(Arc::clone(name), fresh.clone())),
-            }
-        }
-        if self.subscription.is_wildcard() {
-            sent = seen.resources(kind).map(send).collect();
-        }
-        sent
-    }
-
-    /// Writes out name by name that what is subscribed is behind: those names of which `is_behind` says so.
-    pub(super) fn write_out(
-        &mut self,
-        kind: Kind,
-        seen: &Snapshot,
-        is_behind: impl Fn(&str) -> bool,
-    ) {
-        let Some(fresh) = self.fresh.take() else {
-            return;
-        };
-        let everything = self
-            .subscription
-            .is_wildcard()
-            .then(|| seen.resources(kind));
-        let everything = everything.into_iter().flatten();
-        let current = everything.map(|resource| resource.name());
-        let names = self.subscription.names().iter().chain(current);
-        let names = names.filter(|name| is_behind(name));
-        self.behind = names
-            .map(|name| (Arc::clone(name), fresh.clone()))
-            .collect();
-    }
-
-    pub(super) fn is_behind(&self) -> bool {
-        self.fresh.is_some() || !self.behind.is_empty()
-    }
-
-    /// Whether the client lacks anything among the names of which `counts` says so.
-    pub(super) fn is_any_behind(&self, counts: impl Fn(&str) -> bool) -> bool {
-        if self.fresh.is_some() {
-            return self.subscription.is_wildcard()
-                || self.subscription.names().iter().any(|name| counts(name));
-        }
-        self.behind.keys().any(|name| counts(name))
-    }
-
     /// Marks everything that is subscribed as to be sent again.
     pub(super) fn owe_all(&mut self, kind: Kind, seen: &Snapshot, now: Duration) {
         self.answer = true;
@@ -319,118 +214,6 @@ impl Ledger {
         }
         for name in &names {
             self.owe(kind, name, seen, now);
-        }
-    }
-
-    /// Notes a response that is about to be sent.
-    pub(super) fn sending(&mut self, nonce: u64, version: Version, batch: Batch, now: Duration) {
-        if self.in_flight.len() >= IN_FLIGHT {
-            self.in_flight.pop_front();
-        }
-        let mut is_trial = false;
-        if !self.on_trial.is_empty() {
-            for sent in &batch.sent {
-                is_trial |= self.on_trial.remove(sent.resource.name());
-            }
-        }
-        self.in_flight.push_back(InFlight {
-            nonce,
-            at: now,
-            version,
-            is_trial,
-            batch,
-        });
-        (self.newest_nonce, self.sent, self.answer) = (Some(nonce), Some(version), false);
-    }
-
-    pub(super) fn newest_nonce(&self) -> Option<u64> {
-        self.newest_nonce
-    }
-
-    /// Whether a response awaits its ACK or NACK.
-    pub(super) fn awaits(&self, nonce: Option<u64>) -> bool {
-        self.in_flight
-            .iter()
-            .any(|response| Some(response.nonce) == nonce)
-    }
-
-    /// Whether older responses than the newest are unanswered.
-    pub(super) fn awaits_several(&self) -> bool {
-        self.in_flight.len() > 1
-    }
-
-    pub(super) fn is_in_flight(&self) -> bool {
-        !self.in_flight.is_empty()
-    }
-
-    /// The resources of responses that are unanswered.
-    pub(super) fn in_flight_names(&self) -> BTreeSet<ResourceName> {
-        let sent = self
-            .in_flight
-            .iter()
-            .flat_map(|response| &response.batch.sent);
-        sent.map(|sent| Arc::clone(sent.resource.name())).collect()
-    }
-
-    /// Whether the client names the version of the newest response, which it did not before, and which no other
-    /// unanswered response has: it has accepted it.
-    pub(super) fn names_newest(&self, version: Option<Version>) -> bool {
-        let mut newest_first = self.in_flight.iter().rev();
-        let newest = newest_first.next().map(|newest| newest.version);
-        newest.is_some()
-            && newest == version
-            && self.named != version
-            && newest_first.all(|older| Some(older.version) != newest)
-    }
-
-    /// Takes the ACK of a response, and with `cumulative` of all before it.
-    pub(super) fn acknowledge(
-        &mut self,
-        kind: Kind,
-        nonce: u64,
-        cumulative: bool,
-        now: Duration,
-    ) -> Option<Event> {
-        let responses = self.settle(nonce, cumulative);
-        let newest = responses.last()?;
-        self.acked = Some(newest.version);
-        let after = now.saturating_sub(newest.at);
-        if !self.quarantine.is_empty() {
-            for sent in responses.iter().flat_map(|response| &response.batch.sent) {
-                let resource = &sent.resource;
-                self.quarantine.accept(resource.name(), resource.version());
-            }
-        }
-        if self.in_flight.is_empty() && self.suspects.is_empty() {
-            self.quarantine.all_settled();
-        }
-        Some(Event::Acked { kind, after })
-    }
-
-    /// Takes it that what was sent before a response was accepted.
-    pub(super) fn acknowledge_before(
-        &mut self,
-        kind: Kind,
-        nonce: u64,
-        now: Duration,
-    ) -> Option<Event> {
-        let mut older = self.in_flight.iter().rev().map(|response| response.nonce);
-        let older = older.find(|older| *older < nonce)?;
-        self.acknowledge(kind, older, true, now)
-    }
-
-    /// Takes a response, and with `cumulative` all before it, out of what is in flight.
-    fn settle(&mut self, nonce: u64, cumulative: bool) -> Vec<InFlight> {
-        let Ok(place) = self
-            .in_flight
-            .binary_search_by_key(&nonce, |response| response.nonce)
-        else {
-            return Vec::new();
-        };
-        if cumulative {
-            self.in_flight.drain(..=place).collect()
-        } else {
-            self.in_flight.remove(place).into_iter().collect()
         }
     }
 

@@ -76,6 +76,20 @@ impl Engine {
         }
     }
 
+    /// # Errors
+    /// When a client subscribes to more names of a type than one may.
+    pub(super) fn within_limit(&self, kind: Kind, names: usize) -> Result<(), StreamError> {
+        let limit = self.limits.names;
+        if names <= limit {
+            return Ok(());
+        }
+        Err(StreamError::TooManyNames {
+            type_url: kind.type_url().to_owned(),
+            names,
+            limit,
+        })
+    }
+
     /// Takes the newest snapshot.
     pub(super) fn observe(&mut self, now: Duration, snapshot: &Arc<Snapshot>) {
         if Arc::ptr_eq(&self.seen, snapshot) {
@@ -145,7 +159,7 @@ impl Engine {
         let rules = self.rules(kind, now);
         let ledger = &mut self.kinds[kind];
         if rules.asked_until.is_some() {
-            ledger.write_out(kind, &self.seen, |_| true);
+            ledger.write_out(kind, &self.seen);
         }
         let mut batch = Batch {
             sent: ledger.start(kind, &self.seen),

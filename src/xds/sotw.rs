@@ -95,20 +95,14 @@ impl SotwStream {
         step: &mut Step,
     ) -> Result<(), StreamError> {
         let engine = &mut self.engine;
-        if request.resource_names.len() > engine.limits.names {
-            return Err(StreamError::TooManyNames {
-                type_url: request.type_url.clone(),
-                names: request.resource_names.len(),
-                limit: engine.limits.names,
-            });
-        }
+        engine.within_limit(kind, request.resource_names.len())?;
         let first = !engine.kinds[kind].subscription.is_asked();
         let is_verdict = !first && !request.response_nonce.is_empty();
         if is_verdict && hear_verdict(engine, kind, request, now, step) == Heard::Stale {
             return Ok(());
         }
         let ledger = &mut engine.kinds[kind];
-        ledger.write_out(kind, &engine.seen, |_| true);
+        ledger.write_out(kind, &engine.seen);
         let mut change =
             ledger
                 .subscription

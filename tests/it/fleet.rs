@@ -3,13 +3,13 @@
 
 pub(crate) mod client;
 
-use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use outrigger::model::endpoint::{Endpoint, EndpointSet, EndpointSource};
 use outrigger::model::{Capture, ClientKind, NodeRef, ViewKey};
 use outrigger::reconcile::endpoint_sources;

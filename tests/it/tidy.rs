@@ -97,6 +97,8 @@ const IMPURE: &[&str] = &[
 /// Files of `xds` that hold the stream's state, and are pure too.
 const PURE_XDS: &[&str] = &[
     "delta",
+    "flight",
+    "fresh",
     "held",
     "ledger",
     "limits",
@@ -108,6 +110,7 @@ const PURE_XDS: &[&str] = &[
     "sotw",
     "stream",
     "subscription",
+    "uncovered",
     "wire",
 ];
 

@@ -33,7 +33,7 @@ impl Ledger {
         seen: &Snapshot,
         now: Duration,
     ) -> Event {
-        self.write_out(nack.kind, seen, |_| true);
+        self.write_out(nack.kind, seen);
         let responses = self.settle(nack.nonce.unwrap_or_default(), nack.cumulative);
         let (mut sent, absent) = merged(responses);
         if traps::active(Trap::RejectedCountsAsDelivered) {
