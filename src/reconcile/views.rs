@@ -99,7 +99,9 @@ impl Views {
     }
 
     /// Publishes a view, or takes one back that nobody is connected for any more.
-    pub(super) fn publish(&self, key: &ViewKey, view: Option<View>, changed_at: Instant) {
+    ///
+    /// The task of [`super::run`] does that; whoever serves without it publishes views itself.
+    pub fn publish(&self, key: &ViewKey, view: Option<View>, changed_at: Instant) {
         let mut guard = self.lock();
         let Inner {
             channels,

@@ -4,10 +4,12 @@
 //! A stream is asked when somebody asks here, and not before. One that is busy sending to a slow client does not answer
 //! in time; its client is then listed without resources.
 //!
-//! **Invariant:** a response has a bounded size, whatever the number of clients and resources, and only one is put
-//! together at a time. Secrets are named, and never shown.
+//! **Invariant:** a response has a bounded size, whatever the number of clients and resources, only one is put together at
+//! a time, and few exist: a call counts until its answer has been sent, however slow its reader. Secrets are named, and
+//! never shown.
 
 mod convert;
+mod few;
 mod matcher;
 
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use envoy_types::pb::envoy::service::status::v3::{
     ClientConfig, ClientStatusRequest, ClientStatusResponse,
 };
 use prost::Message;
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -28,12 +30,17 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::clients::{ClientState, Clients};
+use few::Few;
 use matcher::Matchers;
 
+/// Calls that are served at the same time; operators' tools make one.
+const CALLS: usize = 4;
 /// Streams that are asked at the same time.
 const ASKED_AT_ONCE: usize = 16;
 /// How long they may take to answer.
 const ANSWER: Duration = Duration::from_secs(1);
+/// How long all of a response may take. Who has not been asked by then is listed without resources.
+const ALL_ANSWERS: Duration = Duration::from_secs(10);
 /// Bytes of a response. Clients of gRPC take 4 MiB unless told otherwise.
 const RESPONSE: usize = 32 << 20;
 /// Bytes of a request.
@@ -43,44 +50,40 @@ const REQUEST: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct ClientStatus {
     clients: Clients,
-    /// Shared with all other streams.
-    permits: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    turn: Arc<Mutex<()>>,
+    /// Has one permit: whose response is put together.
+    turn: Arc<Semaphore>,
     limit: usize,
 }
 
 impl ClientStatus {
-    pub(super) fn new(
-        clients: Clients,
-        permits: Arc<Semaphore>,
-        tasks: TaskTracker,
-        stop: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(clients: Clients, tasks: TaskTracker, stop: CancellationToken) -> Self {
         Self {
             clients,
-            permits,
             tasks,
             stop,
-            turn: Arc::default(),
+            turn: Arc::new(Semaphore::new(1)),
             limit: RESPONSE,
         }
     }
 
-    pub(super) fn into_service(self) -> ClientStatusDiscoveryServiceServer<Self> {
-        ClientStatusDiscoveryServiceServer::new(self).max_decoding_message_size(REQUEST)
+    pub(super) fn into_service(self) -> Few<ClientStatusDiscoveryServiceServer<Self>> {
+        let service = ClientStatusDiscoveryServiceServer::new(self);
+        Few::new(service.max_decoding_message_size(REQUEST), CALLS)
     }
 
     async fn answer(&self, request: ClientStatusRequest) -> Result<ClientStatusResponse, Status> {
         let matchers = Matchers::new(request.node_matchers)?;
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn.acquire().await;
+        let last = Instant::now() + ALL_ANSWERS;
         let mut clients = self.clients.list();
         clients.retain(|client| matchers.take(&client.info.node.to_string()));
         let mut response = ClientStatusResponse::default();
         let mut size = 0;
         for some in clients.chunks(ASKED_AT_ONCE) {
-            for config in self.ask(some, !request.exclude_resource_contents).await {
+            let contents = !request.exclude_resource_contents;
+            for config in self.ask(some, contents, last).await {
                 size += config.encoded_len();
                 if size > self.limit {
                     return Err(self.too_large(clients.len(), request.exclude_resource_contents));
@@ -92,8 +95,13 @@ impl ClientStatus {
     }
 
     /// How these clients stand. One that left meanwhile is left out.
-    async fn ask(&self, clients: &[ClientState], contents: bool) -> Vec<ClientConfig> {
-        let deadline = Instant::now() + ANSWER;
+    async fn ask(
+        &self,
+        clients: &[ClientState],
+        contents: bool,
+        last: Instant,
+    ) -> Vec<ClientConfig> {
+        let deadline = last.min(Instant::now() + ANSWER);
         let asked: Vec<_> = (clients.iter())
             .map(|client| (client, self.clients.inquire(client.id)))
             .collect();
@@ -133,18 +141,19 @@ impl ClientStatusDiscoveryService for ClientStatus {
         &self,
         request: Request<Streaming<ClientStatusRequest>>,
     ) -> Result<Response<Self::StreamClientStatusStream>, Status> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
-        let permit = permit.map_err(|_| {
-            Status::resource_exhausted("as many streams are open as this server takes; retry later")
-        })?;
         let (answers, outgoing) = mpsc::channel(1);
         let (service, mut requests) = (self.clone(), request.into_inner());
         self.tasks.spawn(async move {
             let served = async {
                 while let Ok(Some(request)) = requests.message().await {
+                    // Before anything is put together: the answer before it has been taken.
+                    let Ok(place) = answers.reserve().await else {
+                        return;
+                    };
                     let answer = service.answer(request).await;
                     let failed = answer.is_err();
-                    if answers.send(answer).await.is_err() || failed {
+                    place.send(answer);
+                    if failed {
                         return;
                     }
                 }
@@ -153,7 +162,6 @@ impl ClientStatusDiscoveryService for ClientStatus {
                 () = served => {}
                 () = service.stop.cancelled() => {}
             }
-            drop(permit);
         });
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }

@@ -108,12 +108,7 @@ impl Server {
         let tasks = TaskTracker::new();
         let (limits, metrics) = (context.limits.clone(), context.metrics.clone());
         let permits = Arc::new(Semaphore::new(limits.streams));
-        let status = ClientStatus::new(
-            context.clients.clone(),
-            Arc::clone(&permits),
-            tasks.clone(),
-            stop.clone(),
-        );
+        let status = ClientStatus::new(context.clients.clone(), tasks.clone(), stop.clone());
         let discovery = Discovery {
             permits,
             context: Arc::new(context),

@@ -19,10 +19,8 @@ use crate::xds::testing::resource;
 use crate::xds::{Held, HeldState, Rejection};
 
 fn service(clients: &Clients) -> ClientStatus {
-    let permits = Arc::new(Semaphore::new(1));
     ClientStatus::new(
         clients.clone(),
-        permits,
         TaskTracker::new(),
         CancellationToken::new(),
     )
@@ -304,4 +302,48 @@ async fn a_busy_stream_is_listed_without_resources() {
             ..Default::default()
         })
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_are_all_busy_cost_a_bounded_time() {
+    let clients = Clients::default();
+    let _busy: Vec<_> = (0..400).map(|port| connect(&clients, "a", port)).collect();
+    let began = Instant::now();
+    let service = service(&clients);
+    let told = service.answer(ClientStatusRequest::default()).await;
+    assert_eq!(told.unwrap().config.len(), 400);
+    assert!(began.elapsed() <= ALL_ANSWERS, "{:?}", began.elapsed());
+}
+
+/// Answers that nobody reads count until they are given up.
+#[tokio::test(start_paused = true)]
+async fn few_answers_exist_at_a_time() {
+    use tonic::codegen::http;
+    use tower_service::Service as _;
+
+    let clients = Clients::default();
+    let mut few = service(&clients).into_service();
+    let mut call = async || {
+        let frame = vec![0_u8; 5];
+        let body = http_body_util::Full::new(bytes::Bytes::from(frame));
+        let request = http::Request::builder()
+            .method(http::Method::POST)
+            .uri("/envoy.service.status.v3.ClientStatusDiscoveryService/FetchClientStatus")
+            .header(http::header::CONTENT_TYPE, "application/grpc")
+            .body(tonic::body::Body::new(body))
+            .unwrap();
+        few.call(request).await.unwrap()
+    };
+    let refused = |answer: &http::Response<tonic::body::Body>| {
+        let status = answer.headers().get("grpc-status");
+        status.is_some_and(|status| status == "8")
+    };
+    let mut unread = Vec::new();
+    for _ in 0..CALLS {
+        unread.push(call().await);
+    }
+    assert!(!unread.iter().any(refused));
+    assert!(refused(&call().await));
+    unread.pop();
+    assert!(!refused(&call().await));
 }
