@@ -16,6 +16,7 @@ mod defaults;
 mod egress;
 mod encryption;
 mod endpoint;
+mod host_routes;
 mod index;
 mod listener;
 mod mesh_units;

@@ -85,12 +85,22 @@ impl Resource {
         context: Option<Version>,
     ) -> Self {
         let body = canonical::encode(kind.type_url(), message);
+        Self::of_canonical(kind, name, &body, context)
+    }
+
+    /// The same from a message that is encoded canonically, as of pieces that were each encoded so ([`canonical`]).
+    pub fn of_canonical(
+        kind: Kind,
+        name: ResourceName,
+        body: &[u8],
+        context: Option<Version>,
+    ) -> Self {
         let mut hash = Xxh3::new();
-        hash.update(&body);
+        hash.update(body);
         if let Some(Version(context)) = context {
             hash.update(&context.to_le_bytes());
         }
-        Self::from_body(kind, name, Version(hash.digest()), &body)
+        Self::from_body(kind, name, Version(hash.digest()), body)
     }
 
     fn from_body(kind: Kind, name: ResourceName, version: Version, body: &[u8]) -> Self {

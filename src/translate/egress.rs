@@ -99,6 +99,14 @@ pub(crate) struct EgressSet {
     problems: Arc<[Problem]>,
 }
 
+/// What taking over changes of services and nodes changed.
+struct TakenOver {
+    /// A resource of the set, or its ports.
+    changed: bool,
+    /// A service, so that the routes of all services are to be made anew.
+    reroutes: bool,
+}
+
 impl EgressSet {
     pub(crate) fn new(
         key: EgressKey,
@@ -125,7 +133,8 @@ impl EgressSet {
             Backends::All => units.services.keys().cloned().collect(),
             Backends::Named(names) => names.as_ref().clone(),
         };
-        set.update(&services, &BTreeSet::new(), units, interner);
+        set.take_over(&services, &BTreeSet::new(), units, interner);
+        // Even without services: there may be routes out of the mesh, and problems.
         set.refresh_routes(interner);
         set
     }
@@ -152,13 +161,26 @@ impl EgressSet {
         units: Units<'_>,
         interner: &mut Interner,
     ) -> bool {
+        let taken = self.take_over(services, nodes, units, interner);
+        let reroutes = taken.reroutes && self.refresh_routes(interner);
+        taken.changed || reroutes
+    }
+
+    /// The same but for the routes of all services.
+    fn take_over(
+        &mut self,
+        services: &BTreeSet<ServiceName>,
+        nodes: &BTreeSet<NodeName>,
+        units: Units<'_>,
+        interner: &mut Interner,
+    ) -> TakenOver {
         let mut touched: BTreeSet<ClusterRef> = BTreeSet::new();
         for node in nodes {
             touched.extend(self.refs_of(node).cloned());
         }
         let mut changed = false;
         let mut ports: BTreeSet<(u16, ServiceName)> = BTreeSet::new();
-        let mut reroute = false;
+        let mut reroutes = false;
         for name in services {
             if self.key.backends.contains(name) {
                 let EgressKey {
@@ -169,7 +191,7 @@ impl EgressSet {
                 if self.key.mode == Mode::Grpc {
                     unit = unit.map(grpc::without_tcp);
                 }
-                reroute |= self.replace(name, unit.as_ref(), &mut touched, &mut ports);
+                reroutes |= self.replace(name, unit.as_ref(), &mut touched, &mut ports);
             }
         }
         for cluster in touched {
@@ -184,10 +206,7 @@ impl EgressSet {
             // What stays equal stays the same, so that the set's views need not compare it again, each for itself.
             self.ports = before;
         }
-        if reroute {
-            changed |= self.refresh_routes(interner);
-        }
-        changed
+        TakenOver { changed, reroutes }
     }
 
     fn refs_of(&self, node: &NodeName) -> impl Iterator<Item = &ClusterRef> {
@@ -322,12 +341,11 @@ impl EgressSet {
             let Traffic::Http(routes) = &known.traffic else {
                 return None;
             };
-            Some((name, routes.as_slice()))
+            Some((name, routes))
         });
         let EgressKey { mesh, outside, .. } = &self.key;
-        let message = virtual_host::port_routes(mesh, port, protocol, services, *outside);
-        let name = message.name.as_str().into();
-        self.put(interner.intern(Resource::new(Kind::Route, name, &message, None))) | changed
+        let routes = virtual_host::port_routes(mesh, port, protocol, services, *outside);
+        self.put(interner.intern(routes)) | changed
     }
 
     fn refresh_extension(
@@ -404,10 +422,10 @@ impl EgressSet {
     fn refresh_routes(&mut self, interner: &mut Interner) -> bool {
         let mesh = &self.key.mesh;
         let proxied = |outside| {
-            let (message, problems) = virtual_host::proxy_routes(mesh, &self.services, outside);
-            (Some(message), problems)
+            let (routes, problems) = virtual_host::proxy_routes(mesh, &self.services, outside);
+            (Some(routes), problems)
         };
-        let (message, mut problems) = match self.key.mode {
+        let (routes, mut problems) = match self.key.mode {
             Mode::Explicit => proxied(self.key.outside),
             // A connection that the application made to 15001 itself has no other destination.
             Mode::Redirect => proxied(Outside::Dropped),
@@ -428,11 +446,7 @@ impl EgressSet {
         if *self.problems != *problems {
             self.problems = problems.into();
         }
-        let Some(message) = message else {
-            return false;
-        };
-        let name = message.name.as_str().into();
-        self.put(interner.intern(Resource::new(Kind::Route, name, &message, None)))
+        routes.is_some_and(|routes| self.put(interner.intern(routes)))
     }
 
     /// Tells of TCP backends whose port belongs to another.

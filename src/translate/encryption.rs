@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::model::spec::{Backend, ClientPolicy, VirtualNodeSpec};
 use crate::model::{MeshName, ServiceName};
 
+use super::host_routes::HostRoutes;
 use super::route::Target;
 use super::service::{ClusterRef, ServiceUnit, Traffic};
 use super::{names, route};
@@ -64,7 +65,7 @@ impl Encryption {
                 continue;
             }
             match &mut port.traffic {
-                Traffic::Http(routes) => *routes = vec![route::refuse(name.as_str())],
+                Traffic::Http(routes) => *routes = HostRoutes::of([&route::refuse(name.as_str())]),
                 Traffic::Tcp(traffic) => {
                     traffic.targets = vec![Target {
                         cluster: names::empty_cluster(mesh).into(),

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use prost::Message;
 use serde_json::{Value, json};
 
 use super::fixture::{dangling, key, known};
@@ -14,6 +16,7 @@ use crate::model::endpoint::{EndpointSet, EndpointSource, RegisteredSet};
 use crate::model::{
     Capture, ClientKind, MeshName, NodeName, Resource, RouteName, RouterName, ServiceName, Spec,
 };
+use crate::snapshot::{Kind, canonical};
 
 const NODES: [&str; 4] = ["n0", "n1", "n2", "n3"];
 /// Two of them differ in nothing but case, one is another with a port, and one is no host name.
@@ -321,6 +324,15 @@ fn whole_mesh() -> impl Strategy<Value = Vec<Edit>> {
         })
 }
 
+/// Route configurations are put together from encoded pieces: the bytes must be those of the whole message.
+fn not_canonical(snapshot: &Snapshot) -> Vec<String> {
+    let others = snapshot.resources(Kind::Route).filter(|routes| {
+        let message = RouteConfiguration::decode(routes.body()).unwrap();
+        canonical::encode(Kind::Route.type_url(), &message) != routes.body()
+    });
+    others.map(|routes| routes.name().to_string()).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -351,6 +363,7 @@ proptest! {
             for view in after.values() {
                 if let View::Serving(snapshot) = view {
                     prop_assert_eq!(dangling(snapshot), Vec::<String>::new());
+                    prop_assert_eq!(not_canonical(snapshot), Vec::<String>::new());
                 }
             }
             before = after;

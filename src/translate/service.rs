@@ -6,13 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use envoy_types::pb::envoy::config::route::v3::Route;
-
 use crate::model::spec::{
     ApiDuration, Protocol, RouteSpec, VirtualServiceProvider, VirtualServiceSpec, WeightedTarget,
 };
 use crate::model::{Mesh, MeshName, NodeName, ResourceId, RouteName, RouterName, ServiceName};
 
+use super::host_routes::HostRoutes;
 use super::node::{NodePort, NodeUnit};
 use super::route::{self, Target};
 use super::{Options, Problem, defaults, names, route_match};
@@ -37,7 +36,7 @@ pub(crate) struct ServicePort {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Traffic {
     /// In the order in which Envoy asks them.
-    Http(Vec<Route>),
+    Http(HostRoutes),
     Tcp(TcpTraffic),
 }
 
@@ -119,7 +118,8 @@ impl Compiler<'_> {
         }
         for port in &unit.ports {
             let traffic = if port.protocol.is_http_like() {
-                Traffic::Http(vec![route::to_node(node, &port.cluster, self.options)])
+                let route = route::to_node(node, &port.cluster, self.options);
+                Traffic::Http(HostRoutes::of([&route]))
             } else {
                 Traffic::Tcp(TcpTraffic {
                     targets: vec![Target {
@@ -182,7 +182,7 @@ impl Compiler<'_> {
         let mut add = |port: u16, protocol: Protocol| {
             if ports.iter().all(|known| known.port != port) {
                 let traffic = if protocol.is_http_like() {
-                    Traffic::Http(Vec::new())
+                    Traffic::Http(HostRoutes::default())
                 } else {
                     Traffic::Tcp(TcpTraffic {
                         targets: Vec::new(),
@@ -239,9 +239,10 @@ impl Compiler<'_> {
                 for text in problems {
                     self.report(&id, text);
                 }
+                let route = HostRoutes::of([&route]);
                 for index in indexes {
                     if let Some(Traffic::Http(routes)) = self.traffic(index) {
-                        routes.push(route.clone());
+                        routes.append(&route);
                     }
                 }
             }

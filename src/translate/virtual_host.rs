@@ -1,14 +1,22 @@
 //! Egress route configurations: a virtual host for each service, told apart by the Host header.
+//!
+//! A configuration has all services of a set, so it is put together from routes that were encoded with their service, and
+//! never exists as one message: that of 1,000 services would be megabytes of it, for each set and each port.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use envoy_types::pb::envoy::config::route::v3::VirtualHost;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
-use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration, VirtualHost};
+use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint, string};
 
 use crate::model::spec::Protocol;
 use crate::model::{EGRESS_PORT, MeshName, ResourceId, ServiceName};
+use crate::snapshot::{Kind, Resource, ResourceName};
 
+use super::host_routes::HostRoutes;
 use super::outside::{AWS_DOMAIN, AWS_PORTS, Outside};
 use super::service::{ServicePort, ServiceUnit, TcpTraffic, Traffic};
 use super::{Problem, defaults, names, route};
@@ -21,8 +29,8 @@ pub(crate) fn proxy_routes(
     mesh: &MeshName,
     services: &BTreeMap<ServiceName, Arc<ServiceUnit>>,
     outside: Outside,
-) -> (RouteConfiguration, Vec<Problem>) {
-    let mut hosts = Hosts::new(mesh);
+) -> (Resource, Vec<Problem>) {
+    let mut hosts = Hosts::new(mesh, names::EGRESS_ROUTES);
     for (name, unit) in services {
         hosts.add_service(name, unit);
     }
@@ -31,12 +39,7 @@ pub(crate) fn proxy_routes(
         Outside::Aws(_) => hosts.add_aws_to_proxy(),
         Outside::Allowed(_) => hosts.add_everything_to_proxy(),
     }
-    let configuration = RouteConfiguration {
-        name: names::EGRESS_ROUTES.to_owned(),
-        virtual_hosts: hosts.list,
-        ..Default::default()
-    };
-    (configuration, hosts.problems)
+    hosts.finish()
 }
 
 /// The route configuration of redirected calls to one port. What is wrong with a service's name is told by
@@ -45,41 +48,32 @@ pub(crate) fn port_routes<'a>(
     mesh: &'a MeshName,
     port: u16,
     protocol: Protocol,
-    services: impl Iterator<Item = (&'a ServiceName, &'a [Route])>,
+    services: impl Iterator<Item = (&'a ServiceName, &'a HostRoutes)>,
     outside: Outside,
-) -> RouteConfiguration {
-    let mut hosts = Hosts::new(mesh);
+) -> Resource {
+    let mut hosts = Hosts::new(mesh, &names::egress_routes(protocol, port));
     for (name, routes) in services {
         if is_host_name(name.as_str()) {
             let domains = vec![name.to_string(), format!("{name}:{port}")];
-            hosts.add(name, name.to_string(), domains, routes.to_vec());
+            hosts.add(name, name.to_string(), domains, routes);
         }
     }
-    let pass = |name: &str, domains: Vec<String>, cluster: String| VirtualHost {
-        name: name.to_owned(),
-        domains,
-        routes: vec![route::pass("pass", cluster)],
-        ..Default::default()
-    };
+    let pass = |cluster| HostRoutes::of([&route::pass("pass", cluster)]);
     match outside {
         Outside::Dropped => {}
         Outside::Aws(_) => {
             let domains = vec![AWS_DOMAIN.to_owned(), format!("{AWS_DOMAIN}:{port}")];
-            let cluster = names::aws_cluster(mesh);
-            hosts.list.push(pass(names::AWS_HOST, domains, cluster));
+            let routes = pass(names::aws_cluster(mesh));
+            hosts.put(names::AWS_HOST.to_owned(), domains, &routes);
         }
         Outside::Allowed(_) => {
-            let cluster = names::allow_all_cluster(mesh);
+            let routes = pass(names::allow_all_cluster(mesh));
             let domains = vec!["*".to_owned()];
-            let host = pass(names::ALLOW_ALL_HOST, domains, cluster);
-            hosts.list.push(host);
+            hosts.put(names::ALLOW_ALL_HOST.to_owned(), domains, &routes);
         }
     }
-    RouteConfiguration {
-        name: names::egress_routes(protocol, port),
-        virtual_hosts: hosts.list,
-        ..Default::default()
-    }
+    let (routes, _) = hosts.finish();
+    routes
 }
 
 fn is_host_name(name: &str) -> bool {
@@ -89,22 +83,51 @@ fn is_host_name(name: &str) -> bool {
             .all(|byte| matches!(byte, 0x21..=0x7e) && byte != b'*')
 }
 
+/// `RouteConfiguration.name`.
+const NAME: u32 = 1;
+/// `RouteConfiguration.virtual_hosts`.
+const VIRTUAL_HOSTS: u32 = 2;
+
 struct Hosts<'a> {
     mesh: &'a MeshName,
+    name: ResourceName,
+    /// The route configuration as far as it has come, encoded canonically.
+    encoded: Vec<u8>,
     /// Domains in lower case, and whose they are.
     taken: HashMap<String, &'a ServiceName>,
-    list: Vec<VirtualHost>,
     problems: Vec<Problem>,
 }
 
 impl<'a> Hosts<'a> {
-    fn new(mesh: &'a MeshName) -> Self {
+    fn new(mesh: &'a MeshName, name: &str) -> Self {
+        let mut encoded = Vec::new();
+        string::encode(NAME, &name.to_owned(), &mut encoded);
         Self {
             mesh,
+            name: name.into(),
+            encoded,
             taken: HashMap::new(),
-            list: Vec::new(),
             problems: Vec::new(),
         }
+    }
+
+    fn finish(self) -> (Resource, Vec<Problem>) {
+        let routes = Resource::of_canonical(Kind::Route, self.name, &self.encoded, None);
+        (routes, self.problems)
+    }
+
+    fn put(&mut self, name: String, domains: Vec<String>, routes: &HostRoutes) {
+        let host = VirtualHost {
+            name,
+            domains,
+            ..Default::default()
+        };
+        let (head, routes) = (host.encode_to_vec(), routes.as_bytes());
+        let out = &mut self.encoded;
+        encode_key(VIRTUAL_HOSTS, WireType::LengthDelimited, out);
+        encode_varint((head.len() + routes.len()) as u64, out);
+        out.extend_from_slice(&head);
+        out.extend_from_slice(routes);
     }
 
     fn add_service(&mut self, name: &'a ServiceName, unit: &ServiceUnit) {
@@ -117,18 +140,18 @@ impl<'a> Hosts<'a> {
             return;
         }
         let http = unit.ports.iter().filter_map(|port| match &port.traffic {
-            Traffic::Http(routes) => Some((port.port, routes.as_slice())),
+            Traffic::Http(routes) => Some((port.port, routes)),
             Traffic::Tcp(_) => None,
         });
-        let http: Vec<(u16, &[Route])> = http.collect();
+        let http: Vec<(u16, &HostRoutes)> = http.collect();
         match http.split_first() {
-            None if unit.ports.is_empty() => self.add_bare(name, None, &[]),
+            None if unit.ports.is_empty() => self.add_bare(name, None, &HostRoutes::default()),
             None => {}
             Some(((port, routes), rest)) => {
                 self.add_bare(name, Some(*port), routes);
                 for (port, routes) in rest {
                     let domain = format!("{host}:{port}");
-                    self.add(name, domain.clone(), vec![domain], routes.to_vec());
+                    self.add(name, domain.clone(), vec![domain], routes);
                 }
             }
         }
@@ -140,13 +163,13 @@ impl<'a> Hosts<'a> {
     }
 
     /// The host that has the service's bare name.
-    fn add_bare(&mut self, name: &'a ServiceName, port: Option<u16>, routes: &[Route]) {
+    fn add_bare(&mut self, name: &'a ServiceName, port: Option<u16>, routes: &HostRoutes) {
         let mut domains = vec![name.to_string()];
         domains.extend(port.map(|port| format!("{name}:{port}")));
         if port != Some(EGRESS_PORT) {
             domains.push(format!("{name}:{EGRESS_PORT}"));
         }
-        self.add(name, name.to_string(), domains, routes.to_vec());
+        self.add(name, name.to_string(), domains, routes);
     }
 
     /// For clients that can dial a TCP backend through CONNECT.
@@ -156,7 +179,8 @@ impl<'a> Hosts<'a> {
         };
         let domain = format!("{name}:{}", port.port);
         let route = route::tunnel(name.as_str(), clusters, traffic.idle_timeout);
-        self.add(name, domain.clone(), vec![domain], vec![route]);
+        let routes = HostRoutes::of([&route]);
+        self.add(name, domain.clone(), vec![domain], &routes);
     }
 
     fn add(
@@ -164,15 +188,19 @@ impl<'a> Hosts<'a> {
         service: &'a ServiceName,
         name: String,
         mut domains: Vec<String>,
-        routes: Vec<Route>,
+        routes: &HostRoutes,
     ) {
         let mut refused = Vec::new();
-        domains.retain(|domain| {
-            let taken = self.taken.get(&domain.to_ascii_lowercase()).copied();
-            if let Some(other) = taken {
-                refused.push((domain.clone(), other));
+        let taken = &mut self.taken;
+        domains.retain(|domain| match taken.entry(domain.to_ascii_lowercase()) {
+            Entry::Vacant(free) => {
+                free.insert(service);
+                true
             }
-            taken.is_none()
+            Entry::Occupied(other) => {
+                refused.push((domain.clone(), *other.get()));
+                false
+            }
         });
         for (domain, other) in refused {
             self.report(
@@ -183,25 +211,18 @@ impl<'a> Hosts<'a> {
                 ),
             );
         }
-        for domain in &domains {
-            self.taken.insert(domain.to_ascii_lowercase(), service);
-        }
         if !domains.is_empty() {
-            self.list.push(VirtualHost {
-                name,
-                domains,
-                routes,
-                ..Default::default()
-            });
+            self.put(name, domains, routes);
         }
     }
 
     fn add_everything_to_proxy(&mut self) {
-        self.list.push(VirtualHost {
-            name: names::NO_LOOP_HOST.to_owned(),
-            domains: vec![format!("*:{EGRESS_PORT}")],
-            ..Default::default()
-        });
+        let domains = vec![format!("*:{EGRESS_PORT}")];
+        self.put(
+            names::NO_LOOP_HOST.to_owned(),
+            domains,
+            &HostRoutes::default(),
+        );
         let cluster = names::allow_all_cluster(self.mesh);
         self.forward(names::ALLOW_ALL_HOST, vec!["*".to_owned()], &cluster);
     }
@@ -216,15 +237,11 @@ impl<'a> Hosts<'a> {
     /// Requests and tunnels to hosts outside the mesh.
     fn forward(&mut self, name: &str, domains: Vec<String>, cluster: &str) {
         let tunnel = ClusterSpecifier::Cluster(cluster.to_owned());
-        self.list.push(VirtualHost {
-            name: name.to_owned(),
-            domains,
-            routes: vec![
-                route::tunnel("tunnel", tunnel, defaults::NO_TIMEOUT),
-                route::pass("forward", cluster.to_owned()),
-            ],
-            ..Default::default()
-        });
+        let routes = HostRoutes::of([
+            &route::tunnel("tunnel", tunnel, defaults::NO_TIMEOUT),
+            &route::pass("forward", cluster.to_owned()),
+        ]);
+        self.put(name.to_owned(), domains, &routes);
     }
 
     fn report(&mut self, service: &ServiceName, text: String) {

@@ -4,10 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use envoy_types::pb::envoy::config::route::v3::Route;
-
 use crate::model::ServiceName;
 use crate::snapshot::{Interner, Kind, Resource};
+use crate::translate::host_routes::HostRoutes;
 use crate::translate::service::{ClusterRef, ServicePort, ServiceUnit, Traffic};
 use crate::translate::{names, proxyless};
 
@@ -56,7 +55,7 @@ impl EgressSet {
         let Some(routes) = self.routes_of(service, port) else {
             return self.take(Kind::Route, &name);
         };
-        let message = proxyless::routes(&name, service, routes);
+        let message = proxyless::routes(&name, service, &routes.decode());
         self.put(interner.intern(Resource::new(Kind::Route, name.into(), &message, None)))
     }
 
@@ -85,7 +84,7 @@ impl EgressSet {
         (names::target(&service, port) == target).then_some((service, port))
     }
 
-    fn routes_of(&self, service: &ServiceName, port: u16) -> Option<&[Route]> {
+    fn routes_of(&self, service: &ServiceName, port: u16) -> Option<&HostRoutes> {
         let mut ports = self.services.get(service)?.ports.iter();
         match &ports.find(|known| known.port == port)?.traffic {
             Traffic::Http(routes) => Some(routes),
