@@ -110,8 +110,9 @@ impl Ledger {
                     |snapshot: &Snapshot| usize::from(snapshot.get(kind, &name).is_some());
                 self.present = self.present + is_there(new) - is_there(old);
             }
-            let was_rejected = self.quarantine.release(&name);
-            let gone = new.get(kind, &name).is_none() && !new.is_withheld(kind, &name);
+            let newest = new.get(kind, &name).map(|resource| resource.version());
+            let was_rejected = self.quarantine.change(&name, newest);
+            let gone = newest.is_none() && !new.is_withheld(kind, &name);
             let behind = self
                 .behind
                 .entry(Arc::clone(&name))
@@ -121,7 +122,11 @@ impl Ledger {
                     since: now,
                     deferred: false,
                 });
-            behind.deferred = false;
+            if behind.deferred {
+                // The client was sent it, and took nothing: who asked for it still waits for an answer.
+                behind.deferred = false;
+                (behind.owed, behind.since) = (!kind.is_wildcard(), now);
+            }
             // It was left as it is, because there would be one; now the client must be told that there is none.
             if gone && old.is_withheld(kind, &name) && matches!(behind.has, Has::Unknown) {
                 behind.owed = true;
@@ -138,6 +143,21 @@ impl Ledger {
         self.write_out(kind, seen);
         let has = || Has::of(seen.get(kind, name));
         self.owe_with(name, has, now);
+    }
+
+    /// The same for a client that may have forgotten what it had: what is gone is not sent to it any more.
+    pub(super) fn owe_anew(
+        &mut self,
+        kind: Kind,
+        name: &ResourceName,
+        seen: &Snapshot,
+        now: Duration,
+    ) {
+        self.owe(kind, name, seen, now);
+        let is_there = seen.get(kind, name).is_some() || seen.is_withheld(kind, name);
+        if let Some(behind) = self.behind.get_mut(name).filter(|_| !is_there) {
+            behind.has = Has::Nothing;
+        }
     }
 
     fn owe_with(&mut self, name: &ResourceName, has: impl FnOnce() -> Has, now: Duration) {
@@ -177,10 +197,10 @@ impl Ledger {
         for name in &change.dropped {
             if self.subscription.is_wildcard() {
                 // The client forgets what it may still have by the wildcard (xDS protocol, "Unsubscribing").
-                self.owe(kind, name, seen, now);
+                self.owe_anew(kind, name, seen, now);
             } else {
                 self.behind.remove(name);
-                self.quarantine.release(name);
+                self.quarantine.forget(name);
             }
         }
         if change.wildcard {
@@ -198,7 +218,7 @@ impl Ledger {
         }
         let is_heard = |_: &&ResourceName| !traps::active(Trap::RepeatedNameIsNotAnswered);
         for name in change.repeated.iter().filter(is_heard) {
-            self.owe(kind, name, seen, now);
+            self.owe_anew(kind, name, seen, now);
         }
     }
 
@@ -213,7 +233,7 @@ impl Ledger {
             );
         }
         for name in &names {
-            self.owe(kind, name, seen, now);
+            self.owe_anew(kind, name, seen, now);
         }
     }
 

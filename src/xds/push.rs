@@ -158,7 +158,7 @@ impl Engine {
         }
         let rules = self.rules(kind, now);
         let ledger = &mut self.kinds[kind];
-        if rules.asked_until.is_some() {
+        if rules.asked_until.is_some() || rules.clusters_due && !kind.is_wildcard() {
             ledger.write_out(kind, &self.seen);
         }
         let mut batch = Batch {
@@ -281,7 +281,7 @@ impl Engine {
         if endpoints.subscription.is_asked() {
             for name in clusters {
                 if endpoints.subscription.matches(name) {
-                    endpoints.owe(kind, name, seen, now);
+                    endpoints.owe_anew(kind, name, seen, now);
                 }
             }
         }
@@ -313,6 +313,7 @@ impl Engine {
             Some(until).filter(|until| *until > now)
         };
         let is_held = names_clusters && will_ask && !self.uncovered.is_empty();
+        let clusters_due = (names_clusters || kind == Kind::Endpoint) && self.clusters_are_due();
         let held_until = until(self.uncovered.newest(|_| is_held));
         // What is asked for waits for what the client is about to ask for; not for what nobody knows.
         let is_there = |name: &str| self.seen.get(Kind::Endpoint, name).is_some();
@@ -322,7 +323,12 @@ impl Engine {
             kind,
             now,
             removal_hold,
-            withheld_hold: self.limits.withheld_hold,
+            withheld_hold: match kind {
+                // The client asks for its clusters once it has these, and is to have clusters before its routes.
+                Kind::Endpoint if clusters_due => self.limits.withheld_hold / 2,
+                _ => self.limits.withheld_hold,
+            },
+            clusters_due: clusters_due && names_clusters,
             held_until,
             asked_until,
             // Said to have no endpoints, a cluster that is still in use would answer 503.
@@ -339,17 +345,10 @@ impl Engine {
     /// was elsewhere, which its routes still name. New routes come first, unless they may name a cluster that is new.
     fn routes_first(&self, now: Duration) -> Option<Duration> {
         let until = self.returned?.saturating_add(self.limits.withheld_hold);
-        let known = &self.kinds[Kind::Endpoint].subscription;
-        let current = self.seen.resources(Kind::Endpoint);
-        let current = current
-            .map(|resource| resource.name())
-            .chain(self.seen.withheld(Kind::Endpoint));
-        // There are load assignments without a cluster, too, for clients that ask.
-        let mut clusters = current.filter(|name| self.seen.get(Kind::Cluster, name).is_some());
         // Load assignments are asked for before listeners: who asks for none has no clusters.
         let has_listed = self.kinds[Kind::Listener].subscription.is_asked();
-        let has_new =
-            (known.is_asked() || has_listed) && clusters.any(|name| !known.names().contains(name));
+        let has_named = self.kinds[Kind::Endpoint].subscription.is_asked();
+        let has_new = (has_named || has_listed) && self.is_any_cluster_new();
         let is_settled = has_listed
             && NAMING.into_iter().all(|kind| {
                 let ledger = &self.kinds[kind];
@@ -358,6 +357,27 @@ impl Engine {
                 !ledger.answer && !ledger.is_in_flight() && !ledger.is_any_behind(is_due)
             });
         (until > now && !has_new && !is_settled).then_some(until)
+    }
+
+    /// Whether there is a cluster whose load assignment the client does not ask for.
+    fn is_any_cluster_new(&self) -> bool {
+        let known = self.kinds[Kind::Endpoint].subscription.names();
+        let current = self.seen.resources(Kind::Endpoint);
+        let current = current
+            .map(|resource| resource.name())
+            .chain(self.seen.withheld(Kind::Endpoint));
+        // There are load assignments without a cluster, too, for clients that ask.
+        let mut clusters = current.filter(|name| self.seen.get(Kind::Cluster, name).is_some());
+        clusters.any(|name| !known.contains(name))
+    }
+
+    /// Whether the client is yet to ask for clusters that it does not have: one that comes back while a cluster warms
+    /// asks for load assignments first, and for clusters once it has them (measured on Envoy 1.40).
+    fn clusters_are_due(&self) -> bool {
+        self.only.is_none()
+            && self.kinds[Kind::Endpoint].subscription.is_asked()
+            && !self.kinds[Kind::Cluster].subscription.is_asked()
+            && self.is_any_cluster_new()
     }
 
     pub(super) fn held(&self) -> Vec<Held> {
@@ -387,6 +407,8 @@ struct Rules {
     /// How long a removal waits.
     removal_hold: Duration,
     withheld_hold: Duration,
+    /// The client is yet to ask for its clusters, and this may name one.
+    clusters_due: bool,
     /// Until when nothing that may name a cluster is sent unasked.
     held_until: Option<Duration>,
     /// Until when what is asked for and may name a cluster is not sent.
@@ -454,9 +476,13 @@ impl Rules {
             if traps::active(Trap::AbsentIsNotTold) {
                 return Decision::Wait(None);
             }
-            return match self.absent_until {
-                Some(until) => Decision::Wait(Some(until)),
-                None => Decision::Absent,
+            return match (&behind.has, self.absent_until) {
+                // It went while the client rejected the response that it was in.
+                (Has::Resource(good), _) if !self.kind.is_wildcard() => {
+                    Decision::SendOld(Arc::clone(good))
+                }
+                (_, Some(until)) => Decision::Wait(Some(until)),
+                _ => Decision::Absent,
             };
         }
         let released = behind.since.saturating_add(self.removal_hold);
@@ -499,12 +525,11 @@ impl Rules {
     /// new clusters, each as slow as it may be, would hold it up for ever.
     fn held_until(&self, behind: &Behind) -> Option<Duration> {
         let longest = behind.since.saturating_add(self.withheld_hold);
-        let until = if behind.owed {
-            self.asked_until
-        } else {
-            self.held_until
+        let until = match behind.owed {
+            owed if self.clusters_due && !(owed && self.kind.is_wildcard()) => longest,
+            true => self.asked_until?.min(longest),
+            false => self.held_until?.min(longest),
         };
-        let until = until?.min(longest);
         (until > self.now).then_some(until)
     }
 }

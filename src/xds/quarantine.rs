@@ -1,9 +1,10 @@
 //! What a client rejected, and which resource its words blame.
 //!
 //! **Invariant:** a rejected version of a resource is not sent again before its back-off is over, so a NACK never
-//! starts a loop. Other content under the same name is free at once.
+//! starts a loop. Other content under the same name is free at once; when the rejected content comes back, it waits for
+//! the rest of its back-off. Of rejected content that nobody wants any more, only the newest is remembered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +16,15 @@ use crate::snapshot::{ResourceName, Version};
 /// Clients send their whole trouble; the beginning of it is kept.
 const MESSAGE_LEN: usize = 4096;
 
+/// How many rejected versions are remembered that are not the newest of their names.
+const PAST: usize = 64;
+
 #[derive(Debug, Default)]
 pub(super) struct Quarantine {
+    /// What was rejected of the newest content.
     rejected: BTreeMap<ResourceName, Rejected>,
+    /// What was rejected of content that has changed or gone, oldest first.
+    past: VecDeque<(ResourceName, Rejected)>,
     /// The newest rejection that blames nothing in particular.
     unnamed: Option<Rejection>,
 }
@@ -25,7 +32,7 @@ pub(super) struct Quarantine {
 #[derive(Debug)]
 struct Rejected {
     version: Version,
-    message: String,
+    message: Arc<str>,
     since: Duration,
     attempts: u32,
     retry_at: Duration,
@@ -41,11 +48,13 @@ impl Quarantine {
         (rejected.version == version).then_some(rejected.retry_at)
     }
 
+    /// Notes the rejection of a version; `newest` is what there is of the name.
     pub(super) fn reject(
         &mut self,
         name: &ResourceName,
         version: Version,
-        message: &str,
+        newest: Option<Version>,
+        message: &Arc<str>,
         now: Duration,
         backoff: Backoff,
     ) {
@@ -57,12 +66,23 @@ impl Quarantine {
         };
         let rejected = Rejected {
             version,
-            message: shortened(message),
+            message: Arc::clone(message),
             since,
             attempts,
             retry_at: now.saturating_add(backoff.delay(attempts)),
         };
-        self.rejected.insert(Arc::clone(name), rejected);
+        if newest == Some(version) {
+            self.rejected.insert(Arc::clone(name), rejected);
+        } else {
+            self.remember(name, rejected);
+        }
+    }
+
+    fn remember(&mut self, name: &ResourceName, rejected: Rejected) {
+        if self.past.len() >= PAST {
+            self.past.pop_front();
+        }
+        self.past.push_back((Arc::clone(name), rejected));
     }
 
     pub(super) fn reject_unnamed(&mut self, message: &str, now: Duration) {
@@ -74,9 +94,29 @@ impl Quarantine {
         });
     }
 
-    /// Its content changed, or nobody asks for it any more. Says whether it was rejected.
-    pub(super) fn release(&mut self, name: &str) -> bool {
-        !self.rejected.is_empty() && self.rejected.remove(name).is_some()
+    /// Notes what there is of a name from now on. Says whether what there was before was rejected.
+    pub(super) fn change(&mut self, name: &ResourceName, newest: Option<Version>) -> bool {
+        let returns = |(known, rejected): &(ResourceName, Rejected)| {
+            known == name && Some(rejected.version) == newest
+        };
+        let place = self.past.iter().position(returns);
+        let returned = place.and_then(|place| self.past.remove(place));
+        let before = match returned {
+            Some((name, rejected)) => self.rejected.insert(name, rejected),
+            None if self.rejected.is_empty() => None,
+            None => self.rejected.remove(name),
+        };
+        let was_rejected = before.is_some();
+        if let Some(rejected) = before {
+            self.remember(name, rejected);
+        }
+        was_rejected
+    }
+
+    /// Nobody asks for it any more.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.rejected.remove(name);
+        self.past.retain(|(known, _)| **known != *name);
     }
 
     /// Nothing is rejected that could be accepted.
@@ -99,7 +139,7 @@ impl Quarantine {
         let named = self.rejected.iter().map(|(name, rejected)| Rejection {
             resource: Some(Arc::clone(name)),
             version: Some(rejected.version),
-            message: rejected.message.clone(),
+            message: String::from(&*rejected.message),
             since: rejected.since,
         });
         named.chain(self.unnamed.clone()).collect()

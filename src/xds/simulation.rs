@@ -98,6 +98,8 @@ struct Simulation<V: Side> {
     mux: Mux,
     audit: Audit,
     events: usize,
+    /// The client has accepted clusters on this stream.
+    is_answered: bool,
     /// What happened, for the reader of a failure.
     trace: Option<Vec<String>>,
 }
@@ -121,6 +123,7 @@ impl<V: Side> Simulation<V> {
             mux: Mux::new(V::IS_WHOLE),
             audit: Audit::new(V::IS_WHOLE),
             events: 0,
+            is_answered: true,
             trace: None,
         }
     }
@@ -206,25 +209,32 @@ impl<V: Side> Simulation<V> {
         self.audit.reconnect();
         self.mux.reconnect();
         let held = self.envoy.interest(Kind::Endpoint);
+        self.envoy.kept = held;
+        self.envoy.connected = self.now;
+        self.envoy.has_heard = false;
+        self.is_answered = self.envoy.kept.is_empty();
+        self.speak();
+    }
+
+    /// Notes what state of the world cannot keep for a client that came back, before it has accepted any clusters.
+    fn excuse(&mut self) {
+        let held = self.envoy.interest(Kind::Endpoint);
         let snapshot = &self.snapshot;
-        let is_new = |name: &str| !held.contains(name);
-        let has_new = snapshot
-            .resources(Kind::Cluster)
-            .any(|cluster| is_new(cluster.name()));
-        if V::IS_WHOLE && has_new {
+        let clusters: Vec<_> = snapshot.resources(Kind::Cluster).collect();
+        if clusters
+            .iter()
+            .any(|cluster| !held.contains(&**cluster.name()))
+        {
             // It is sent the new clusters before its routes, and with them the loss of others.
             let is_gone = |name: &String| snapshot.get(Kind::Cluster, name).is_none();
             self.envoy
                 .lose(held.iter().filter(|name| is_gone(name)).cloned());
         }
         let is_bad = |text: &String| poison_of(text) == Poison::Unnamed;
-        if V::IS_WHOLE && self.mesh.contents()[Kind::Cluster].values().any(is_bad) {
+        if self.mesh.contents()[Kind::Cluster].values().any(is_bad) {
             // Half of the clusters is tried without the others, and nobody knows what it has of those.
-            self.envoy.lose(held.iter().cloned());
+            self.envoy.lose(held.into_iter());
         }
-        self.envoy.kept = held;
-        self.envoy.connected = self.now;
-        self.speak();
     }
 
     fn delay(&mut self) -> Duration {
@@ -309,6 +319,9 @@ impl<V: Side> Simulation<V> {
             let received = decode::<V>(response);
             self.note(|| format!("< {received:?}"));
             self.audit.response(&received, self.now, &self.snapshot)?;
+            if V::IS_WHOLE && received.kind() == Some(Kind::Cluster) && !self.is_answered {
+                self.excuse();
+            }
             let at = self.now + self.delay();
             let at = self
                 .to_client
@@ -331,6 +344,7 @@ impl<V: Side> Simulation<V> {
             .envoy
             .take(&response, V::IS_WHOLE, self.now, &self.snapshot)?;
         self.note(|| format!("  taken {} {outcome:?}", response.nonce));
+        self.is_answered |= response.kind() == Some(Kind::Cluster) && outcome.error.is_none();
         self.mux.hear(&response, &outcome, &self.envoy);
         self.speak();
         Ok(())

@@ -5,6 +5,7 @@
 //! assignment is sent empty, which ends a cluster's warming (measured on Envoy 1.40); of the rest, the answer lacks it.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -160,9 +161,15 @@ fn hear_verdict(
     let nonce = wire::parse_nonce(&request.response_nonce);
     let version = Version::parse(&request.version_info);
     let stale = nonce != ledger.newest_nonce();
-    let is_unsure = request.error_detail.is_some() && (stale || ledger.awaits_several());
     let is_of_older = !stale && kind.is_wildcard() && ledger.names_newest(version);
-    ledger.named = version;
+    let named_before = mem::replace(&mut ledger.named, version);
+    if request.error_detail.is_some() && !stale && kind.is_wildcard() && !is_of_older {
+        // With the NACK of one response comes the version of the last that was accepted.
+        let older = ledger.accepted_before(nonce, named_before);
+        let acked = older.and_then(|older| ledger.acknowledge(kind, older, true, now));
+        step.events.extend(acked);
+    }
+    let is_unsure = request.error_detail.is_some() && (stale || ledger.awaits_several());
     if let (Some(error), Some(nonce), true) = (&request.error_detail, nonce, is_of_older) {
         // Envoy has one request a type: the error of a response stays in it when the next one is accepted.
         step.events.push(Event::Rejected {

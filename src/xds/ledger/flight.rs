@@ -119,6 +119,20 @@ impl Ledger {
             && newest_first.all(|older| Some(older.version) != newest)
     }
 
+    /// The response that the client says it has accepted when it rejects a later one: the oldest of the version that it
+    /// names and did not name `before`.
+    pub(in crate::xds) fn accepted_before(
+        &self,
+        nonce: Option<u64>,
+        before: Option<Version>,
+    ) -> Option<u64> {
+        let is_news = self.named != before;
+        let older = |response: &&InFlight| Some(response.nonce) < nonce;
+        let mut older = self.in_flight.iter().take_while(older).filter(|_| is_news);
+        let accepted = older.find(|response| Some(response.version) == self.named);
+        accepted.map(|response| response.nonce)
+    }
+
     /// Takes the ACK of a response, and with `cumulative` of all before it.
     pub(in crate::xds) fn acknowledge(
         &mut self,

@@ -50,6 +50,7 @@ impl Ledger {
         if bad.is_empty() {
             self.quarantine.reject_unnamed(nack.message, now);
         }
+        let message: Arc<str> = shortened(nack.message).into();
         let mut suspects = Vec::new();
         for sent in &sent {
             let (name, version) = (sent.resource.name(), sent.resource.version());
@@ -57,13 +58,16 @@ impl Ledger {
                 continue;
             }
             if bad.contains(name) {
+                let newest = seen.get(nack.kind, name).map(|newest| newest.version());
                 self.quarantine
-                    .reject(name, version, nack.message, now, nack.backoff);
+                    .reject(name, version, newest, &message, now, nack.backoff);
             }
             if !bad.is_empty() && !bad.contains(name) {
-                // Envoy applies them, but lists them as not accepted until they are (measured on Envoy 1.40).
-                if self.is_newest(nack, &sent.resource, seen) && seen.get(nack.kind, name).is_some()
-                {
+                // Envoy applies them, but lists them as not accepted until they are (measured on Envoy 1.40); of load
+                // assignments, those after the first bad one not even that, and a cluster warms until they come again,
+                // though they be gone from the mesh.
+                let is_wanted = !nack.kind.is_wildcard() || seen.get(nack.kind, name).is_some();
+                if is_wanted && self.is_newest(nack, &sent.resource, seen) {
                     self.owe(nack.kind, name, seen, now);
                 }
             } else if self.take_back(nack, sent, seen, now) && bad.is_empty() {

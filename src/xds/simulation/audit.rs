@@ -330,9 +330,15 @@ impl Audit {
 
 /// What a client is sent of a name: the load assignment of another cluster than before is news.
 fn content_of(kind: Kind, name: &str, text: &str, snapshot: &Snapshot) -> String {
+    let newest = snapshot.get(kind, name).map(|newest| {
+        let newest: Labelled = prost::Message::decode(newest.body()).unwrap();
+        newest.label
+    });
     match snapshot.get(Kind::Cluster, name) {
-        // An older one, sent meanwhile, is not what will be there.
-        Some(_) if snapshot.is_withheld(kind, name) => format!("{text} of before"),
+        // An older one, sent in place of one that is withheld or was rejected, is not what will be there.
+        Some(_) if kind == Kind::Endpoint && newest.is_none_or(|newest| newest != text) => {
+            format!("{text} of before")
+        }
         Some(cluster) if kind == Kind::Endpoint => {
             let cluster: Labelled = prost::Message::decode(cluster.body()).unwrap();
             format!("{text} of {}", cluster.label)

@@ -53,6 +53,12 @@ pub(super) struct Envoy {
     pub(super) kept: BTreeSet<String>,
     /// Clusters whose endpoints it was told to be gone, when it was in no need of them: no server knows that it kept them.
     kept_untold: BTreeSet<String>,
+    /// Clusters whose load assignment came in a response that it rejected: they warm until it comes again.
+    untaken: BTreeSet<String>,
+    /// It has heard of clusters from its present server, which it does not ask for while one warms.
+    pub(super) has_heard: bool,
+    /// It could not ask for clusters, because one warmed whose load assignment it rejects.
+    is_held_up: bool,
     /// When it came to its present server, which is not late before its time.
     pub(super) connected: Duration,
     /// It has been configured, and takes traffic.
@@ -105,6 +111,7 @@ impl Envoy {
         snapshot: &Snapshot,
     ) -> Result<Outcome, String> {
         let kind = response.kind().unwrap();
+        self.has_heard |= kind == Kind::Cluster;
         let wanted = self.interest(kind);
         let mut resources: Vec<_> = response
             .resources
@@ -122,6 +129,10 @@ impl Envoy {
         let all_bad = named.iter().chain(&unnamed);
         let all_bad: Vec<_> = all_bad.map(|name| (kind, name.clone())).collect();
         self.rejected.extend(all_bad);
+        if kind == Kind::Endpoint && !(named.is_empty() && unnamed.is_empty()) {
+            let names = resources.iter().map(|(name, ..)| name.clone());
+            self.untaken.extend(names);
+        }
         if !unnamed.is_empty() {
             return Ok(Outcome {
                 error: Some("Invalid duration: Expected positive duration".to_owned()),
@@ -204,6 +215,7 @@ impl Envoy {
         for (name, text) in good {
             self.kept.remove(*name);
             self.kept_untold.remove(*name);
+            self.untaken.remove(*name);
             if let Some(cluster) = self.clusters.get_mut(*name) {
                 cluster.endpoints = Some((*text).to_owned());
             }
@@ -213,6 +225,7 @@ impl Envoy {
             }
         }
         for name in removed {
+            self.untaken.remove(name);
             match self.warming.remove(name) {
                 Some(warming) => {
                     self.clusters.insert(name.clone(), warming.of);
@@ -341,11 +354,22 @@ impl Envoy {
         }
         for ((kind, name), target) in &self.targets {
             let is_late = matches!(target, Target::Waiting { since } if is_late(*since));
-            if is_late && !self.has_rejected(*kind, name) {
+            let is_excused = self.has_rejected(*kind, name) || self.is_left_over(*kind, name);
+            if is_late && !is_excused {
                 return Err(format!("a listener warms for {kind}/{name}"));
             }
         }
         self.check_routes(snapshot)
+    }
+
+    /// Whether no listener would still warm for these routes if the client had not rejected a newer one. They may be gone,
+    /// and state of the world cannot say so: the client waits as long as it does (measured on Envoy 1.40).
+    fn is_left_over(&self, kind: Kind, name: &str) -> bool {
+        let mut waiting = self.warming_listeners.iter().filter(|(_, warming)| {
+            let (of, target) = target_of(&warming.of);
+            of == kind && target == name
+        });
+        waiting.all(|(listener, _)| self.has_rejected(Kind::Listener, listener))
     }
 
     /// No listener sends traffic to a cluster that is not there.
@@ -353,6 +377,14 @@ impl Envoy {
         if !self.serves {
             let is_ready = self.warming.is_empty() && self.warming_listeners.is_empty();
             self.serves = is_ready && !self.listeners.is_empty();
+            return Ok(());
+        }
+        // It asks for no cluster while one warms whose load assignment it rejects, and for its routes all the same.
+        let mut warming = self.warming.keys();
+        let is_rejected = warming.any(|name| self.has_rejected(Kind::Endpoint, name));
+        self.is_held_up |= !self.has_heard && is_rejected;
+        self.is_held_up &= !(self.has_heard && self.warming.is_empty());
+        if self.is_held_up {
             return Ok(());
         }
         for (listener, content) in &self.listeners {
@@ -369,7 +401,9 @@ impl Envoy {
                     || rejected(Kind::Endpoint)
                     // Without endpoints it would take no traffic either.
                     || snapshot.is_withheld(Kind::Endpoint, cluster)
-                    || self.lost.contains(cluster);
+                    || self.lost.contains(cluster)
+                    // It rejected the response that would have ended the warming.
+                    || self.untaken.contains(cluster);
                 if !is_excused {
                     return Err(format!("{listener} sends to {cluster}, which is not there"));
                 }

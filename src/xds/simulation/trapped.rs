@@ -1,21 +1,17 @@
 //! Each mistake of [`Trap`] breaks a law within a number of schedules, so the laws would have caught it.
+//!
+//! Mistake 18, a lock held while sending, cannot be made here: the state of a stream holds no lock and awaits nothing.
 
 use super::check;
 use super::schedule::Schedule;
-use super::tests::known_gaps;
 use crate::xds::traps::{self, Trap};
 
 const SCHEDULES: u64 = 2000;
 
 #[track_caller]
 fn notices(trap: Trap) {
-    // What breaks a law without the trap says nothing of it.
-    let gaps = known_gaps();
-    let seeds = (0..SCHEDULES).filter(|seed| !gaps.contains(seed));
     let broken = traps::with(Some(trap), || {
-        seeds
-            .into_iter()
-            .find_map(|seed| Some((seed, check(&Schedule::random(seed)).err()?)))
+        (0..SCHEDULES).find_map(|seed| Some((seed, check(&Schedule::random(seed)).err()?)))
     });
     let (seed, why) = broken.unwrap_or_else(|| panic!("{trap:?} breaks no law"));
     println!("{trap:?}: seed {seed}: {why}");
