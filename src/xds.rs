@@ -7,8 +7,9 @@
 //! `names` what they ask for, `ledger` what they were sent,
 //! `quarantine` what they rejected, `push` what they are sent next and in which order, `wire` how that is encoded;
 //! `sotw` and `delta` are the two variants on top. `node` reads who a client is, `services` says which streams there are,
-//! `session` is the loop of one, and `server` opens them; `csds` tells standard tools how the streams stand.
+//! `session` is the loop of one, `body` what drives it, and `server` opens them; `csds` tells standard tools how the streams stand.
 
+mod body;
 mod csds;
 mod delta;
 mod ledger;

@@ -346,7 +346,9 @@ proptest! {
             for edit in &edits {
                 perform(&mut input, edit);
             }
+            let reach = (0..64).find(|limit| translator.reaches_at_most(&input, *limit));
             let touched = translator.apply(input.clone());
+            prop_assert!(reach.is_none_or(|reach| touched.len() <= reach), "{reach:?} {touched:?}");
             let mut scratch = Translator::new(Options::default());
             scratch.apply(input.clone());
             let after = views(&translator, &input);

@@ -1,5 +1,7 @@
 //! The translator: what is compiled, who shares it, and what a change touches.
 
+mod reach;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

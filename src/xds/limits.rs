@@ -13,8 +13,6 @@ pub struct ServerLimits {
     pub streams: usize,
     /// How long a new stream may take to say who it is.
     pub first_request: Duration,
-    /// How long the end of a stream may wait for a client that reads nothing.
-    pub last_words: Duration,
     pub stream: Limits,
     /// Of each listener.
     pub connections: transport::Limits,
@@ -26,7 +24,6 @@ impl Default for ServerLimits {
             request_bytes: 32 << 20,
             streams: 20_000,
             first_request: Duration::from_secs(30),
-            last_words: Duration::from_secs(1),
             stream: Limits::default(),
             connections: transport::Limits::SIDECARS,
         }

@@ -13,10 +13,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http_body_util::StreamBody;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
@@ -25,6 +23,7 @@ use tonic::codegen::http;
 use tonic::service::Routes;
 use tower_service::Service;
 
+use super::body::{Outbox, SessionBody};
 use super::csds::ClientStatus;
 use super::names::NameSets;
 use super::requests::Requests;
@@ -39,9 +38,6 @@ use crate::store::Stored;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{ListenerName, Refusal};
 use crate::transport::{self, BindError, Http, Listener, Peer, Retired, UnixSocket};
-
-/// Frames on their way to HTTP/2. More would only hide a slow client's state from the stream.
-const FRAMES_IN_FLIGHT: usize = 2;
 
 /// What every stream uses.
 #[derive(Clone, Debug)]
@@ -168,7 +164,7 @@ impl Service<http::Request<axum::body::Body>> for Discovery {
 }
 
 impl Discovery {
-    /// Starts a stream's session and answers with its frames.
+    /// Answers with a stream's session.
     fn open<P: Protocol>(
         &self,
         request: http::Request<axum::body::Body>,
@@ -187,16 +183,20 @@ impl Discovery {
             .ok_or_else(|| Status::internal("the connection has no other end"))?;
         let limit = self.context.limits.request_bytes;
         let requests = Requests::new(Body::new(request.into_body()), limit);
-        let (frames, outgoing) = mpsc::channel(FRAMES_IN_FLIGHT);
-        let session: Session<P> =
-            Session::new(Arc::clone(&self.context), peer, requests, frames, only);
+        let outbox = Outbox::default();
+        let session: Session<P> = Session::new(
+            Arc::clone(&self.context),
+            peer,
+            requests,
+            outbox.clone(),
+            only,
+        );
         let stop = self.stop.clone();
-        self.tasks.spawn(async move {
+        let session = self.tasks.track_future(async move {
             session.run(stop, retired).await;
             drop(permit);
         });
-        let mut response =
-            http::Response::new(Body::new(StreamBody::new(ReceiverStream::new(outgoing))));
+        let mut response = http::Response::new(Body::new(SessionBody::new(session, outbox)));
         let grpc = http::HeaderValue::from_static("application/grpc");
         response
             .headers_mut()

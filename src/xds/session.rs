@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Frame;
 use prost::Message;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::codegen::http::HeaderMap;
 use tracing::{debug, info, warn};
 
+use super::body::Outbox;
 use super::message::{DeltaRequest, SotwRequest};
 use super::names::NameSets;
 use super::node::{Claim, Node};
@@ -85,9 +86,6 @@ macro_rules! protocol {
 protocol!(SotwStream, SotwRequest, Sotw);
 protocol!(DeltaStream, DeltaRequest, Delta);
 
-/// One frame of the response's body; the last may be the trailers.
-pub(super) type Outgoing = Result<Frame<Bytes>, Status>;
-
 /// How a stream came to its end.
 enum End {
     /// The client left, or never finished coming.
@@ -107,12 +105,23 @@ pub(super) struct Session<P: Protocol> {
     context: Arc<AdsContext>,
     peer: Peer,
     requests: Requests<P::Request>,
-    frames: mpsc::Sender<Outgoing>,
+    outbox: Outbox,
     /// The one type that the stream serves; `None` for all.
     only: Option<Kind>,
     opened: Instant,
     /// Who the client says it is, once it has.
     claim: Option<Claim>,
+    /// The node, from when it is served until its end is logged.
+    served: Option<Arc<str>>,
+}
+
+impl<P: Protocol> Drop for Session<P> {
+    /// Most clients leave without a word: their stream is gone, and with it the session.
+    fn drop(&mut self) {
+        if let Some(node) = &self.served {
+            info!(%node, peer = %self.peer, "sidecar left");
+        }
+    }
 }
 
 impl<P: Protocol> Session<P> {
@@ -120,17 +129,18 @@ impl<P: Protocol> Session<P> {
         context: Arc<AdsContext>,
         peer: Peer,
         requests: Requests<P::Request>,
-        frames: mpsc::Sender<Outgoing>,
+        outbox: Outbox,
         only: Option<Kind>,
     ) -> Self {
         Self {
             context,
             peer,
             requests,
-            frames,
+            outbox,
             only,
             opened: Instant::now(),
             claim: None,
+            served: None,
         }
     }
 
@@ -139,6 +149,7 @@ impl<P: Protocol> Session<P> {
         let served = tokio::select! {
             served = self.serve() => served,
             () = retired.wait() => {
+                self.served = None;
                 let why = if stop.is_cancelled() {
                     "this control plane is stopping; connect again"
                 } else {
@@ -152,9 +163,7 @@ impl<P: Protocol> Session<P> {
         };
         let mut trailers = HeaderMap::new();
         if status.add_header(&mut trailers).is_ok() {
-            // A client that reads nothing keeps the channel full; it is not waited for when the server stops.
-            let sent = self.frames.send(Ok(Frame::trailers(trailers)));
-            drop(timeout(self.context.limits.last_words, sent).await);
+            self.outbox.send(Frame::trailers(trailers)).await;
         }
     }
 
@@ -167,7 +176,7 @@ impl<P: Protocol> Session<P> {
             self.context.metrics.stream_refused(Refusal::NotReady);
             return Err(Status::unavailable("no mesh is loaded yet; connect again").into());
         }
-        let name = node.key.node.to_string();
+        let name: Arc<str> = node.key.node.to_string().into();
         let mut view = self.context.views.subscribe(&node.key);
         let registration = self.context.clients.register(ClientInfo {
             node: node.key.node.clone(),
@@ -178,15 +187,12 @@ impl<P: Protocol> Session<P> {
             connected_at: std::time::SystemTime::now(),
         });
         let open = self.context.metrics.stream_opened(P::VARIANT);
+        self.served = Some(Arc::clone(&name));
         let served = self.stream(first, view.watch(), &registration, &name).await;
         drop(open);
-        match &served {
-            Err(End::Closed(status)) => {
-                info!(node = name, peer = %self.peer, reason = status.message(), "stream closed");
-            }
-            Ok(()) | Err(End::ClientGone) => {
-                info!(node = name, peer = %self.peer, "sidecar left");
-            }
+        if let Err(End::Closed(status)) = &served {
+            info!(node = %name, peer = %self.peer, reason = status.message(), "stream closed");
+            self.served = None;
         }
         served
     }
@@ -238,7 +244,7 @@ impl<P: Protocol> Session<P> {
             registration.update(state.status(), self.opened.elapsed());
             registration.answer(|| state.held());
             for response in step.responses {
-                self.send(response).await?;
+                self.send(&response).await;
             }
             batch = self.next(view, step.wake_at, registration).await?;
         }
@@ -380,15 +386,11 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    async fn send(&mut self, response: Response) -> Result<(), End> {
-        let frames = self.context.sharing.bodies.frames(&response);
+    async fn send(&mut self, response: &Response) {
+        let frames = self.context.sharing.bodies.frames(response);
         for frame in frames.into_iter().filter(|frame| !frame.is_empty()) {
-            self.frames
-                .send(Ok(Frame::data(frame)))
-                .await
-                .map_err(|_| End::ClientGone)?;
+            self.outbox.send(Frame::data(frame)).await;
         }
-        Ok(())
     }
 }
 

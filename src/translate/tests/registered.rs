@@ -124,6 +124,28 @@ fn they_are_used_instead_of_discovery_until_they_go() {
 }
 
 #[test]
+fn how_far_a_new_list_reaches_is_told_before_it_is_taken() {
+    let Bed {
+        mut translator,
+        input: mut next,
+    } = Bed::new(&found_by_dns(&[8080]));
+    let node = (MeshName::new("m"), NodeName::new("b"));
+    let list = |last| RegisteredSet::new(vec![registered([10, 1, 0, last], None, 1, None)]);
+    next.endpoints.register(&node, Some(&list(1)));
+    let is_told = translator.reaches_at_most(&next, usize::MAX);
+    assert!(!is_told, "that anything is registered changes more");
+    translator.apply(next.clone());
+    next.endpoints.register(&node, Some(&list(2)));
+    // One endpoint, the view of `a`, and both of `b`.
+    assert!(translator.reaches_at_most(&next, 4));
+    assert!(!translator.reaches_at_most(&next, 3));
+    translator.apply(next.clone());
+    assert!(translator.reaches_at_most(&next, 0), "nothing new");
+    next.views.remove(&key("a"));
+    assert!(!translator.reaches_at_most(&next, 100), "a view less");
+}
+
+#[test]
 fn with_several_listeners_a_port_says_which() {
     let mut bed = Bed::new(&found_by_dns(&[8080, 9090]));
     bed.register(Some(vec![
