@@ -8,7 +8,7 @@ use super::check::Walk;
 use super::gateway::{GATEWAY_ROUTE_SPEC, VIRTUAL_GATEWAY_SPEC};
 use super::node::{MESH_SPEC, VIRTUAL_NODE_SPEC, VIRTUAL_ROUTER_SPEC, VIRTUAL_SERVICE_SPEC};
 use super::route::ROUTE_SPEC;
-use super::{KindSchema, NAME, Object, SERVICE_NAME, TEXT, Type, optional, required, text};
+use super::{Form, KindSchema, NAME, Object, SERVICE_NAME, TEXT, Type, optional, required};
 use crate::model::document::{Located, Path};
 use crate::model::names::{
     GatewayName, GatewayRouteName, MeshName, NodeName, ResourceId, ResourceKind, RouteName,
@@ -16,6 +16,7 @@ use crate::model::names::{
 };
 use crate::model::problem::{Problem, Severity, known_names};
 use crate::model::registry::{Resource, Spec};
+use crate::model::tags;
 
 /// What a document says.
 #[derive(Debug, Default)]
@@ -39,7 +40,7 @@ macro_rules! documents {
                 required($name, $type),
                 $need("spec", Type::Object(&$spec)),
                 optional("tags", TAGS),
-                optional("clientToken", text(0, 64)),
+                optional("clientToken", CLIENT_TOKEN),
                 optional("meshOwner", TEXT),
             ],
             rules: &[],
@@ -80,7 +81,7 @@ static MESH: Object = Object {
         required("meshName", NAME),
         optional("spec", Type::Object(&MESH_SPEC)),
         optional("tags", TAGS),
-        optional("clientToken", text(0, 64)),
+        optional("clientToken", CLIENT_TOKEN),
         optional("meshOwner", TEXT),
     ],
     rules: &[],
@@ -108,14 +109,35 @@ const KIND: Type = Type::Enum(&[
 const TAGS: Type = Type::List {
     item: &Type::Object(&TAG),
     min: 0,
-    max: 50,
+    max: tags::MOST,
+};
+
+/// SDKs fill in a UUID.
+const CLIENT_TOKEN: Type = Type::Text {
+    min: 1,
+    max: 36,
+    form: Form::ClientToken,
 };
 
 static TAG: Object = Object {
     name: "TagRef",
     fields: &[
-        required("key", text(1, 128)),
-        optional("value", text(0, 256)),
+        required(
+            "key",
+            Type::Text {
+                min: 1,
+                max: 128,
+                form: Form::TagKey,
+            },
+        ),
+        optional(
+            "value",
+            Type::Text {
+                min: 0,
+                max: 256,
+                form: Form::TagValue,
+            },
+        ),
     ],
     rules: &[],
 };
