@@ -9,6 +9,9 @@
 //! Looser than the API's own model where its clients are: Terraform leaves out zeros, so a duration without `value`, a
 //! range without `start` and an outlier detection without `maxEjectionPercent` are accepted.
 
+#[cfg(test)]
+mod audit;
+mod body;
 mod check;
 mod gateway;
 mod node;
@@ -20,6 +23,7 @@ mod tests;
 mod text;
 mod tls;
 
+pub use body::{CreateBody, UpdateBody, read_create, read_tag_keys, read_tags, read_update};
 pub use read::{Read, check_spec, kind_schema, read};
 pub use text::Form;
 
@@ -36,6 +40,10 @@ pub struct KindSchema {
     pub parent: Option<&'static str>,
     /// The whole document, `kind` included.
     pub document: &'static Object,
+    /// The body of the API's create call.
+    pub create: &'static Object,
+    /// The body of the API's update call.
+    pub update: &'static Object,
     pub spec: &'static Object,
 }
 
