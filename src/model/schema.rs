@@ -13,13 +13,15 @@
 mod audit;
 mod body;
 mod check;
+#[cfg(test)]
+mod echo;
 mod gateway;
 mod node;
 mod read;
 mod route;
 mod rules;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod text;
 mod tls;
 

@@ -18,6 +18,8 @@ pub struct CreateBody {
     pub resource: Resource,
     pub tags: Tags,
     pub client_token: Option<String>,
+    /// Warnings.
+    pub problems: Vec<Problem>,
 }
 
 /// What the body of an update call says.
@@ -25,6 +27,8 @@ pub struct CreateBody {
 pub struct UpdateBody {
     pub resource: Resource,
     pub client_token: Option<String>,
+    /// Warnings.
+    pub problems: Vec<Problem>,
 }
 
 /// Reads the body of a call that creates a resource of a kind in its parent; a mesh has none.
@@ -37,12 +41,13 @@ pub fn read_create(
     body: &Located,
 ) -> Result<CreateBody, Vec<Problem>> {
     let schema = kind_schema(kind);
-    checked(schema.create, kind.as_str(), body)?;
+    let problems = checked(schema.create, kind.as_str(), body)?;
     let id = named_in(schema, parent, body).map_err(|problem| vec![problem])?;
     Ok(CreateBody {
         resource: resource(id, body)?,
         tags: tags_of(body),
         client_token: client_token_of(body),
+        problems,
     })
 }
 
@@ -52,10 +57,11 @@ pub fn read_create(
 /// Every problem, of which at least one is an error.
 pub fn read_update(id: &ResourceId, body: &Located) -> Result<UpdateBody, Vec<Problem>> {
     let kind = id.kind();
-    checked(kind_schema(kind).update, kind.as_str(), body)?;
+    let problems = checked(kind_schema(kind).update, kind.as_str(), body)?;
     Ok(UpdateBody {
         resource: resource(id.clone(), body)?,
         client_token: client_token_of(body),
+        problems,
     })
 }
 
@@ -96,7 +102,12 @@ pub fn read_tag_keys(body: &Located) -> Result<Vec<String>, Vec<Problem>> {
     Ok(keys.map(str::to_owned).collect())
 }
 
-fn checked(object: &'static Object, name: &str, body: &Located) -> Result<(), Vec<Problem>> {
+/// The warnings.
+fn checked(
+    object: &'static Object,
+    name: &str,
+    body: &Located,
+) -> Result<Vec<Problem>, Vec<Problem>> {
     let mut walk = Walk::default();
     walk.value(&Type::Object(object), name, body, body.span);
     let problems = walk.finish();
@@ -104,7 +115,7 @@ fn checked(object: &'static Object, name: &str, body: &Located) -> Result<(), Ve
     if problems.iter().any(is_error) {
         Err(problems)
     } else {
-        Ok(())
+        Ok(problems)
     }
 }
 
