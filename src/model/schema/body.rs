@@ -42,7 +42,7 @@ pub fn read_create(
 ) -> Result<CreateBody, Vec<Problem>> {
     let schema = kind_schema(kind);
     let problems = checked(schema.create, kind.as_str(), body)?;
-    let id = named_in(schema, parent, body).map_err(|problem| vec![problem])?;
+    let id = named_in(schema, parent, body)?;
     Ok(CreateBody {
         resource: resource(id, body)?,
         tags: tags_of(body),
@@ -123,14 +123,19 @@ fn named_in(
     schema: &KindSchema,
     parent: Option<&ResourceId>,
     body: &Located,
-) -> Result<ResourceId, Problem> {
+) -> Result<ResourceId, Vec<Problem>> {
     let own = body.get(schema.name).and_then(Located::as_str);
     let own = own.unwrap_or_default();
     let mesh = parent.map_or(own, |parent| parent.mesh().as_str());
     let id = ResourceId::named(schema.kind, mesh, parent.map(ResourceId::name), own);
     id.map_err(|error| {
         let what = error.to_string();
-        Problem::error(Path::of(schema.name), what, "not allowed", error.wanted)
+        vec![Problem::error(
+            Path::of(schema.name),
+            what,
+            "not allowed",
+            error.wanted,
+        )]
     })
 }
 
