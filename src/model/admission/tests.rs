@@ -1,0 +1,251 @@
+//! The table of cases, from a body to the model, and that a look does not cost the size of the mesh.
+
+use serde_json::{Value as Json, json};
+
+use super::{Change, Refusal, admit};
+use crate::model::cases::{self, Case, Expected, Operation};
+use crate::model::defaults::fill_defaults;
+use crate::model::document::Located;
+use crate::model::names::ResourceId;
+use crate::model::problem::{Problem, Severity};
+use crate::model::quota::Quotas;
+use crate::model::registry::{Model, Resource};
+use crate::model::schema;
+
+/// The resource that a body says, and what is to be reported of it.
+fn body_of(document: &Json) -> Result<(Resource, Vec<Problem>), Refusal> {
+    let (kind, parent, body) = cases::parts(document);
+    let body = Located::from_json(body.to_string().as_bytes()).unwrap();
+    let read = schema::read_create(kind, parent.as_ref(), &body);
+    let mut body = read.map_err(|problems| Refusal::Invalid { problems })?;
+    fill_defaults(&mut body.resource.spec);
+    Ok((body.resource, body.problems))
+}
+
+fn model(documents: &[Json]) -> Model {
+    let mut model = Model::default();
+    let mesh = json!({ "kind": "Mesh", "meshName": "m" });
+    for document in [mesh].iter().chain(documents) {
+        let (resource, _) =
+            body_of(document).unwrap_or_else(|refusal| panic!("{document}: {refusal}"));
+        let admitted = admit(&model, Change::Create(&resource), &Quotas::default());
+        admitted.unwrap_or_else(|refusal| panic!("{document}: {refusal}"));
+        model.insert(resource);
+    }
+    model
+}
+
+fn outcome(case: &Case, model: &Model) -> Result<Vec<Problem>, Refusal> {
+    let quotas: Quotas = case.quotas.iter().copied().collect();
+    let (document, is_new) = match &case.operation {
+        Operation::Create(document) => (document, true),
+        Operation::Update(document) => (document, false),
+        Operation::Delete(id) => {
+            let id = ResourceId::parse(id).unwrap();
+            return admit(model, Change::Delete(&id), &quotas);
+        }
+    };
+    let (resource, mut problems) = body_of(document)?;
+    let change = if is_new {
+        Change::Create(&resource)
+    } else {
+        Change::Update(&resource)
+    };
+    problems.extend(admit(model, change, &quotas)?);
+    Ok(problems)
+}
+
+fn holds(expected: &Expected, outcome: &Result<Vec<Problem>, Refusal>) -> bool {
+    match (expected, outcome) {
+        (Expected::Accepted(reported), Ok(problems)) => {
+            reported.len() == problems.len()
+                && problems.iter().zip(*reported).all(|(problem, part)| {
+                    problem.severity == Severity::Warning && problem.what.contains(part)
+                })
+        }
+        (Expected::NotFound(expected), Err(Refusal::NotFound { id })) => {
+            id.to_string() == *expected
+        }
+        (Expected::Invalid(path, part), Err(Refusal::Invalid { problems })) => {
+            let mut errors = problems
+                .iter()
+                .filter(|problem| problem.severity == Severity::Error);
+            errors.any(|problem| problem.path.to_string() == *path && problem.what.contains(part))
+        }
+        (Expected::InUse(expected), Err(Refusal::InUse { by, .. })) => by
+            .iter()
+            .map(ResourceId::to_string)
+            .eq(expected.iter().map(|id| (*id).to_owned())),
+        (Expected::Limit(expected), Err(Refusal::Limit { quota, .. })) => quota == expected,
+        _ => false,
+    }
+}
+
+#[test]
+fn every_rule_lets_pass_and_refuses_what_it_says() {
+    let mut wrong = Vec::new();
+    for case in cases::all() {
+        let outcome = outcome(&case, &model(&case.given));
+        if !holds(&case.expected, &outcome) {
+            wrong.push(format!(
+                "{}: expected {:?}, got {outcome:#?}",
+                case.rule, case.expected
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_rule_has_one_name() {
+    let mut rules: Vec<_> = cases::all().iter().map(|case| case.rule).collect();
+    let all = rules.len();
+    rules.sort_unstable();
+    rules.dedup();
+    assert_eq!(rules.len(), all);
+}
+
+/// What is accepted is what is read back, but for the health check's port.
+#[test]
+fn what_is_accepted_is_echoed() {
+    for case in cases::all() {
+        let (Operation::Create(document) | Operation::Update(document), Expected::Accepted(_)) =
+            (&case.operation, &case.expected)
+        else {
+            continue;
+        };
+        let mut resource = schema::read(&Located::from(document.clone()))
+            .resource
+            .unwrap();
+        let printed = schema::tests::printed(&resource.spec);
+        let mut sent = document.get("spec").cloned().unwrap_or(json!({}));
+        schema::tests::remove_nulls(&mut sent);
+        assert_eq!(printed, sent, "{}", case.rule);
+        fill_defaults(&mut resource.spec);
+        let printed = schema::tests::printed(&resource.spec);
+        let health_check = &printed["listeners"][0]["healthCheck"];
+        if !health_check.is_null() {
+            assert_eq!(health_check["port"], json!(80), "{}", case.rule);
+        }
+    }
+}
+
+#[test]
+fn refusals_say_what_and_how_to_fix_it() {
+    let cases = cases::all();
+    let text = |rule: &str| {
+        let case = cases.iter().find(|case| case.rule == rule).unwrap();
+        outcome(case, &model(&case.given)).unwrap_err().to_string()
+    };
+    insta::assert_snapshot!(
+        [
+            "a route needs its router",
+            "a route says its router's port",
+            "a mesh holds its routers and routes",
+            "routes per virtual router",
+            "a provider node must be there",
+            "names have 255 characters at most",
+        ]
+        .map(text)
+        .join("\n")
+    );
+}
+
+#[test]
+fn a_crowd_of_users_is_named_in_part() {
+    let names: Vec<String> = (0..30).map(|n| format!("s{n:02}")).collect();
+    let node =
+        json!({ "kind": "VirtualNode", "meshName": "m", "virtualNodeName": "n", "spec": {} });
+    let service = |name: &String| {
+        json!({ "kind": "VirtualService", "meshName": "m", "virtualServiceName": name, "spec": {
+            "provider": { "virtualNode": { "virtualNodeName": "n" } },
+        } })
+    };
+    let documents: Vec<Json> = [node]
+        .into_iter()
+        .chain(names.iter().map(service))
+        .collect();
+    let id = ResourceId::parse("mesh/m/virtualNode/n").unwrap();
+    let refusal = admit(&model(&documents), Change::Delete(&id), &Quotas::default()).unwrap_err();
+    let text = refusal.to_string();
+    assert!(text.contains("s04` and others"), "{text}");
+    assert!(!text.contains("s05"), "{text}");
+}
+
+/// A mesh of so many nodes, each the target of a route and behind a service; every service but the first ten also has a
+/// gateway route.
+fn crowd(size: usize) -> Model {
+    let mesh = json!({ "kind": "Mesh", "meshName": "m" });
+    let listeners = json!([{ "portMapping": { "port": 80, "protocol": "http" } }]);
+    let gateway = json!({ "kind": "VirtualGateway", "meshName": "m", "virtualGatewayName": "g", "spec": { "listeners": listeners } });
+    let discovery = json!({ "dns": { "hostname": "a.local" } });
+    let each = |n: usize| {
+        let name = format!("n{n:05}");
+        let target = json!({ "virtualNode": name, "weight": 1 });
+        let route =
+            json!({ "match": { "prefix": "/" }, "action": { "weightedTargets": [target] } });
+        let provider = json!({ "virtualRouter": { "virtualRouterName": name } });
+        let to = json!({ "virtualService": { "virtualServiceName": name } });
+        let gateway_route = json!({ "match": { "prefix": "/" }, "action": { "target": to } });
+        vec![
+            json!({ "kind": "VirtualNode", "meshName": "m", "virtualNodeName": name, "spec": { "serviceDiscovery": discovery, "listeners": listeners } }),
+            json!({ "kind": "VirtualRouter", "meshName": "m", "virtualRouterName": name, "spec": { "listeners": listeners } }),
+            json!({ "kind": "Route", "meshName": "m", "virtualRouterName": name, "routeName": "x", "spec": { "httpRoute": route } }),
+            json!({ "kind": "VirtualService", "meshName": "m", "virtualServiceName": name, "spec": { "provider": provider } }),
+            json!({ "kind": "GatewayRoute", "meshName": "m", "virtualGatewayName": "g", "gatewayRouteName": name, "spec": { "httpRoute": gateway_route } }),
+        ]
+    };
+    let documents = [mesh, gateway].into_iter().chain((0..size).flat_map(each));
+    Model::from_resources(documents.map(|document| {
+        let read = schema::read(&Located::from(document));
+        read.resource.unwrap()
+    }))
+}
+
+/// Counted in allocations, which every step over a mesh would make, whatever the machine.
+#[test]
+fn a_look_costs_what_the_change_touches() {
+    let listeners = json!([
+        { "portMapping": { "port": 80, "protocol": "http" } },
+        { "portMapping": { "port": 81, "protocol": "http" } },
+    ]);
+    let router = json!({ "kind": "VirtualRouter", "meshName": "m", "virtualRouterName": "n00003", "spec": { "listeners": listeners } });
+    let discovery = json!({ "dns": { "hostname": "a.local" } });
+    let node = json!({ "kind": "VirtualNode", "meshName": "m", "virtualNodeName": "n00003", "spec": { "serviceDiscovery": discovery, "listeners": listeners } });
+    let backend = json!({ "virtualService": { "virtualServiceName": "n0003" } });
+    let dangling = json!({ "kind": "VirtualNode", "meshName": "m", "virtualNodeName": "b", "spec": { "backends": [backend] } });
+    let provider = json!({ "virtualNode": { "virtualNodeName": "n0003" } });
+    let refused = json!({ "kind": "VirtualService", "meshName": "m", "virtualServiceName": "s", "spec": { "provider": provider } });
+    let route = json!({ "kind": "VirtualService", "meshName": "m", "virtualServiceName": "n00003", "spec": {} });
+    let [router, node, dangling, refused, route] =
+        [router, node, dangling, refused, route].map(|document| body_of(&document).unwrap().0);
+    let used = ResourceId::parse("mesh/m/virtualNode/n00003").unwrap();
+    let gateway = ResourceId::parse("mesh/m/virtualGateway/g").unwrap();
+    let mesh = ResourceId::parse("mesh/m").unwrap();
+    let changes = [
+        ("update a router", Change::Update(&router)),
+        ("update a node", Change::Update(&node)),
+        (
+            "create a node whose backend is not there",
+            Change::Create(&dangling),
+        ),
+        (
+            "create a service whose provider is not there",
+            Change::Create(&refused),
+        ),
+        ("update a service", Change::Update(&route)),
+        ("delete a node in use", Change::Delete(&used)),
+        ("delete a gateway in use", Change::Delete(&gateway)),
+        ("delete a mesh in use", Change::Delete(&mesh)),
+    ];
+    let quotas = Quotas::default();
+    let (small, large) = (crowd(200), crowd(2_000));
+    for (what, change) in changes {
+        let [few, many] = [&small, &large].map(|model| {
+            let counted = allocation_counter::measure(|| drop(admit(model, change, &quotas)));
+            counted.count_total
+        });
+        // A tree of ten times the size is a level or so deeper.
+        assert!(many <= few + 40, "{what}: {few} allocations, then {many}");
+    }
+}
