@@ -4,10 +4,12 @@
 //!
 //! **Invariant:** nothing here performs I/O, reads a clock or the environment, or logs.
 
+pub mod admission;
 pub mod document;
 pub mod endpoint;
 mod names;
 pub mod problem;
+pub mod quota;
 mod registry;
 pub mod schema;
 pub mod spec;
