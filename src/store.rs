@@ -40,8 +40,10 @@ pub use feed::{Changes, Feed};
 pub use files::{Files, Place};
 pub use record::{Owner, Record, Tags, Timestamp};
 pub use write::{Action, ClientToken, Trouble, Write, WriteError, Written};
-pub use writer::Writer;
+pub use writer::{Writer, new_uid};
 
+/// The store's file in the data folder.
+pub const STORE_FILE: &str = "mesh.redb";
 /// Writes that may wait; one more is told so.
 const WAITING_WRITES: usize = 4096;
 
@@ -172,7 +174,7 @@ impl Store {
 
     /// Replaces everything that mesh files declare. `seen_at` is when the change was seen.
     ///
-    /// Returns the new revision, or `None` if nothing differs.
+    /// Returns the revision of what is published, or `None` if nothing differs; the first time, all does.
     ///
     /// # Errors
     /// [`WriteError::Unavailable`], and then what was declared before stays.

@@ -49,9 +49,9 @@ impl From<Place> for Owner {
 /// What a new set of files did to the state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Replaced {
-    /// `None`: nothing but places differs.
+    /// `None`: nothing but places differs from what was declared before, also before a restart.
     pub(super) revision: Option<Revision>,
-    /// Whose fact is to be kept, or forgotten.
+    /// What was declared anew, changed or withdrawn, so that its fact is to be kept or forgotten.
     pub(super) facts: Vec<ResourceId>,
     /// Resources of the API that a file's now hides.
     pub(super) hidden: Vec<ResourceId>,
@@ -92,8 +92,8 @@ impl State {
             replaced.facts.push(gone);
         }
         self.move_places(files);
-        if !changed.is_empty() {
-            replaced.revision = Some(self.advance(changed.into_iter().collect()));
+        if !replaced.facts.is_empty() {
+            replaced.revision = Some(self.advance(replaced.facts.clone()));
         }
         replaced
     }
