@@ -33,9 +33,12 @@ pub enum Refusal {
 /// # Errors
 /// [`Refusal`] with the first reason not to.
 pub fn admit(model: &Model, change: Change<'_>, _quotas: &Quotas) -> Result<Vec<Problem>, Refusal> {
-    let known = |id: &ResourceId| match model.contains(id) {
-        true => Ok(()),
-        false => Err(Refusal::NotFound { id: id.clone() }),
+    let known = |id: &ResourceId| {
+        if model.contains(id) {
+            Ok(())
+        } else {
+            Err(Refusal::NotFound { id: id.clone() })
+        }
     };
     match change {
         Change::Create(resource) => parent(&resource.id).as_ref().map_or(Ok(()), known)?,

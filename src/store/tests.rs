@@ -2,13 +2,14 @@
 
 mod changes;
 mod declared;
+mod full_disk;
 mod trouble;
 mod writes;
 
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -54,7 +55,7 @@ impl Kept {
 /// A store with its task.
 struct Running {
     store: Store,
-    task: JoinHandle<()>,
+    task: JoinSet<()>,
     stop: CancellationToken,
 }
 
@@ -70,13 +71,14 @@ impl Running {
     fn start(journal: Box<dyn Journal>, options: Options) -> Self {
         let (store, writer) = Store::new(journal, options, &Registry::new()).unwrap();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(writer.run(stop.clone()));
+        let mut task = JoinSet::new();
+        task.spawn(writer.run(stop.clone()));
         Self { store, task, stop }
     }
 
     async fn stop(self) {
         self.stop.cancel();
-        soon(self.task).await.unwrap();
+        soon(self.task.join_all()).await;
     }
 
     async fn make(&self, resource: Resource) -> Result<Written, WriteError> {

@@ -29,8 +29,30 @@ fn export_text(path: &Path) -> String {
     export(&args).unwrap()
 }
 
-/// Every kind, with texts that YAML could take for something else.
-const MESH: &str = include_str!("../../../config/mesh/mesh.yaml");
+/// Every kind.
+const MESH: &str = concat!(
+    include_str!("../../../config/mesh/mesh.yaml"),
+    "\n---\n",
+    include_str!("../../../config/mesh/service-a.yaml"),
+    "\n---\n",
+    include_str!("../../../config/mesh/service-b.yaml"),
+    r#"
+---
+kind: VirtualGateway
+meshName: appMesh
+virtualGatewayName: gateway
+spec: { listeners: [{ portMapping: { port: 8088, protocol: http } }] }
+---
+kind: GatewayRoute
+meshName: appMesh
+virtualGatewayName: gateway
+gatewayRouteName: route
+spec:
+  httpRoute:
+    action: { target: { virtualService: { virtualServiceName: service-b.local } } }
+    match: { prefix: / }
+"#
+);
 
 fn filled(path: &Path) -> Loaded {
     import_text(path, MESH).unwrap();
@@ -75,7 +97,10 @@ fn an_export_restores_the_store_completely() {
     let parent = tempfile::tempdir().unwrap();
     let (old, new) = (parent.path().join("old"), parent.path().join("new"));
     let before = filled(&old);
-    assert!(before.resources.len() > 3);
+    for kind in crate::model::ResourceKind::ALL {
+        let mut ids = before.resources.iter().map(|(id, _)| id.kind());
+        assert!(ids.any(|one| one == kind), "{kind}");
+    }
     let exported = export_text(&old);
     import_text(&new, &exported).unwrap();
     assert_eq!(load(&new.join(STORE_FILE)).unwrap(), before);

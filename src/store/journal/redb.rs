@@ -42,6 +42,8 @@ pub struct Redb {
     /// `None` before it is loaded, and after trouble, which a database refuses to go on from.
     database: Option<Database>,
     open: Opener,
+    /// Whether there may be none yet.
+    is_made: bool,
     mark: Option<File>,
 }
 
@@ -67,9 +69,13 @@ impl Redb {
     /// The journal in this file, which is made when it is loaded and there is none.
     pub fn new(path: &Path) -> Self {
         let file = path.to_owned();
-        Self::with(path, move || builder().open(&file))
+        Self {
+            is_made: false,
+            ..Self::with(path, move || builder().open(&file))
+        }
     }
 
+    /// The journal in a database that is there.
     pub(super) fn with(
         path: &Path,
         open: impl Fn() -> Result<Database, redb::DatabaseError> + Send + 'static,
@@ -78,6 +84,7 @@ impl Redb {
             path: path.to_owned(),
             database: None,
             open: Box::new(open),
+            is_made: true,
             mark: None,
         }
     }
@@ -203,10 +210,10 @@ impl Redb {
             .all(database)
             .map_err(|error| self.unreadable(error))?;
         if let Some(row) = reading.damaged.first() {
-            let more = reading.damaged.len() - 1;
-            let more = (more > 0)
-                .then(|| format!(", and {more} more"))
-                .unwrap_or_default();
+            let more = match reading.damaged.len() - 1 {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
             return Err(self.damaged(format!("{row} cannot be read{more}")));
         }
         if (reading.rows, reading.sum) != (facts.rows, facts.sum) {
@@ -232,8 +239,9 @@ impl Redb {
 
 impl Journal for Redb {
     fn load(&mut self) -> Result<Loaded, LoadError> {
-        if self.path.parent().is_some_and(Path::exists) {
+        if !self.is_made {
             self.make_if_new()?;
+            self.is_made = true;
         }
         self.database = None;
         let database = (self.open)().map_err(|error| self.unreadable(error))?;
@@ -456,15 +464,13 @@ impl Reading {
         let body = self.body(&place, row);
         let id = row::id(key);
         let value = id.as_ref().zip(body).and_then(|(id, body)| read(id, body));
-        match id.zip(value) {
-            Some(read) => Some(read),
-            None => {
-                let name = row::id(key).map_or_else(|| format!("{key:?}"), |id| id.to_string());
-                self.damaged
-                    .push(format!("`{}` in `{table}`", name.escape_debug()));
-                None
-            }
+        let read = id.zip(value);
+        if read.is_none() {
+            let name = row::id(key).map_or_else(|| format!("{key:?}"), |id| id.to_string());
+            let name = name.escape_debug();
+            self.damaged.push(format!("`{name}` in `{table}`"));
         }
+        read
     }
 
     /// Counts a row, and returns its body if its checksum holds.

@@ -128,7 +128,7 @@ async fn the_file_wins_while_it_is_there() {
 /// Files are read anew as a whole; readers compare only what changed in them.
 #[test]
 fn what_stays_the_same_stays_shared() {
-    let (store, mut writer) = Store::in_memory();
+    let (store, mut writer) = Store::in_memory().unwrap();
     let mut replace = |resources: &[Resource]| {
         let model = Model::from_resources(resources.iter().cloned());
         writer.replace_files(model.into(), Instant::now()).unwrap()

@@ -42,7 +42,7 @@ impl Journal for Failing {
 
 fn unavailable(result: Result<Written, WriteError>) -> String {
     match result {
-        Err(WriteError::Unavailable { source }) => format!("{source}: {:?}", source),
+        Err(WriteError::Unavailable { source }) => format!("{source}: {source:?}"),
         other => panic!("{other:?}"),
     }
 }

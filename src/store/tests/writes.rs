@@ -247,27 +247,21 @@ async fn writes_that_wait_share_a_commit_and_are_all_answered() {
         let (store, writer) = Store::new(kept.journal(), Options::default(), &registry).unwrap();
         let stop = CancellationToken::new();
         // Asked before there is anybody to answer, and told to stop at once.
-        let asked: Vec<_> = (0..100)
-            .map(|n| {
-                let store = store.clone();
-                let action = create(mesh(&format!("m{n}")), &[]);
-                tokio::spawn(async move {
-                    let write = Write {
-                        action,
-                        token: None,
-                    };
-                    store.write(write).await
-                })
-            })
-            .collect();
+        let mut asked = JoinSet::new();
+        for n in 0..100 {
+            let store = store.clone();
+            let action = create(mesh(&format!("m{n}")), &[]);
+            let token = None;
+            asked.spawn(async move { store.write(Write { action, token }).await });
+        }
         tokio::task::yield_now().await;
         while store.queue.capacity() > WAITING_WRITES - asked.len() {
             tokio::task::yield_now().await;
         }
         stop.cancel();
         soon(writer.run(stop)).await;
-        for answer in asked {
-            soon(answer).await.unwrap().unwrap();
+        for answer in soon(asked.join_all()).await {
+            answer.unwrap();
         }
         let families = registry.gather();
         let commits = families
