@@ -147,16 +147,15 @@ fn open_store(
         awaits_files: !settings.mesh.is_empty(),
         ..store::Options::default()
     };
-    let journal: Box<dyn Journal> = match data_dir {
-        Some(folder) => Box::new(Redb::new(&folder.file(store::STORE_FILE))),
-        None => {
-            if settings.mesh.is_empty() {
-                warn!(
-                    "what the API is told is kept in memory only and gone with this process; name a folder with --data-dir"
-                );
-            }
-            Box::<Memory>::default()
+    let journal: Box<dyn Journal> = if let Some(folder) = data_dir {
+        Box::new(Redb::new(&folder.file(store::STORE_FILE)))
+    } else {
+        if settings.mesh.is_empty() {
+            warn!(
+                "what the API is told is kept in memory only and gone with this process; name a folder with --data-dir"
+            );
         }
+        Box::<Memory>::default()
     };
     Store::new(journal, options, metrics.registry())
 }
