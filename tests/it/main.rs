@@ -34,6 +34,7 @@ mod hostage;
 mod hostile;
 mod hosts;
 mod http;
+mod kill;
 mod minimal;
 mod operator;
 mod per_type;

@@ -18,7 +18,7 @@ use crate::model::names::{
     RouterName, ServiceName,
 };
 use crate::model::problem::{Problem, Severity, known_names};
-use crate::model::registry::{Resource, Spec};
+use crate::model::registry::Resource;
 use crate::model::tags;
 
 /// What a document says.
