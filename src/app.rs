@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::api::admin::{self, AdminState};
+use crate::api::auth::{Auth, CredentialsError, CredentialsFile};
 use crate::api::endpoints::EndpointsState;
 use crate::api::operator::{self, ViewLookup};
 use crate::clients::Clients;
-use crate::config::Settings;
+use crate::config::{ApiAuth, Settings};
 use crate::data_dir::{self, DataDir};
 use crate::discovery::{self, Discovery};
 use crate::endpoints::{Endpoints, EndpointsError, Registrations};
@@ -49,6 +50,8 @@ pub enum AppError {
     #[error(transparent)]
     Endpoints(#[from] EndpointsError),
     #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    #[error(transparent)]
     Bind(#[from] transport::BindError),
     #[error(transparent)]
     Socket(#[from] transport::SocketError),
@@ -74,6 +77,8 @@ pub struct Bound {
     discovery: Discovery,
     endpoints: Endpoints,
     registrations: Registrations,
+    /// `None`: nobody has to authenticate.
+    credentials: Option<CredentialsFile>,
     /// Locked as long as this lives.
     _data_dir: Option<DataDir>,
     metrics: Metrics,
@@ -100,6 +105,12 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
     let discovery = Discovery::new(dns, metrics.registry())?;
     let kept = data_dir.as_ref().map(|one| one.file("endpoints.redb"));
     let (endpoints, registrations) = Endpoints::new(kept.as_deref(), metrics.registry())?;
+    let credentials = match &settings.api_auth {
+        ApiAuth::None => None,
+        ApiAuth::Sigv4 { credentials } => {
+            Some(CredentialsFile::open(credentials, metrics.registry())?)
+        }
+    };
     let mut xds_server = xds::Server::bind(settings.xds_addr)?;
     if let Some(path) = &settings.xds_socket {
         let socket = UnixSocket::bind(path, settings.xds_socket_mode).await?;
@@ -121,6 +132,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         discovery,
         endpoints,
         registrations,
+        credentials,
         _data_dir: data_dir,
         metrics,
         clients: Clients::default(),
@@ -155,7 +167,14 @@ impl Bound {
             metrics: self.metrics.clone(),
         };
         let ads = self.ads(views.clone(), store.watch());
-        let api = operators(self.clients, views, &store.watch(), self.registrations);
+        let auth = (self.credentials.as_ref()).map_or(Auth::None, Auth::sigv4);
+        let api = operators(
+            self.clients,
+            views,
+            &store.watch(),
+            self.registrations,
+            auth,
+        );
         let sink = mesh::Sink {
             store,
             metrics: self.metrics.clone(),
@@ -166,8 +185,14 @@ impl Bound {
             ready: ready.clone(),
         });
 
-        let translation = self.settings.translation;
         let mut tasks = Tasks::new(stop.clone());
+        if let Some(credentials) = self.credentials {
+            tasks.follow(
+                "API credentials",
+                credentials.run(ready.clone(), stop.clone()),
+            );
+        }
+        let translation = self.settings.translation;
         tasks.follow(
             "mesh files",
             mesh::follow(self.settings.mesh, sink, stop.clone()),
@@ -255,6 +280,7 @@ fn operators(
     views: Views,
     model: &watch::Receiver<Stored>,
     registrations: Registrations,
+    auth: Auth,
 ) -> Router {
     let operators = operator::State {
         clients,
@@ -265,7 +291,7 @@ fn operators(
         registrations,
         model: model.clone(),
     };
-    api::router(operators, endpoints)
+    api::router(operators, endpoints, auth)
 }
 
 /// The views that are served to a node's sidecars, for operators.
