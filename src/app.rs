@@ -166,15 +166,9 @@ impl Bound {
             sources,
             metrics: self.metrics.clone(),
         };
-        let ads = self.ads(views.clone(), store.watch());
-        let auth = (self.credentials.as_ref()).map_or(Auth::None, Auth::sigv4);
-        let api = operators(
-            self.clients,
-            views,
-            &store.watch(),
-            self.registrations,
-            auth,
-        );
+        let (model, auth) = (store.watch(), self.auth());
+        let ads = self.ads(views.clone(), model.clone());
+        let api = operators(self.clients, views, &model, self.registrations, auth);
         let sink = mesh::Sink {
             store,
             metrics: self.metrics.clone(),
@@ -186,12 +180,7 @@ impl Bound {
         });
 
         let mut tasks = Tasks::new(stop.clone());
-        if let Some(credentials) = self.credentials {
-            tasks.follow(
-                "API credentials",
-                credentials.run(ready.clone(), stop.clone()),
-            );
-        }
+        tasks.follow_credentials(self.credentials, &ready);
         let translation = self.settings.translation;
         tasks.follow(
             "mesh files",
@@ -217,6 +206,10 @@ impl Bound {
         let admin = transport::serve(self.admin_listener.into(), admin, monitors, stop);
         tasks.follow("administration", admin);
         tasks.join(&ready).await
+    }
+
+    fn auth(&self) -> Auth {
+        (self.credentials.as_ref()).map_or(Auth::None, Auth::sigv4)
     }
 
     fn announce(&self) {
@@ -326,6 +319,13 @@ impl Tasks {
             task.await;
             name
         });
+    }
+
+    fn follow_credentials(&mut self, credentials: Option<CredentialsFile>, ready: &Ready) {
+        if let Some(credentials) = credentials {
+            let following = credentials.run(ready.clone(), self.stop.clone());
+            self.follow("API credentials", following);
+        }
     }
 
     async fn join(mut self, ready: &Ready) -> Result<(), AppError> {

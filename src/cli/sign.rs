@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use hyper::header::HeaderMap;
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, Uri};
 use tonic::body::Body;
 use tonic::transport::{Channel, Error};
@@ -61,7 +62,7 @@ impl Signing {
             path: url.path(),
             query: url.query().unwrap_or_default(),
             headers: &HeaderMap::new(),
-            authority: url.authority().map(|authority| authority.as_str()),
+            authority: url.authority().map(Authority::as_str),
         };
         // What cannot be a header was refused when the variables were read.
         (signer.sign(&request, payload, SystemTime::now())).unwrap_or_default()

@@ -204,6 +204,7 @@ async fn a_presigned_url_is_good_for_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a list, one call after another")]
 async fn a_key_does_what_it_may() {
     let world = world().await;
     let mut sdk = Sdk::start(&world);

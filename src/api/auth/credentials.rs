@@ -66,7 +66,7 @@ pub enum CredentialsError {
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) access_key_id: String,
-    secret_access_key: Secret,
+    secret: Secret,
     pub(super) session_token: Option<Secret>,
     pub(super) caller: Caller,
 }
@@ -99,7 +99,7 @@ impl Credentials {
         let kept = kept
             .get(&(key.access_key_id.clone(), scope.clone()))
             .cloned();
-        kept.unwrap_or_else(|| SigningKey::derive(&key.secret_access_key, scope))
+        kept.unwrap_or_else(|| SigningKey::derive(&key.secret, scope))
     }
 
     /// Keeps a signing key that has proved right.

@@ -166,11 +166,10 @@ impl Sigv4 {
         let (method, path) = (&parts.method, parts.uri.path());
         // What was signed can be read by whoever sent it, in the answer.
         let reason = refusal.name();
-        match self.refused_lines.pass() {
-            Some(more) => {
-                warn!(peer, %method, path, reason, more, "request refused: {refusal}");
-            }
-            None => debug!(peer, %method, path, reason, "request refused: {refusal}"),
+        if let Some(more) = self.refused_lines.pass() {
+            warn!(peer, %method, path, reason, more, "request refused: {refusal}");
+        } else {
+            debug!(peer, %method, path, reason, "request refused: {refusal}");
         }
     }
 }

@@ -93,15 +93,15 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Missing
+            Self::Signature(SignatureError::Incomplete { .. }) | Self::CutOff => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Signature(_)
+            | Self::Missing
             | Self::UnknownKey
             | Self::WrongToken
             | Self::StreamedPayload
             | Self::Denied { .. } => StatusCode::FORBIDDEN,
-            Self::Signature(SignatureError::Incomplete { .. }) | Self::CutOff => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::Signature(_) => StatusCode::FORBIDDEN,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::header::InvalidHeaderValue;
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use thiserror::Error;
 
@@ -57,7 +58,7 @@ impl<'a> From<&'a Parts> for Request<'a> {
             path: parts.uri.path(),
             query: parts.uri.query().unwrap_or_default(),
             headers: &parts.headers,
-            authority: parts.uri.authority().map(|authority| authority.as_str()),
+            authority: parts.uri.authority().map(Authority::as_str),
         }
     }
 }

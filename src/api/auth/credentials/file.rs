@@ -144,7 +144,7 @@ impl Entry {
             meshes: self.meshes()?,
         };
         Ok(Key {
-            secret_access_key: Secret::new(secret),
+            secret: Secret::new(secret),
             session_token: token.transpose()?.map(Secret::new),
             caller: Caller::new(name.unwrap_or_else(|| access_key_id.clone()), permissions),
             access_key_id,
@@ -213,8 +213,8 @@ fn not_a(at: &Location, member: &'static str, expected: &'static str) -> FileErr
 fn problem_at(at: &Location, problem: Problem) -> FileError {
     // A file without a word in it has no place.
     FileError {
-        line: at.line().max(1).into(),
-        column: at.column().max(1).into(),
+        line: at.line().max(1),
+        column: at.column().max(1),
         problem,
     }
 }

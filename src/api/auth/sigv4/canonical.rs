@@ -116,15 +116,12 @@ pub(in super::super) fn decode(text: &str) -> Vec<u8> {
             let (high, low) = (digit(bytes.get(at + 1))?, digit(bytes.get(at + 2))?);
             u8::try_from(high << 4 | low).ok()
         });
-        match escaped.flatten() {
-            Some(escaped) => {
-                decoded.push(escaped);
-                at += 3;
-            }
-            None => {
-                decoded.push(*byte);
-                at += 1;
-            }
+        if let Some(escaped) = escaped.flatten() {
+            decoded.push(escaped);
+            at += 3;
+        } else {
+            decoded.push(*byte);
+            at += 1;
         }
     }
     decoded
