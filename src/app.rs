@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::api::admin::{self, AdminState};
+use crate::api::auth::{Auth, CredentialsError, CredentialsFile};
 use crate::api::endpoints::EndpointsState;
 use crate::api::operator::{self, ViewLookup};
 use crate::clients::Clients;
-use crate::config::Settings;
+use crate::config::{ApiAuth, Settings};
 use crate::data_dir::{self, DataDir};
 use crate::discovery::{self, Discovery};
 use crate::endpoints::{Endpoints, EndpointsError, Registrations};
@@ -51,6 +52,7 @@ pub enum AppError {
     Endpoints(#[from] EndpointsError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    Credentials(#[from] CredentialsError),
     #[error(transparent)]
     Bind(#[from] transport::BindError),
     #[error(transparent)]
@@ -79,6 +81,8 @@ pub struct Bound {
     registrations: Registrations,
     store: Store,
     writer: store::Writer,
+    /// `None`: nobody has to authenticate.
+    credentials: Option<CredentialsFile>,
     /// Locked as long as this lives.
     _data_dir: Option<DataDir>,
     metrics: Metrics,
@@ -108,6 +112,12 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
     let kept = data_dir.as_ref().map(|one| one.file("endpoints.redb"));
     let (endpoints, registrations) = Endpoints::new(kept.as_deref(), metrics.registry())?;
     let (store, writer) = open_store(&settings, data_dir.as_ref(), &metrics)?;
+    let credentials = match &settings.api_auth {
+        ApiAuth::None => None,
+        ApiAuth::Sigv4 { credentials } => {
+            Some(CredentialsFile::open(credentials, metrics.registry())?)
+        }
+    };
     let mut xds_server = xds::Server::bind(settings.xds_addr)?;
     if let Some(path) = &settings.xds_socket {
         let socket = UnixSocket::bind(path, settings.xds_socket_mode).await?;
@@ -131,6 +141,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         registrations,
         store,
         writer,
+        credentials,
         _data_dir: data_dir,
         metrics,
         clients: Clients::default(),
@@ -187,8 +198,9 @@ impl Bound {
             sources,
             metrics: self.metrics.clone(),
         };
-        let ads = self.ads(views.clone(), store.watch());
-        let api = operators(self.clients, views, &store.watch(), self.registrations);
+        let (model, auth) = (store.watch(), self.auth());
+        let ads = self.ads(views.clone(), model.clone());
+        let api = operators(self.clients, views, &model, self.registrations, auth);
         let sink = mesh::Sink {
             store,
             metrics: self.metrics.clone(),
@@ -200,13 +212,14 @@ impl Bound {
             ready: ready.clone(),
         });
 
-        let translation = self.settings.translation;
         let mut tasks = Tasks::new(stop.clone());
         tasks.follow("the store", self.writer.run(stop.clone()));
         if !self.settings.mesh.is_empty() {
             let files = mesh::follow(self.settings.mesh, sink, stop.clone());
             tasks.follow("mesh files", files);
         }
+        tasks.follow_credentials(self.credentials, &ready);
+        let translation = self.settings.translation;
         let (degraded, until) = (ready.clone(), stop.clone());
         let registered = self.endpoints.run(table.clone(), stop.clone());
         tasks.follow("registered endpoints", registered);
@@ -227,6 +240,10 @@ impl Bound {
         let admin = transport::serve(self.admin_listener.into(), admin, monitors, stop);
         tasks.follow("administration", admin);
         tasks.join(&ready).await
+    }
+
+    fn auth(&self) -> Auth {
+        (self.credentials.as_ref()).map_or(Auth::None, Auth::sigv4)
     }
 
     fn announce(&self) {
@@ -290,6 +307,7 @@ fn operators(
     views: Views,
     model: &watch::Receiver<Stored>,
     registrations: Registrations,
+    auth: Auth,
 ) -> Router {
     let operators = operator::State {
         clients,
@@ -300,7 +318,7 @@ fn operators(
         registrations,
         model: model.clone(),
     };
-    api::router(operators, endpoints)
+    api::router(operators, endpoints, auth)
 }
 
 /// The views that are served to a node's sidecars, for operators.
@@ -335,6 +353,13 @@ impl Tasks {
             task.await;
             name
         });
+    }
+
+    fn follow_credentials(&mut self, credentials: Option<CredentialsFile>, ready: &Ready) {
+        if let Some(credentials) = credentials {
+            let following = credentials.run(ready.clone(), self.stop.clone());
+            self.follow("API credentials", following);
+        }
     }
 
     async fn join(mut self, ready: &Ready) -> Result<(), AppError> {

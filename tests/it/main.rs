@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod auth;
 mod capture;
 mod changes;
 mod child;
