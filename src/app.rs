@@ -29,7 +29,8 @@ use crate::endpoints::{Endpoints, EndpointsError, Registrations};
 use crate::model::NodeRef;
 use crate::model::endpoint::EndpointTable;
 use crate::reconcile::{self, Views};
-use crate::store::{Store, Stored};
+use crate::store::journal::{Journal, Memory};
+use crate::store::{self, Store, StoreError, Stored};
 use crate::telemetry::metrics::ListenerName;
 use crate::telemetry::{Metrics, Ready};
 use crate::translate::View;
@@ -48,6 +49,8 @@ pub enum AppError {
     Discovery(#[from] discovery::DiscoveryError),
     #[error(transparent)]
     Endpoints(#[from] EndpointsError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error(transparent)]
     Bind(#[from] transport::BindError),
     #[error(transparent)]
@@ -74,6 +77,8 @@ pub struct Bound {
     discovery: Discovery,
     endpoints: Endpoints,
     registrations: Registrations,
+    store: Store,
+    writer: store::Writer,
     /// Locked as long as this lives.
     _data_dir: Option<DataDir>,
     metrics: Metrics,
@@ -86,7 +91,9 @@ pub struct Bound {
 /// # Errors
 /// [`AppError`] when an address is taken, or a path is missing or holds no mesh file.
 pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
-    files::check_paths(&settings.mesh)?;
+    if !settings.mesh.is_empty() {
+        files::check_paths(&settings.mesh)?;
+    }
     let data_dir = settings
         .data_dir
         .as_deref()
@@ -100,6 +107,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
     let discovery = Discovery::new(dns, metrics.registry())?;
     let kept = data_dir.as_ref().map(|one| one.file("endpoints.redb"));
     let (endpoints, registrations) = Endpoints::new(kept.as_deref(), metrics.registry())?;
+    let (store, writer) = open_store(&settings, data_dir.as_ref(), &metrics)?;
     let mut xds_server = xds::Server::bind(settings.xds_addr)?;
     if let Some(path) = &settings.xds_socket {
         let socket = UnixSocket::bind(path, settings.xds_socket_mode).await?;
@@ -121,10 +129,29 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         discovery,
         endpoints,
         registrations,
+        store,
+        writer,
         _data_dir: data_dir,
         metrics,
         clients: Clients::default(),
     })
+}
+
+/// What the API was told, from the data folder; without one, nothing is kept.
+fn open_store(
+    settings: &Settings,
+    data_dir: Option<&DataDir>,
+    metrics: &Metrics,
+) -> Result<(Store, store::Writer), StoreError> {
+    let options = store::Options {
+        awaits_files: !settings.mesh.is_empty(),
+        ..store::Options::default()
+    };
+    let journal: Box<dyn Journal> = match data_dir {
+        Some(_folder) => Box::<Memory>::default(),
+        None => Box::<Memory>::default(),
+    };
+    Store::new(journal, options, metrics.registry())
 }
 
 impl Bound {
@@ -139,7 +166,7 @@ impl Bound {
     /// [`AppError`] when a component fails, or ends though nobody told it to.
     pub async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
         self.announce();
-        let store = Store::default();
+        let store = self.store.clone();
         let (ready, views) = (Ready::default(), Views::default());
         let table = watch::Sender::new(EndpointTable::default());
         let sources = watch::Sender::default();
@@ -160,6 +187,7 @@ impl Bound {
             store,
             metrics: self.metrics.clone(),
             ready: ready.clone(),
+            is_unkept: false,
         };
         let admin = admin::router(AdminState {
             registry: self.metrics.registry().clone(),
@@ -168,10 +196,11 @@ impl Bound {
 
         let translation = self.settings.translation;
         let mut tasks = Tasks::new(stop.clone());
-        tasks.follow(
-            "mesh files",
-            mesh::follow(self.settings.mesh, sink, stop.clone()),
-        );
+        tasks.follow("the store", self.writer.run(stop.clone()));
+        if !self.settings.mesh.is_empty() {
+            let files = mesh::follow(self.settings.mesh, sink, stop.clone());
+            tasks.follow("mesh files", files);
+        }
         let (degraded, until) = (ready.clone(), stop.clone());
         let registered = self.endpoints.run(table.clone(), stop.clone());
         tasks.follow("registered endpoints", registered);

@@ -19,7 +19,7 @@ use crate::{discovery, translate};
 #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Layer {
-    /// Mesh file or folder to serve, watched for changes; may be repeated
+    /// Mesh file or folder to serve, watched for changes; may be repeated [default: none, the mesh is what the API is told]
     #[arg(
         long,
         value_name = "PATH",
@@ -28,7 +28,7 @@ pub struct Layer {
     )]
     #[serde(default)]
     pub mesh: Vec<PathBuf>,
-    /// Folder for what must outlive the process: registered endpoints, the last good DNS answers [default: none, nothing is kept]
+    /// Folder for what must outlive the process: what the API is told, registered endpoints, the last good DNS answers [default: none, nothing is kept]
     #[arg(long, value_name = "DIR", env = "OUTRIGGER_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// Address for sidecars: ADS, state of the world and delta [default: 127.0.0.1:18000]
@@ -132,8 +132,6 @@ pub enum ConfigError {
         path: PathBuf,
         source: Box<serde_saphyr::Error>,
     },
-    #[error("there is no mesh to serve; name a file or folder with --mesh")]
-    NoMesh,
     #[error(
         "{flag} {addr} is reachable from other hosts and nobody has to authenticate there; \
          bind a loopback address, or pass --insecure if that is meant"
@@ -247,9 +245,6 @@ impl Layer {
 
 impl Settings {
     fn check(&self, insecure: bool) -> Result<(), ConfigError> {
-        if self.mesh.is_empty() {
-            return Err(ConfigError::NoMesh);
-        }
         for (flag, addr) in [("--xds-addr", self.xds_addr), ("--api-addr", self.api_addr)] {
             if !addr.ip().is_loopback() && !insecure {
                 return Err(ConfigError::Open { flag, addr });
@@ -397,11 +392,9 @@ mod tests {
     }
 
     #[test]
-    fn a_mesh_is_needed() {
-        assert!(matches!(
-            Layer::default().into_settings(),
-            Err(ConfigError::NoMesh)
-        ));
+    fn every_setting_has_a_default() {
+        let settings = Layer::default().into_settings().unwrap();
+        assert!(settings.mesh.is_empty() && settings.data_dir.is_none());
     }
 
     #[test]

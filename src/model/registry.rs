@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
+use serde::de::{DeserializeSeed, Deserializer};
+use serde::{Deserialize, Serialize};
 
 use super::names::{
     GatewayName, GatewayRouteName, MeshName, NodeName, ResourceId, ResourceKind, RouteName,
@@ -24,8 +26,10 @@ pub struct Resource {
     pub spec: Spec,
 }
 
-/// The spec of any of the seven kinds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The spec of any of the seven kinds; printed, it is the API's JSON. Which kind it is, JSON does not say: it is read as
+/// one of a [`ResourceKind`], by that kind's [`DeserializeSeed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Spec {
     Mesh(Arc<MeshSpec>),
     VirtualNode(Arc<VirtualNodeSpec>),
@@ -34,6 +38,22 @@ pub enum Spec {
     Route(Arc<RouteSpec>),
     VirtualGateway(Arc<VirtualGatewaySpec>),
     GatewayRoute(Arc<GatewayRouteSpec>),
+}
+
+impl<'de> DeserializeSeed<'de> for ResourceKind {
+    type Value = Spec;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Spec, D::Error> {
+        Ok(match self {
+            Self::Mesh => Spec::Mesh(Arc::deserialize(from)?),
+            Self::VirtualNode => Spec::VirtualNode(Arc::deserialize(from)?),
+            Self::VirtualService => Spec::VirtualService(Arc::deserialize(from)?),
+            Self::VirtualRouter => Spec::VirtualRouter(Arc::deserialize(from)?),
+            Self::Route => Spec::Route(Arc::deserialize(from)?),
+            Self::VirtualGateway => Spec::VirtualGateway(Arc::deserialize(from)?),
+            Self::GatewayRoute => Spec::GatewayRoute(Arc::deserialize(from)?),
+        })
+    }
 }
 
 /// Every mesh with everything in it.
