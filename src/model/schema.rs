@@ -20,7 +20,7 @@ mod tests;
 mod text;
 mod tls;
 
-pub use read::{Read, check_spec, kind_schema, read};
+pub use read::{Read, check_spec, check_tag_keys, check_tags, kind_schema, read};
 pub use text::Form;
 
 use super::names::{LONGEST_NAME, ResourceKind};

@@ -75,6 +75,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "snapshot",
             "store",
             "telemetry",
+            "transport",
         ],
     ),
     ("transport", &["telemetry"]),

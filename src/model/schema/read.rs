@@ -119,17 +119,16 @@ const CLIENT_TOKEN: Type = Type::Text {
     form: Form::ClientToken,
 };
 
+const TAG_KEY: Type = Type::Text {
+    min: 1,
+    max: 128,
+    form: Form::TagKey,
+};
+
 static TAG: Object = Object {
     name: "TagRef",
     fields: &[
-        required(
-            "key",
-            Type::Text {
-                min: 1,
-                max: 128,
-                form: Form::TagKey,
-            },
-        ),
+        required("key", TAG_KEY),
         optional(
             "value",
             Type::Text {
@@ -198,9 +197,27 @@ pub fn read(document: &Located) -> Read {
 
 /// Checks a spec alone, as the API gets it. Paths start at `spec`.
 pub fn check_spec(kind: ResourceKind, spec: &Located) -> Vec<Problem> {
+    check_member(&Type::Object(kind_schema(kind).spec), "spec", spec)
+}
+
+/// Checks a list of tags alone. Paths start at `tags`.
+pub fn check_tags(tags: &Located) -> Vec<Problem> {
+    check_member(&TAGS, "tags", tags)
+}
+
+/// Checks a list of keys of tags. Paths start at `tagKeys`.
+pub fn check_tag_keys(keys: &Located) -> Vec<Problem> {
+    let r#type = Type::List {
+        item: &TAG_KEY,
+        min: 0,
+        max: tags::MOST,
+    };
+    check_member(&r#type, "tagKeys", keys)
+}
+
+fn check_member(r#type: &Type, name: &str, value: &Located) -> Vec<Problem> {
     let mut walk = Walk::default();
-    let r#type = Type::Object(kind_schema(kind).spec);
-    walk.in_field("spec", |walk| walk.value(&r#type, "spec", spec, spec.span));
+    walk.in_field(name, |walk| walk.value(r#type, name, value, value.span));
     walk.problems
 }
 
