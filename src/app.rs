@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::api::admin::{self, AdminState};
+use crate::api::appmesh::{AppMesh, AppMeshError};
 use crate::api::endpoints::EndpointsState;
 use crate::api::operator::{self, ViewLookup};
 use crate::clients::Clients;
@@ -27,6 +27,7 @@ use crate::data_dir::{self, DataDir};
 use crate::discovery::{self, Discovery};
 use crate::endpoints::{Endpoints, EndpointsError, Registrations};
 use crate::model::NodeRef;
+use crate::model::arn::Identity;
 use crate::model::endpoint::EndpointTable;
 use crate::reconcile::{self, Views};
 use crate::store::journal::{Journal, Memory};
@@ -51,6 +52,8 @@ pub enum AppError {
     Endpoints(#[from] EndpointsError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Api(#[from] AppMeshError),
     #[error(transparent)]
     Bind(#[from] transport::BindError),
     #[error(transparent)]
@@ -79,6 +82,7 @@ pub struct Bound {
     registrations: Registrations,
     store: Store,
     writer: store::Writer,
+    appmesh: AppMesh,
     /// Locked as long as this lives.
     _data_dir: Option<DataDir>,
     metrics: Metrics,
@@ -108,6 +112,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
     let kept = data_dir.as_ref().map(|one| one.file("endpoints.redb"));
     let (endpoints, registrations) = Endpoints::new(kept.as_deref(), metrics.registry())?;
     let (store, writer) = open_store(&settings, data_dir.as_ref(), &metrics)?;
+    let appmesh = AppMesh::new(store.clone(), Identity::default(), metrics.registry())?;
     let mut xds_server = xds::Server::bind(settings.xds_addr)?;
     if let Some(path) = &settings.xds_socket {
         let socket = UnixSocket::bind(path, settings.xds_socket_mode).await?;
@@ -131,6 +136,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         registrations,
         store,
         writer,
+        appmesh,
         _data_dir: data_dir,
         metrics,
         clients: Clients::default(),
@@ -145,7 +151,7 @@ fn open_store(
 ) -> Result<(Store, store::Writer), StoreError> {
     let options = store::Options {
         awaits_files: !settings.mesh.is_empty(),
-        ..store::Options::default()
+        quotas: settings.quotas.clone(),
     };
     let journal: Box<dyn Journal> = match data_dir {
         Some(_folder) => Box::<Memory>::default(),
@@ -182,7 +188,8 @@ impl Bound {
             metrics: self.metrics.clone(),
         };
         let ads = self.ads(views.clone(), store.watch());
-        let api = operators(self.clients, views, &store.watch(), self.registrations);
+        let operators = operators(self.clients, views, &store.watch(), self.registrations);
+        let api = api::router(operators.0, operators.1, self.appmesh);
         let sink = mesh::Sink {
             store,
             metrics: self.metrics.clone(),
@@ -278,13 +285,13 @@ impl Options {
     }
 }
 
-/// Everything on `--api-addr`.
+/// What the calls of operators and orchestrators work on.
 fn operators(
     clients: Clients,
     views: Views,
     model: &watch::Receiver<Stored>,
     registrations: Registrations,
-) -> Router {
+) -> (operator::State, EndpointsState) {
     let operators = operator::State {
         clients,
         views: lookup(views),
@@ -294,7 +301,7 @@ fn operators(
         registrations,
         model: model.clone(),
     };
-    api::router(operators, endpoints)
+    (operators, endpoints)
 }
 
 /// The views that are served to a node's sidecars, for operators.

@@ -2,6 +2,8 @@
 //!
 //! Nothing else reads the environment.
 
+mod quotas;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,9 +11,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::model::quota::Quotas;
 use crate::telemetry::log::Format;
 use crate::transport::SocketMode;
 use crate::{discovery, translate};
+
+pub use quotas::{QuotaLimit, QuotaLimitError, QuotaSet};
 
 /// What was typed, or written in the file: every setting may be left out.
 ///
@@ -46,6 +51,18 @@ pub struct Layer {
     /// Address for /healthz, /readyz and /metrics [default: 127.0.0.1:9081]
     #[arg(long, value_name = "ADDR", env = "OUTRIGGER_ADMIN_ADDR")]
     pub admin_addr: Option<SocketAddr>,
+    /// App Mesh's service quotas to keep the API's clients to: those that AWS granted, or none [default: none]
+    #[arg(long, value_name = "SET", env = "OUTRIGGER_QUOTAS")]
+    pub quotas: Option<QuotaSet>,
+    /// One quota of the API's clients, as NAME=N, whatever --quotas says; may be repeated
+    #[arg(
+        long,
+        value_name = "NAME=N",
+        env = "OUTRIGGER_QUOTA",
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    pub quota: Vec<QuotaLimit>,
     /// Serve xDS or the API beyond loopback although nobody has to authenticate
     #[arg(long, env = "OUTRIGGER_INSECURE", num_args = 0..=1, default_missing_value = "true")]
     pub insecure: Option<bool>,
@@ -111,6 +128,8 @@ pub struct Settings {
     /// `None`: a connection may last for ever.
     pub xds_connection_age: Option<Duration>,
     pub api_addr: SocketAddr,
+    /// What the API's clients may make.
+    pub quotas: Quotas,
     pub admin_addr: SocketAddr,
     pub dns: discovery::Settings,
     pub translation: translate::Options,
@@ -182,6 +201,12 @@ impl Layer {
             xds_socket_mode: self.xds_socket_mode.or(below.xds_socket_mode),
             api_addr: self.api_addr.or(below.api_addr),
             admin_addr: self.admin_addr.or(below.admin_addr),
+            quotas: self.quotas.or(below.quotas),
+            quota: if self.quota.is_empty() {
+                below.quota
+            } else {
+                self.quota
+            },
             insecure: self.insecure.or(below.insecure),
             dns_server: list(self.dns_server, below.dns_server),
             dns_min_ttl: self.dns_min_ttl.or(below.dns_min_ttl),
@@ -231,6 +256,7 @@ impl Layer {
             xds_socket_mode: self.xds_socket_mode.unwrap_or_default(),
             xds_connection_age: self.xds_connection_age.filter(|age| !age.is_zero()),
             api_addr: self.api_addr.unwrap_or(defaults.api_addr),
+            quotas: quotas::quotas(self.quotas, &self.quota),
             admin_addr: self.admin_addr.unwrap_or(defaults.admin_addr),
             dns,
             translation,
@@ -271,6 +297,7 @@ impl Default for Settings {
             xds_socket_mode: SocketMode::default(),
             xds_connection_age: None,
             api_addr: loopback(9080),
+            quotas: Quotas::default(),
             admin_addr: loopback(9081),
             dns: discovery::Settings::default(),
             translation: translate::Options::default(),

@@ -108,16 +108,7 @@ fn seconds(time: Timestamp) -> Value {
 
 /// A spec as it came.
 fn spec_json(spec: &Spec) -> Result<Value, ApiError> {
-    let json = match spec {
-        Spec::Mesh(spec) => serde_json::to_value(spec),
-        Spec::VirtualNode(spec) => serde_json::to_value(spec),
-        Spec::VirtualService(spec) => serde_json::to_value(spec),
-        Spec::VirtualRouter(spec) => serde_json::to_value(spec),
-        Spec::Route(spec) => serde_json::to_value(spec),
-        Spec::VirtualGateway(spec) => serde_json::to_value(spec),
-        Spec::GatewayRoute(spec) => serde_json::to_value(spec),
-    };
-    json.map_err(|source| ApiError::Internal { source })
+    serde_json::to_value(spec).map_err(|source| ApiError::Internal { source })
 }
 
 /// A response with a JSON body.

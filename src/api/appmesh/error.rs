@@ -19,8 +19,6 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-reques
 
 /// Problems of a body that one message has.
 const SHOWN_PROBLEMS: usize = 10;
-/// Users of a resource that one message names.
-const SHOWN_USERS: usize = 5;
 /// Longest message, in characters: texts of a body may be any size, and are repeated in it.
 const LONGEST_MESSAGE: usize = 4_000;
 
@@ -282,15 +280,6 @@ struct Refused<'a>(&'a WriteError);
 impl fmt::Display for Refused<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            WriteError::Refused(Refusal::InUse { id, by }) => {
-                let users: Vec<String> = by
-                    .iter()
-                    .take(SHOWN_USERS)
-                    .map(|user| format!("`{user}`"))
-                    .collect();
-                let users = users.join(", ");
-                write!(f, "`{id}` is in use by {users}; delete or change that first")
-            }
             WriteError::Unavailable { source } => write!(f, "nothing is changed: {source}"),
             error => error.fmt(f),
         }
@@ -365,7 +354,7 @@ mod tests {
         assert_eq!(
             error.message(),
             "`mesh/m/virtualNode/n` is in use by `mesh/m/virtualService/s`, `mesh/m/virtualRouter/r/route/x`; \
-             delete or change that first"
+             delete these first, or let them use another"
         );
     }
 }
