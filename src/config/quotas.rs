@@ -28,7 +28,9 @@ pub struct QuotaLimit {
 /// Why a text is no limit of a quota.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum QuotaLimitError {
-    #[error("`{text}` is no quota with its limit; write NAME=N, such as `virtual-nodes-per-mesh=200`")]
+    #[error(
+        "`{text}` is no quota with its limit; write NAME=N, such as `virtual-nodes-per-mesh=200`"
+    )]
     Form { text: String },
     #[error(transparent)]
     Unknown(#[from] UnknownQuota),
@@ -86,7 +88,10 @@ mod tests {
         for (text, expected) in [
             ("virtual-nodes-per-mesh", "write NAME=N"),
             ("virtual-nodes-per-mesh=-1", "write NAME=N"),
-            ("virtual-node-per-mesh=1", "did you mean `virtual-nodes-per-mesh`?"),
+            (
+                "virtual-node-per-mesh=1",
+                "did you mean `virtual-nodes-per-mesh`?",
+            ),
         ] {
             let error = text.parse::<QuotaLimit>().unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -65,7 +65,11 @@ impl Body {
         let id = name.map(|name| collection.named(name)).and_then(Result::ok);
         let within = collection.within.as_ref();
         let about = id.as_ref().or(within).map(ToString::to_string);
-        self.wanted(collection, &known, &format!("Create {}", about.unwrap_or_default()))
+        self.wanted(
+            collection,
+            &known,
+            &format!("Create {}", about.unwrap_or_default()),
+        )
     }
 
     /// The resource that an update asks for.
@@ -82,7 +86,11 @@ impl Body {
         if let Json::Object(members) = &mut self.0 {
             members.insert(name.to_owned(), id.name().into());
         }
-        self.wanted(&collection, &[name, "spec", "clientToken"], &format!("Update {id}"))
+        self.wanted(
+            &collection,
+            &[name, "spec", "clientToken"],
+            &format!("Update {id}"),
+        )
     }
 
     /// The tags that are to be added.
@@ -169,9 +177,8 @@ impl Body {
     /// Refuses members that the operation does not take. Null is as good as absent.
     fn check_members(&self, known: &[&str]) -> Result<(), ApiError> {
         let members = self.0.as_object().into_iter().flatten();
-        let unknown = members.filter(|(name, value)| {
-            !value.is_null() && !known.contains(&name.as_str())
-        });
+        let unknown =
+            members.filter(|(name, value)| !value.is_null() && !known.contains(&name.as_str()));
         let problems: Vec<Problem> = unknown
             .map(|(name, _)| {
                 Problem::error(
@@ -218,7 +225,10 @@ fn tags_of(list: &Located) -> Result<Tags, ApiError> {
     for (index, tag) in list.items().iter().enumerate() {
         let text = |name| tag.get(name).and_then(Located::as_str).unwrap_or_default();
         let key = text("key");
-        if tags.insert(key.to_owned(), text("value").to_owned()).is_some() {
+        if tags
+            .insert(key.to_owned(), text("value").to_owned())
+            .is_some()
+        {
             problems.push(Problem::error(
                 Path::of("tags").index(index).field("key"),
                 format!("the key `{key}` is given twice"),
@@ -287,7 +297,10 @@ mod tests {
             body.update(id).unwrap().token.unwrap().digest
         };
         assert_ne!(update(&id), first);
-        assert_ne!(update(&id), update(&ResourceId::parse("mesh/n/virtualNode/n").unwrap()));
+        assert_ne!(
+            update(&id),
+            update(&ResourceId::parse("mesh/n/virtualNode/n").unwrap())
+        );
     }
 
     #[test]
@@ -299,11 +312,26 @@ mod tests {
             (r#"{"spec":{}}"#, "lacks `virtualNodeName`"),
             (r#"{"virtualNodeName":"n"}"#, "lacks `spec`"),
             (r#"{"virtualNodeName":"n","spec":null}"#, "lacks `spec`"),
-            (r#"{"virtualNodeName":7,"spec":{}}"#, "virtualNodeName: `virtualNodeName` must be text"),
-            (r#"{"virtualNodeName":"a b","spec":{}}"#, "`virtualNodeName` cannot be `a b`"),
-            (r#"{"virtualNodeName":"n","spec":{},"kind":"Mesh"}"#, "kind: unknown field `kind`"),
-            (r#"{"virtualNodeName":"n","spec":{},"meshName":"o"}"#, "unknown field `meshName`"),
-            (r#"{"virtualNodeName":"n","spec":{"lisners":[]}}"#, "spec.lisners: unknown field `lisners`"),
+            (
+                r#"{"virtualNodeName":7,"spec":{}}"#,
+                "virtualNodeName: `virtualNodeName` must be text",
+            ),
+            (
+                r#"{"virtualNodeName":"a b","spec":{}}"#,
+                "`virtualNodeName` cannot be `a b`",
+            ),
+            (
+                r#"{"virtualNodeName":"n","spec":{},"kind":"Mesh"}"#,
+                "kind: unknown field `kind`",
+            ),
+            (
+                r#"{"virtualNodeName":"n","spec":{},"meshName":"o"}"#,
+                "unknown field `meshName`",
+            ),
+            (
+                r#"{"virtualNodeName":"n","spec":{"lisners":[]}}"#,
+                "spec.lisners: unknown field `lisners`",
+            ),
             (
                 r#"{"virtualNodeName":"n","spec":{"listeners":[{"portMapping":{"port":0,"protocol":"http"}}]}}"#,
                 "spec.listeners[0].portMapping.port: `port` is 0",
@@ -312,13 +340,17 @@ mod tests {
                 r#"{"virtualNodeName":"n","spec":{},"tags":[{"key":"a"},{"key":"a"}]}"#,
                 "tags[1].key: the key `a` is given twice",
             ),
-            (r#"{"virtualNodeName":"n","spec":{},"clientToken":"a b"}"#, "clientToken: "),
+            (
+                r#"{"virtualNodeName":"n","spec":{},"clientToken":"a b"}"#,
+                "clientToken: ",
+            ),
         ] {
             let error = create(body).unwrap_err();
             assert!(error.contains(expected), "{body}: {error}");
         }
-        let many: serde_json::Map<_, _> =
-            (0..65).map(|number| (number.to_string(), Json::Null)).collect();
+        let many: serde_json::Map<_, _> = (0..65)
+            .map(|number| (number.to_string(), Json::Null))
+            .collect();
         let body = json!({"virtualNodeName": "n", "spec": [many]});
         let error = create(&body.to_string()).unwrap_err();
         assert!(error.contains("more than 64 members"), "{error}");
@@ -329,7 +361,9 @@ mod tests {
     #[test]
     fn tags_and_keys_keep_to_their_limits() {
         let tags = |count: usize| {
-            let tags: Vec<Json> = (0..count).map(|key| json!({"key": key.to_string()})).collect();
+            let tags: Vec<Json> = (0..count)
+                .map(|key| json!({"key": key.to_string()}))
+                .collect();
             let body = json!({ "tags": tags }).to_string();
             Body::read(body.as_bytes()).unwrap().tags()
         };

@@ -79,10 +79,7 @@ pub(super) enum ApiError {
     )]
     UnknownPath { method: Method, path: String },
     #[error("{method} is no method of this path; it takes {allow}")]
-    WrongMethod {
-        method: Method,
-        allow: &'static str,
-    },
+    WrongMethod { method: Method, allow: &'static str },
     #[error("`{text}` is no percent-encoded UTF-8; encode what stands in a path or a query")]
     Encoding { text: String },
     #[error(transparent)]
@@ -137,7 +134,9 @@ pub(super) enum ApiError {
     TooManyTags { count: usize, limit: usize },
     #[error("{limit} requests are being answered already; try again")]
     Busy { limit: usize },
-    #[error("what is declared is not loaded yet; try again, and see `/readyz` on `--admin-addr` if that does not help")]
+    #[error(
+        "what is declared is not loaded yet; try again, and see `/readyz` on `--admin-addr` if that does not help"
+    )]
     NotLoaded,
     #[error("{}", Refused(error))]
     Write { error: WriteError },
@@ -342,7 +341,10 @@ mod tests {
 
     #[test]
     fn in_use_names_the_users() {
-        let by = vec![id("mesh/m/virtualService/s"), id("mesh/m/virtualRouter/r/route/x")];
+        let by = vec![
+            id("mesh/m/virtualService/s"),
+            id("mesh/m/virtualRouter/r/route/x"),
+        ];
         let refusal = Refusal::InUse {
             id: id("mesh/m/virtualNode/n"),
             by,

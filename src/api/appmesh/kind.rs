@@ -108,9 +108,11 @@ impl Collection {
             ResourceKind::VirtualGateway => {
                 ResourceId::VirtualGateway(mesh, GatewayName::new(name))
             }
-            ResourceKind::GatewayRoute => {
-                ResourceId::GatewayRoute(mesh, GatewayName::new(parent), GatewayRouteName::new(name))
-            }
+            ResourceKind::GatewayRoute => ResourceId::GatewayRoute(
+                mesh,
+                GatewayName::new(parent),
+                GatewayRouteName::new(name),
+            ),
         }
     }
 

@@ -292,7 +292,11 @@ mod tests {
             ("GET", "/v20190125/", "NotFoundException"),
             ("GET", "/v20190125/meshes/m/meshes", "NotFoundException"),
             ("GET", "/v20190125/meshes/m/routes", "NotFoundException"),
-            ("GET", "/v20190125/meshes/m/virtualNode/n", "NotFoundException"),
+            (
+                "GET",
+                "/v20190125/meshes/m/virtualNode/n",
+                "NotFoundException",
+            ),
             (
                 "GET",
                 "/v20190125/meshes/m/virtualRouters/r/routes",
@@ -314,7 +318,11 @@ mod tests {
                 "NotFoundException",
             ),
             ("GET", "/v20190125/tags/x", "NotFoundException"),
-            ("GET", "/v20190125/meshes//virtualNodes", "BadRequestException"),
+            (
+                "GET",
+                "/v20190125/meshes//virtualNodes",
+                "BadRequestException",
+            ),
             ("GET", "/v20190125/meshes//", "BadRequestException"),
             ("GET", "/v20190125/meshes/a%2Fb", "BadRequestException"),
             ("GET", "/v20190125/meshes/%", "BadRequestException"),

@@ -3,8 +3,6 @@
 //! A token holds the name after which the next page begins, so that a page costs nothing between two calls, and what is
 //! created and deleted meanwhile neither repeats nor hides anything else.
 
-use std::fmt::Write as _;
-
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -29,7 +27,9 @@ pub(super) struct Page {
 pub(super) enum PageError {
     #[error("`limit` is `{text}`; give a whole number from 1 to {most}, or leave it out")]
     Limit { text: String, most: usize },
-    #[error("`nextToken` is not of this list; give the one of the last answer, or begin without one")]
+    #[error(
+        "`nextToken` is not of this list; give the one of the last answer, or begin without one"
+    )]
     Token,
 }
 
@@ -102,16 +102,17 @@ fn check(list: &str, name: &str) -> [u8; CHECK] {
 }
 
 fn encode(list: &str, name: &str) -> String {
-    let mut token = String::new();
-    for byte in check(list, name).into_iter().chain(name.bytes()) {
-        // Writing to a text does not fail.
-        drop(write!(token, "{byte:02x}"));
-    }
-    token
+    let bytes = check(list, name).into_iter().chain(name.bytes());
+    let digits = bytes.flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits = digits.map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'));
+    digits.collect()
 }
 
 fn decode(list: &str, token: &str) -> Option<String> {
-    let digits: Vec<u32> = token.chars().map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+    let digits: Vec<u32> = token
+        .chars()
+        .map(|c| c.to_digit(16))
+        .collect::<Option<_>>()?;
     let pairs = digits.chunks(2).map(|pair| match *pair {
         [high, low] => u8::try_from(high * 16 + low).ok(),
         _ => None,
@@ -134,9 +135,10 @@ mod tests {
         let mut token: Option<String> = None;
         let mut pages = Vec::new();
         loop {
-            let page =
-                Page::of_items("list".into(), Some(&limit), token.as_deref()).unwrap();
-            let rest = items.iter().filter(|item| Some(*item) > page.after.as_ref());
+            let page = Page::of_items("list".into(), Some(&limit), token.as_deref()).unwrap();
+            let rest = items
+                .iter()
+                .filter(|item| Some(*item) > page.after.as_ref());
             let (taken, next) = page.take(rest, |item| item.as_str());
             pages.push(taken.into_iter().cloned().collect());
             token = next;
@@ -156,7 +158,16 @@ mod tests {
 
     #[test]
     fn limits_and_tokens_that_are_none_are_refused() {
-        for limit in ["0", "101", "-1", "1.0", "", " 1", "a", "99999999999999999999"] {
+        for limit in [
+            "0",
+            "101",
+            "-1",
+            "1.0",
+            "",
+            " 1",
+            "a",
+            "99999999999999999999",
+        ] {
             let page = Page::of_items("l".into(), Some(limit), None);
             assert!(matches!(page, Err(PageError::Limit { .. })), "{limit}");
         }

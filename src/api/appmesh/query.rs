@@ -22,7 +22,11 @@ pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, ApiError> {
             decoded.push(byte);
             continue;
         }
-        let mut digit = || bytes.next().and_then(|digit| char::from(digit).to_digit(16));
+        let mut digit = || {
+            bytes
+                .next()
+                .and_then(|digit| char::from(digit).to_digit(16))
+        };
         let value = digit().zip(digit()).map(|(high, low)| high * 16 + low);
         let value = value.and_then(|value| u8::try_from(value).ok());
         decoded.push(value.ok_or_else(broken)?);
@@ -92,7 +96,8 @@ mod tests {
 
     #[test]
     fn known_members_are_read_and_others_passed_over() {
-        let query = Query::read("limit=5&&X-Amz-Date=%zz&a&next%54oken=a%20b+c&meshOwner=").unwrap();
+        let query =
+            Query::read("limit=5&&X-Amz-Date=%zz&a&next%54oken=a%20b+c&meshOwner=").unwrap();
         let expected = Query {
             limit: Some("5".into()),
             next_token: Some("a b c".into()),

@@ -117,8 +117,7 @@ impl AppMesh {
         let mesh = call.query()?.mesh;
         let stored = self.loaded()?;
         let identity = self.identity.clone();
-        let telling =
-            spawn_blocking(move || everything(&identity, &stored, mesh.as_deref())).await;
+        let telling = spawn_blocking(move || everything(&identity, &stored, mesh.as_deref())).await;
         telling.unwrap_or(Err(ApiError::NotLoaded))
     }
 }
