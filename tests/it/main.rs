@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod appmesh;
 mod capture;
 mod changes;
 mod child;
