@@ -1,8 +1,6 @@
 //! From a document to a resource: which kind it is, its names, its spec.
 
-use std::sync::Arc;
-
-use serde::de::DeserializeOwned;
+use serde::de::DeserializeSeed;
 
 use super::check::Walk;
 use super::gateway::{GATEWAY_ROUTE_SPEC, VIRTUAL_GATEWAY_SPEC};
@@ -15,7 +13,7 @@ use crate::model::names::{
     RouterName, ServiceName,
 };
 use crate::model::problem::{Problem, Severity, known_names};
-use crate::model::registry::{Resource, Spec};
+use crate::model::registry::Resource;
 use crate::model::tags;
 
 /// What a document says.
@@ -307,7 +305,7 @@ fn build(id: ResourceId, spec: Option<&Located>, problems: &mut Vec<Problem>) ->
         || serde_json::Value::Object(serde_json::Map::new()),
         Located::to_json,
     );
-    match typed_spec(id.kind(), json) {
+    match id.kind().deserialize(json) {
         Ok(spec) => Some(Resource { id, spec }),
         // Not reachable while table and types agree, which a test holds them to; still no reason to lose the mesh.
         Err(error) => {
@@ -323,20 +321,4 @@ fn build(id: ResourceId, spec: Option<&Located>, problems: &mut Vec<Problem>) ->
             None
         }
     }
-}
-
-/// Builds a typed spec out of JSON that has been checked.
-fn typed_spec(kind: ResourceKind, json: serde_json::Value) -> Result<Spec, serde_json::Error> {
-    fn typed<T: DeserializeOwned>(json: serde_json::Value) -> Result<Arc<T>, serde_json::Error> {
-        serde_json::from_value(json).map(Arc::new)
-    }
-    Ok(match kind {
-        ResourceKind::Mesh => Spec::Mesh(typed(json)?),
-        ResourceKind::VirtualNode => Spec::VirtualNode(typed(json)?),
-        ResourceKind::VirtualService => Spec::VirtualService(typed(json)?),
-        ResourceKind::VirtualRouter => Spec::VirtualRouter(typed(json)?),
-        ResourceKind::Route => Spec::Route(typed(json)?),
-        ResourceKind::VirtualGateway => Spec::VirtualGateway(typed(json)?),
-        ResourceKind::GatewayRoute => Spec::GatewayRoute(typed(json)?),
-    })
 }
