@@ -12,6 +12,7 @@ pub mod endpoints;
 pub mod health;
 pub mod output;
 pub mod serve;
+pub mod sign;
 pub mod status;
 pub mod store;
 pub mod validate;

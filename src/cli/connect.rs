@@ -5,10 +5,11 @@ use std::time::Duration;
 use hyper::StatusCode;
 use miette::Diagnostic;
 use thiserror::Error;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
 use super::output::{CliError, Exit};
+use super::sign::{SignedChannel, Signing};
 use crate::api::operator::generated::operator_client::OperatorClient;
 
 /// Largest answer that is read: a sidecar with thousands of backends gets tens of megabytes.
@@ -44,8 +45,18 @@ pub enum ApiError {
         url: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("the key in the environment holds what cannot be sent in a header")]
+    #[diagnostic(help(
+        "set AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN and AWS_REGION to printable ASCII without blanks"
+    ))]
+    Key,
     #[error("{message}")]
     Refused { message: String },
+    #[error("{url} does not let this call through: {message}")]
+    #[diagnostic(help(
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key of the control plane's --api-credentials"
+    ))]
+    Forbidden { url: String, message: String },
     #[error("{url} answered {code:?}: {message}")]
     #[diagnostic(help("is that the --api-addr of an `outrigger serve` of this version?"))]
     Failed {
@@ -67,6 +78,8 @@ impl From<ApiError> for CliError {
         let exit = match error {
             ApiError::Refused { .. } => Exit::No,
             ApiError::Url { .. }
+            | ApiError::Key
+            | ApiError::Forbidden { .. }
             | ApiError::Unreachable { .. }
             | ApiError::Failed { .. }
             | ApiError::Answered { .. } => Exit::Unable,
@@ -83,7 +96,8 @@ impl ApiArgs {
     ///
     /// # Errors
     /// When the URL is none, or nobody answers there within five seconds.
-    pub async fn connect(&self) -> Result<OperatorClient<Channel>, ApiError> {
+    pub async fn connect(&self) -> Result<OperatorClient<SignedChannel>, ApiError> {
+        let signing = Signing::from_environment()?;
         let url = || self.api_url.clone();
         let endpoint = Endpoint::from_shared(url())
             .map_err(|source| ApiError::Url {
@@ -92,11 +106,13 @@ impl ApiArgs {
             })?
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(30));
+        let target = endpoint.uri().clone();
         let channel = endpoint.connect().await;
         let channel = channel.map_err(|source| ApiError::Unreachable {
             url: url(),
             source: source.into(),
         })?;
+        let channel = SignedChannel::new(channel, target, signing);
         Ok(OperatorClient::new(channel).max_decoding_message_size(MAX_ANSWER))
     }
 
@@ -105,7 +121,10 @@ impl ApiArgs {
         let url = self.api_url.clone();
         let message = status.message().to_owned();
         match status.code() {
-            Code::InvalidArgument | Code::NotFound => ApiError::Refused { message },
+            Code::InvalidArgument | Code::NotFound | Code::PermissionDenied => {
+                ApiError::Refused { message }
+            }
+            Code::Unauthenticated => ApiError::Forbidden { url, message },
             Code::Unavailable => ApiError::Unreachable {
                 url,
                 source: status.into(),

@@ -13,6 +13,7 @@
 
 mod admin;
 mod appmesh;
+mod auth;
 mod capture;
 mod changes;
 mod child;

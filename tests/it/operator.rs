@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+use outrigger::api::auth::Auth;
 use outrigger::api::endpoints::EndpointsState;
 use outrigger::api::operator::State;
 use outrigger::api::operator::generated::operator_client::OperatorClient;
@@ -65,7 +66,7 @@ impl Plane {
             registrations,
             model: store.watch(),
         };
-        let router = outrigger::api::router(state, endpoints);
+        let router = outrigger::api::router(state, endpoints, Auth::None);
         let options = Options {
             http: Http::OneAndTwo,
             limits: Limits::OPERATORS,

@@ -1,4 +1,5 @@
-//! Python with gRPC's own client and Envoy's messages, or with AWS's SDK, fetched once with the machine's `pip`, as Envoy is.
+//! Python with other people's clients (gRPC's own with Envoy's messages, AWS's own), fetched once with the machine's `pip`,
+//! as Envoy is.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -6,23 +7,21 @@ use std::process::{Command, Stdio};
 
 use crate::envoy::cache;
 
-/// What is fetched; the C core of gRPC is in the first.
-const REQUIREMENTS: [&str; 2] = ["grpcio==1.85.1", "xds-protos==1.85.0"];
-
-/// AWS's SDK.
-const AWS_REQUIREMENTS: [&str; 1] = ["boto3==1.44.8"];
+/// The C core of gRPC is in the first.
+const GRPC: [&str; 2] = ["grpcio==1.85.1", "xds-protos==1.85.0"];
+const AWS: [&str; 2] = ["boto3==1.44.8", "botocore==1.44.8"];
 
 /// The folder of gRPC's packages; the first test that asks has them fetched.
 pub(crate) fn packages() -> PathBuf {
-    installed(&REQUIREMENTS)
+    fetched(&GRPC)
 }
 
-/// The folder of AWS's SDK.
+/// The same for AWS's SDK.
 pub(crate) fn aws_packages() -> PathBuf {
-    installed(&AWS_REQUIREMENTS)
+    fetched(&AWS)
 }
 
-fn installed(requirements: &[&str]) -> PathBuf {
+fn fetched(requirements: &[&str]) -> PathBuf {
     let cache = cache();
     fs::create_dir_all(&cache).unwrap();
     let lock = File::create(cache.join("python.lock")).unwrap();
@@ -59,7 +58,7 @@ pub(crate) fn script(name: &str) -> PathBuf {
 }
 
 fn python(arguments: &[&str]) -> String {
-    let needed = "the tests with gRPC's and AWS's own clients need `python3` with `pip` that reaches its package index; \
+    let needed = "the tests with clients in Python need `python3` with `pip` that reaches its package index; \
                   `bash .ci/run` installs them";
     let output = Command::new("python3")
         .args(arguments)

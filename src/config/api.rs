@@ -1,0 +1,72 @@
+//! Settings of the API, and the environment that AWS's own clients read.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// How a caller of the API says who it is, as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuthMode {
+    /// Not at all: whoever reaches the API may do everything.
+    None,
+    /// With AWS Signature Version 4, and a key of --api-credentials.
+    Sigv4,
+}
+
+/// How a caller of the API says who it is, with what that needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiAuth {
+    None,
+    Sigv4 { credentials: PathBuf },
+}
+
+/// The key with which client commands sign, from the variables that every AWS client reads. A secret is never a flag: the
+/// command line of a process is for everybody to see.
+#[derive(Clone)]
+pub struct AwsEnvironment {
+    /// `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, if both are set.
+    pub key: Option<(String, String)>,
+    /// `AWS_SESSION_TOKEN`.
+    pub session_token: Option<String>,
+    /// `AWS_REGION`, or else `AWS_DEFAULT_REGION`.
+    pub region: Option<String>,
+}
+
+impl AwsEnvironment {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the module that reads the environment"
+    )]
+    pub fn read() -> Self {
+        let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        Self {
+            key: variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY")),
+            session_token: variable("AWS_SESSION_TOKEN"),
+            region: variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
+        }
+    }
+}
+
+impl std::fmt::Debug for AwsEnvironment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AwsEnvironment")
+            .field("region", &self.region)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_printed() {
+        let environment = AwsEnvironment {
+            key: Some(("AKID".to_owned(), "hidden".to_owned())),
+            session_token: Some("hidden".to_owned()),
+            region: None,
+        };
+        assert!(!format!("{environment:?}").contains("hidden"));
+    }
+}
