@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::api::admin::{self, AdminState};
+use crate::api::appmesh::{AppMesh, AppMeshError};
 use crate::api::auth::{Auth, CredentialsError, CredentialsFile};
 use crate::api::endpoints::EndpointsState;
 use crate::api::operator::{self, ViewLookup};
@@ -52,6 +52,9 @@ pub enum AppError {
     Endpoints(#[from] EndpointsError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Api(#[from] AppMeshError),
+    #[error(transparent)]
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
     Bind(#[from] transport::BindError),
@@ -81,6 +84,7 @@ pub struct Bound {
     registrations: Registrations,
     store: Store,
     writer: store::Writer,
+    appmesh: AppMesh,
     /// `None`: nobody has to authenticate.
     credentials: Option<CredentialsFile>,
     /// Locked as long as this lives.
@@ -112,6 +116,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
     let kept = data_dir.as_ref().map(|one| one.file("endpoints.redb"));
     let (endpoints, registrations) = Endpoints::new(kept.as_deref(), metrics.registry())?;
     let (store, writer) = open_store(&settings, data_dir.as_ref(), &metrics)?;
+    let appmesh = AppMesh::new(store.clone(), settings.identity.clone(), metrics.registry())?;
     let credentials = match &settings.api_auth {
         ApiAuth::None => None,
         ApiAuth::Sigv4 { credentials } => {
@@ -141,6 +146,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         registrations,
         store,
         writer,
+        appmesh,
         credentials,
         _data_dir: data_dir,
         metrics,
@@ -156,7 +162,7 @@ fn open_store(
 ) -> Result<(Store, store::Writer), StoreError> {
     let options = store::Options {
         awaits_files: !settings.mesh.is_empty(),
-        ..store::Options::default()
+        quotas: settings.quotas.clone(),
     };
     let journal: Box<dyn Journal> = if let Some(folder) = data_dir {
         Box::new(Redb::new(&folder.file(store::STORE_FILE)))
@@ -200,7 +206,8 @@ impl Bound {
         };
         let (model, auth) = (store.watch(), self.auth());
         let ads = self.ads(views.clone(), model.clone());
-        let api = operators(self.clients, views, &model, self.registrations, auth);
+        let operators = operators(self.clients, views, &model, self.registrations);
+        let api = api::router(operators.0, operators.1, self.appmesh, auth);
         let sink = mesh::Sink {
             store,
             metrics: self.metrics.clone(),
@@ -301,14 +308,13 @@ impl Options {
     }
 }
 
-/// Everything on `--api-addr`.
+/// What the calls of operators and orchestrators work on.
 fn operators(
     clients: Clients,
     views: Views,
     model: &watch::Receiver<Stored>,
     registrations: Registrations,
-    auth: Auth,
-) -> Router {
+) -> (operator::State, EndpointsState) {
     let operators = operator::State {
         clients,
         views: lookup(views),
@@ -318,7 +324,7 @@ fn operators(
         registrations,
         model: model.clone(),
     };
-    api::router(operators, endpoints, auth)
+    (operators, endpoints)
 }
 
 /// The views that are served to a node's sidecars, for operators.

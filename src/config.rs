@@ -3,6 +3,7 @@
 //! Nothing else reads the environment.
 
 mod api;
+mod quotas;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,10 +12,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::model::arn::{Identity, IdentityError};
+use crate::model::quota::Quotas;
 use crate::telemetry::log::Format;
 use crate::transport::SocketMode;
 use crate::{discovery, translate};
 
+pub use quotas::{QuotaLimit, QuotaLimitError, QuotaSet};
 pub use api::{ApiAuth, AuthMode, AwsEnvironment};
 
 /// What was typed, or written in the file: every setting may be left out.
@@ -50,6 +54,18 @@ pub struct Layer {
     /// Address for /healthz, /readyz and /metrics [default: 127.0.0.1:9081]
     #[arg(long, value_name = "ADDR", env = "OUTRIGGER_ADMIN_ADDR")]
     pub admin_addr: Option<SocketAddr>,
+    /// App Mesh's service quotas to keep the API's clients to: those that AWS granted, or none [default: none]
+    #[arg(long, value_name = "SET", env = "OUTRIGGER_QUOTAS")]
+    pub quotas: Option<QuotaSet>,
+    /// One quota of the API's clients, as NAME=N, whatever --quotas says; may be repeated
+    #[arg(
+        long,
+        value_name = "NAME=N",
+        env = "OUTRIGGER_QUOTA",
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    pub quota: Vec<QuotaLimit>,
     /// How callers of --api-addr say who they are; beyond loopback `sigv4`, unless --insecure [default: none]
     #[arg(long, value_name = "MODE", env = "OUTRIGGER_API_AUTH")]
     pub api_auth: Option<AuthMode>,
@@ -127,9 +143,11 @@ pub struct Settings {
     /// `None`: a connection may last for ever.
     pub xds_connection_age: Option<Duration>,
     pub api_addr: SocketAddr,
+    /// What the API's clients may make.
+    pub quotas: Quotas,
     pub api_auth: ApiAuth,
-    pub account_id: String,
-    pub region: String,
+    /// Who this control plane is in ARNs.
+    pub identity: Identity,
     pub admin_addr: SocketAddr,
     pub dns: discovery::Settings,
     pub translation: translate::Options,
@@ -166,10 +184,9 @@ pub enum ConfigError {
         "--api-credentials names keys and nobody has to use them; pass --api-auth sigv4, or leave the file out"
     )]
     UnusedCredentials,
-    #[error("--account-id `{text}` is no AWS account; give twelve digits, in quotes in a file")]
-    AccountId { text: String },
-    #[error("--region `{text}` is no AWS region; give one like `us-east-1`")]
-    Region { text: String },
+    /// `--account-id` or `--region`.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error(
         "--dns-min-ttl {min:?} is above --dns-max-ttl {max:?}; lower the one or raise the other"
     )]
@@ -212,6 +229,12 @@ impl Layer {
             xds_socket_mode: self.xds_socket_mode.or(below.xds_socket_mode),
             api_addr: self.api_addr.or(below.api_addr),
             admin_addr: self.admin_addr.or(below.admin_addr),
+            quotas: self.quotas.or(below.quotas),
+            quota: if self.quota.is_empty() {
+                below.quota
+            } else {
+                self.quota
+            },
             api_auth: self.api_auth.or(below.api_auth),
             api_credentials: self.api_credentials.or(below.api_credentials),
             account_id: self.account_id.or(below.account_id),
@@ -264,6 +287,13 @@ impl Layer {
             (Some(AuthMode::Sigv4), None) => return Err(ConfigError::NoCredentials),
             (None | Some(AuthMode::None), Some(_)) => return Err(ConfigError::UnusedCredentials),
         };
+        let mut identity = defaults.identity;
+        if let Some(account_id) = self.account_id {
+            identity.account_id = account_id.parse()?;
+        }
+        if let Some(region) = self.region {
+            identity.region = region.parse()?;
+        }
         let settings = Settings {
             mesh: self.mesh,
             data_dir: self.data_dir,
@@ -272,9 +302,9 @@ impl Layer {
             xds_socket_mode: self.xds_socket_mode.unwrap_or_default(),
             xds_connection_age: self.xds_connection_age.filter(|age| !age.is_zero()),
             api_addr: self.api_addr.unwrap_or(defaults.api_addr),
+            quotas: quotas::quotas(self.quotas, &self.quota),
             api_auth,
-            account_id: self.account_id.unwrap_or(defaults.account_id),
-            region: self.region.unwrap_or(defaults.region),
+            identity,
             admin_addr: self.admin_addr.unwrap_or(defaults.admin_addr),
             dns,
             translation,
@@ -298,16 +328,6 @@ impl Settings {
                 return Err(ConfigError::Open { flag, addr });
             }
         }
-        if !api::is_account_id(&self.account_id) {
-            return Err(ConfigError::AccountId {
-                text: self.account_id.clone(),
-            });
-        }
-        if !api::is_region(&self.region) {
-            return Err(ConfigError::Region {
-                text: self.region.clone(),
-            });
-        }
         if self.dns.min_ttl > self.dns.max_ttl {
             return Err(ConfigError::TtlRange {
                 min: self.dns.min_ttl,
@@ -329,9 +349,9 @@ impl Default for Settings {
             xds_socket_mode: SocketMode::default(),
             xds_connection_age: None,
             api_addr: loopback(9080),
+            quotas: Quotas::default(),
             api_auth: ApiAuth::None,
-            account_id: "000000000000".to_owned(),
-            region: "us-east-1".to_owned(),
+            identity: Identity::default(),
             admin_addr: loopback(9081),
             dns: discovery::Settings::default(),
             translation: translate::Options::default(),
@@ -452,8 +472,8 @@ mod tests {
     fn arns_have_an_account_and_a_region() {
         let settings = layer("mesh: [a]\naccount-id: 012345678901\nregion: eu-central-1\n");
         let settings = settings.into_settings().unwrap();
-        assert_eq!(settings.account_id, "012345678901");
-        assert_eq!(settings.region, "eu-central-1");
+        assert_eq!(settings.identity.account_id.as_str(), "012345678901");
+        assert_eq!(settings.identity.region.as_str(), "eu-central-1");
         for wrong in ["account-id: '1'", "region: Frankfurt"] {
             let error = layer(&format!("mesh: [a]\n{wrong}\n")).into_settings();
             assert!(error.is_err(), "{wrong}");

@@ -21,22 +21,6 @@ pub enum ApiAuth {
     Sigv4 { credentials: PathBuf },
 }
 
-/// Twelve digits.
-pub(super) fn is_account_id(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Like `us-east-1`: words of lower-case letters and digits, the first of letters alone.
-pub(super) fn is_region(text: &str) -> bool {
-    let is_word = |word: &str| {
-        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        !word.is_empty() && word.bytes().all(known)
-    };
-    text.len() <= 32
-        && text.starts_with(|first: char| first.is_ascii_lowercase())
-        && text.split('-').all(is_word)
-}
-
 /// The key with which client commands sign, from the variables that every AWS client reads. A secret is never a flag: the
 /// command line of a process is for everybody to see.
 #[derive(Clone)]
@@ -75,28 +59,6 @@ impl std::fmt::Debug for AwsEnvironment {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn accounts_and_regions_have_a_form() {
-        assert!(is_account_id("000000000000") && is_account_id("123456789012"));
-        for wrong in ["", "1", "12345678901a", "1234567890123"] {
-            assert!(!is_account_id(wrong), "{wrong}");
-        }
-        for right in ["us-east-1", "us-gov-west-1", "eu-isoe-west-1", "local"] {
-            assert!(is_region(right), "{right}");
-        }
-        for wrong in [
-            "",
-            "-",
-            "us--1",
-            "US-EAST-1",
-            "1-us",
-            "us-east-1-",
-            "us east",
-        ] {
-            assert!(!is_region(wrong), "{wrong}");
-        }
-    }
 
     #[test]
     fn no_secret_is_printed() {

@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod appmesh;
 mod auth;
 mod capture;
 mod changes;
