@@ -1,8 +1,6 @@
 //! From a document to a resource: which kind it is, its names, its spec.
 
-use std::sync::Arc;
-
-use serde::de::DeserializeOwned;
+use serde::de::DeserializeSeed;
 
 use super::check::Walk;
 use super::gateway::{GATEWAY_ROUTE_SPEC, VIRTUAL_GATEWAY_SPEC};
@@ -291,7 +289,7 @@ pub(super) fn build(
         || serde_json::Value::Object(serde_json::Map::new()),
         Located::to_json,
     );
-    match typed_spec(id.kind(), json) {
+    match id.kind().deserialize(json) {
         Ok(spec) => Some(Resource { id, spec }),
         // Not reachable while table and types agree, which a test holds them to; still no reason to lose the mesh.
         Err(error) => {
@@ -307,20 +305,4 @@ pub(super) fn build(
             None
         }
     }
-}
-
-/// Builds a typed spec out of JSON that has been checked.
-fn typed_spec(kind: ResourceKind, json: serde_json::Value) -> Result<Spec, serde_json::Error> {
-    fn typed<T: DeserializeOwned>(json: serde_json::Value) -> Result<Arc<T>, serde_json::Error> {
-        serde_json::from_value(json).map(Arc::new)
-    }
-    Ok(match kind {
-        ResourceKind::Mesh => Spec::Mesh(typed(json)?),
-        ResourceKind::VirtualNode => Spec::VirtualNode(typed(json)?),
-        ResourceKind::VirtualService => Spec::VirtualService(typed(json)?),
-        ResourceKind::VirtualRouter => Spec::VirtualRouter(typed(json)?),
-        ResourceKind::Route => Spec::Route(typed(json)?),
-        ResourceKind::VirtualGateway => Spec::VirtualGateway(typed(json)?),
-        ResourceKind::GatewayRoute => Spec::GatewayRoute(typed(json)?),
-    })
 }
