@@ -18,8 +18,8 @@ use crate::telemetry::log::Format;
 use crate::transport::SocketMode;
 use crate::{discovery, translate};
 
-pub use quotas::{QuotaLimit, QuotaLimitError, QuotaSet};
 pub use api::{ApiAuth, AuthMode, AwsEnvironment};
+pub use quotas::{QuotaLimit, QuotaLimitError, QuotaSet};
 
 /// What was typed, or written in the file: every setting may be left out.
 ///

@@ -1,4 +1,4 @@
-//! Bodies of requests: from bytes to what an operation asks for. What they may hold is the model's [`schema`].
+//! Bodies of requests: from bytes to what an operation asks for. What they may hold is in [`crate::model::schema`].
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -186,8 +186,11 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (body, expected) in [
-            ("{", "the body is not valid JSON; mind commas, quotes and brackets: EOF"),
-            ("[]", "must be a map, not a list"),
+            (
+                "{",
+                "the body is not valid JSON; mind commas, quotes and brackets: EOF",
+            ),
+            ("[]", "must be a map of fields, not a list"),
             ("", "lacks `virtualNodeName`"),
             (r#"{"spec":{}}"#, "lacks `virtualNodeName`"),
             (r#"{"virtualNodeName":"n"}"#, "lacks `spec`"),

@@ -125,9 +125,10 @@ impl AppMesh {
         }
         let mesh = call.query()?.mesh;
         let stored = self.loaded()?;
-        let identity = self.identity.clone();
-        let telling = spawn_blocking(move || everything(&identity, &stored, mesh.as_deref())).await;
-        telling.unwrap_or(Err(ApiError::NotLoaded))
+        let (identity, caller) = (Arc::clone(&self.identity), call.caller());
+        let telling =
+            spawn_blocking(move || everything(&identity, &stored, mesh.as_deref(), &caller));
+        telling.await.unwrap_or(Err(ApiError::NotLoaded))
     }
 }
 
