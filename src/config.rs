@@ -2,6 +2,8 @@
 //!
 //! Nothing else reads the environment.
 
+mod client;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use thiserror::Error;
 use crate::telemetry::log::Format;
 use crate::transport::SocketMode;
 use crate::{discovery, translate};
+
+pub use client::{ClientEnvironment, Credentials};
 
 /// What was typed, or written in the file: every setting may be left out.
 ///
