@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod apply;
 mod capture;
 mod changes;
 mod child;
