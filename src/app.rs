@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::api::admin::{self, AdminState};
+use crate::api::appmesh::{AppMesh, AppMeshError};
 use crate::api::endpoints::EndpointsState;
 use crate::api::operator::{self, ViewLookup};
 use crate::clients::Clients;
@@ -27,9 +27,11 @@ use crate::data_dir::{self, DataDir};
 use crate::discovery::{self, Discovery};
 use crate::endpoints::{Endpoints, EndpointsError, Registrations};
 use crate::model::NodeRef;
+use crate::model::arn::Identity;
 use crate::model::endpoint::EndpointTable;
 use crate::reconcile::{self, Views};
-use crate::store::{Store, Stored};
+use crate::store::journal::{Journal, Memory};
+use crate::store::{self, Store, StoreError, Stored};
 use crate::telemetry::metrics::ListenerName;
 use crate::telemetry::{Metrics, Ready};
 use crate::translate::View;
@@ -48,6 +50,10 @@ pub enum AppError {
     Discovery(#[from] discovery::DiscoveryError),
     #[error(transparent)]
     Endpoints(#[from] EndpointsError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Api(#[from] AppMeshError),
     #[error(transparent)]
     Bind(#[from] transport::BindError),
     #[error(transparent)]
@@ -74,6 +80,9 @@ pub struct Bound {
     discovery: Discovery,
     endpoints: Endpoints,
     registrations: Registrations,
+    store: Store,
+    writer: store::Writer,
+    appmesh: AppMesh,
     /// Locked as long as this lives.
     _data_dir: Option<DataDir>,
     metrics: Metrics,
@@ -86,7 +95,9 @@ pub struct Bound {
 /// # Errors
 /// [`AppError`] when an address is taken, or a path is missing or holds no mesh file.
 pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
-    files::check_paths(&settings.mesh)?;
+    if !settings.mesh.is_empty() {
+        files::check_paths(&settings.mesh)?;
+    }
     let data_dir = settings
         .data_dir
         .as_deref()
@@ -100,6 +111,8 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
     let discovery = Discovery::new(dns, metrics.registry())?;
     let kept = data_dir.as_ref().map(|one| one.file("endpoints.redb"));
     let (endpoints, registrations) = Endpoints::new(kept.as_deref(), metrics.registry())?;
+    let (store, writer) = open_store(&settings, data_dir.as_ref(), &metrics)?;
+    let appmesh = AppMesh::new(store.clone(), Identity::default(), metrics.registry())?;
     let mut xds_server = xds::Server::bind(settings.xds_addr)?;
     if let Some(path) = &settings.xds_socket {
         let socket = UnixSocket::bind(path, settings.xds_socket_mode).await?;
@@ -121,10 +134,30 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         discovery,
         endpoints,
         registrations,
+        store,
+        writer,
+        appmesh,
         _data_dir: data_dir,
         metrics,
         clients: Clients::default(),
     })
+}
+
+/// What the API was told, from the data folder; without one, nothing is kept.
+fn open_store(
+    settings: &Settings,
+    data_dir: Option<&DataDir>,
+    metrics: &Metrics,
+) -> Result<(Store, store::Writer), StoreError> {
+    let options = store::Options {
+        awaits_files: !settings.mesh.is_empty(),
+        quotas: settings.quotas.clone(),
+    };
+    let journal: Box<dyn Journal> = match data_dir {
+        Some(_folder) => Box::<Memory>::default(),
+        None => Box::<Memory>::default(),
+    };
+    Store::new(journal, options, metrics.registry())
 }
 
 impl Bound {
@@ -139,7 +172,7 @@ impl Bound {
     /// [`AppError`] when a component fails, or ends though nobody told it to.
     pub async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
         self.announce();
-        let store = Store::default();
+        let store = self.store.clone();
         let (ready, views) = (Ready::default(), Views::default());
         let table = watch::Sender::new(EndpointTable::default());
         let sources = watch::Sender::default();
@@ -155,11 +188,13 @@ impl Bound {
             metrics: self.metrics.clone(),
         };
         let ads = self.ads(views.clone(), store.watch());
-        let api = operators(self.clients, views, &store.watch(), self.registrations);
+        let operators = operators(self.clients, views, &store.watch(), self.registrations);
+        let api = api::router(operators.0, operators.1, self.appmesh);
         let sink = mesh::Sink {
             store,
             metrics: self.metrics.clone(),
             ready: ready.clone(),
+            is_unkept: false,
         };
         let admin = admin::router(AdminState {
             registry: self.metrics.registry().clone(),
@@ -168,10 +203,11 @@ impl Bound {
 
         let translation = self.settings.translation;
         let mut tasks = Tasks::new(stop.clone());
-        tasks.follow(
-            "mesh files",
-            mesh::follow(self.settings.mesh, sink, stop.clone()),
-        );
+        tasks.follow("the store", self.writer.run(stop.clone()));
+        if !self.settings.mesh.is_empty() {
+            let files = mesh::follow(self.settings.mesh, sink, stop.clone());
+            tasks.follow("mesh files", files);
+        }
         let (degraded, until) = (ready.clone(), stop.clone());
         let registered = self.endpoints.run(table.clone(), stop.clone());
         tasks.follow("registered endpoints", registered);
@@ -249,13 +285,13 @@ impl Options {
     }
 }
 
-/// Everything on `--api-addr`.
+/// What the calls of operators and orchestrators work on.
 fn operators(
     clients: Clients,
     views: Views,
     model: &watch::Receiver<Stored>,
     registrations: Registrations,
-) -> Router {
+) -> (operator::State, EndpointsState) {
     let operators = operator::State {
         clients,
         views: lookup(views),
@@ -265,7 +301,7 @@ fn operators(
         registrations,
         model: model.clone(),
     };
-    api::router(operators, endpoints)
+    (operators, endpoints)
 }
 
 /// The views that are served to a node's sidecars, for operators.

@@ -3,6 +3,7 @@
 //! Nothing else reads the environment.
 
 mod client;
+mod quotas;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,11 +12,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::model::quota::Quotas;
 use crate::telemetry::log::Format;
 use crate::transport::SocketMode;
 use crate::{discovery, translate};
 
 pub use client::{ClientEnvironment, Credentials};
+pub use quotas::{QuotaLimit, QuotaLimitError, QuotaSet};
 
 /// What was typed, or written in the file: every setting may be left out.
 ///
@@ -23,7 +26,7 @@ pub use client::{ClientEnvironment, Credentials};
 #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Layer {
-    /// Mesh file or folder to serve, watched for changes; may be repeated
+    /// Mesh file or folder to serve, watched for changes; may be repeated [default: none, the mesh is what the API is told]
     #[arg(
         long,
         value_name = "PATH",
@@ -32,7 +35,7 @@ pub struct Layer {
     )]
     #[serde(default)]
     pub mesh: Vec<PathBuf>,
-    /// Folder for what must outlive the process: registered endpoints, the last good DNS answers [default: none, nothing is kept]
+    /// Folder for what must outlive the process: what the API is told, registered endpoints, the last good DNS answers [default: none, nothing is kept]
     #[arg(long, value_name = "DIR", env = "OUTRIGGER_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// Address for sidecars: ADS, state of the world and delta [default: 127.0.0.1:18000]
@@ -50,6 +53,18 @@ pub struct Layer {
     /// Address for /healthz, /readyz and /metrics [default: 127.0.0.1:9081]
     #[arg(long, value_name = "ADDR", env = "OUTRIGGER_ADMIN_ADDR")]
     pub admin_addr: Option<SocketAddr>,
+    /// App Mesh's service quotas to keep the API's clients to: those that AWS granted, or none [default: none]
+    #[arg(long, value_name = "SET", env = "OUTRIGGER_QUOTAS")]
+    pub quotas: Option<QuotaSet>,
+    /// One quota of the API's clients, as NAME=N, whatever --quotas says; may be repeated
+    #[arg(
+        long,
+        value_name = "NAME=N",
+        env = "OUTRIGGER_QUOTA",
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    pub quota: Vec<QuotaLimit>,
     /// Serve xDS or the API beyond loopback although nobody has to authenticate
     #[arg(long, env = "OUTRIGGER_INSECURE", num_args = 0..=1, default_missing_value = "true")]
     pub insecure: Option<bool>,
@@ -115,6 +130,8 @@ pub struct Settings {
     /// `None`: a connection may last for ever.
     pub xds_connection_age: Option<Duration>,
     pub api_addr: SocketAddr,
+    /// What the API's clients may make.
+    pub quotas: Quotas,
     pub admin_addr: SocketAddr,
     pub dns: discovery::Settings,
     pub translation: translate::Options,
@@ -136,8 +153,6 @@ pub enum ConfigError {
         path: PathBuf,
         source: Box<serde_saphyr::Error>,
     },
-    #[error("there is no mesh to serve; name a file or folder with --mesh")]
-    NoMesh,
     #[error(
         "{flag} {addr} is reachable from other hosts and nobody has to authenticate there; \
          bind a loopback address, or pass --insecure if that is meant"
@@ -188,6 +203,12 @@ impl Layer {
             xds_socket_mode: self.xds_socket_mode.or(below.xds_socket_mode),
             api_addr: self.api_addr.or(below.api_addr),
             admin_addr: self.admin_addr.or(below.admin_addr),
+            quotas: self.quotas.or(below.quotas),
+            quota: if self.quota.is_empty() {
+                below.quota
+            } else {
+                self.quota
+            },
             insecure: self.insecure.or(below.insecure),
             dns_server: list(self.dns_server, below.dns_server),
             dns_min_ttl: self.dns_min_ttl.or(below.dns_min_ttl),
@@ -237,6 +258,7 @@ impl Layer {
             xds_socket_mode: self.xds_socket_mode.unwrap_or_default(),
             xds_connection_age: self.xds_connection_age.filter(|age| !age.is_zero()),
             api_addr: self.api_addr.unwrap_or(defaults.api_addr),
+            quotas: quotas::quotas(self.quotas, &self.quota),
             admin_addr: self.admin_addr.unwrap_or(defaults.admin_addr),
             dns,
             translation,
@@ -251,9 +273,6 @@ impl Layer {
 
 impl Settings {
     fn check(&self, insecure: bool) -> Result<(), ConfigError> {
-        if self.mesh.is_empty() {
-            return Err(ConfigError::NoMesh);
-        }
         for (flag, addr) in [("--xds-addr", self.xds_addr), ("--api-addr", self.api_addr)] {
             if !addr.ip().is_loopback() && !insecure {
                 return Err(ConfigError::Open { flag, addr });
@@ -280,6 +299,7 @@ impl Default for Settings {
             xds_socket_mode: SocketMode::default(),
             xds_connection_age: None,
             api_addr: loopback(9080),
+            quotas: Quotas::default(),
             admin_addr: loopback(9081),
             dns: discovery::Settings::default(),
             translation: translate::Options::default(),
@@ -401,11 +421,9 @@ mod tests {
     }
 
     #[test]
-    fn a_mesh_is_needed() {
-        assert!(matches!(
-            Layer::default().into_settings(),
-            Err(ConfigError::NoMesh)
-        ));
+    fn every_setting_has_a_default() {
+        let settings = Layer::default().into_settings().unwrap();
+        assert!(settings.mesh.is_empty() && settings.data_dir.is_none());
     }
 
     #[test]

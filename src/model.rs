@@ -4,19 +4,24 @@
 //!
 //! **Invariant:** nothing here performs I/O, reads a clock or the environment, or logs.
 
+pub mod admission;
+pub mod arn;
+pub mod defaults;
 pub mod document;
 pub mod endpoint;
 mod names;
 pub mod problem;
+pub mod quota;
 mod registry;
 pub mod schema;
 pub mod spec;
+pub mod tags;
 pub mod validate;
 mod view;
 
 pub use names::{
-    GatewayName, GatewayRouteName, MeshName, NodeName, NodeRef, NodeRefError, ResourceId,
-    ResourceKind, RouteName, RouterName, ServiceName,
+    GatewayName, GatewayRouteName, MeshName, NameError, NodeName, NodeRef, NodeRefError,
+    ResourceId, ResourceIdError, ResourceKind, RouteName, RouterName, ServiceName,
 };
 pub use registry::{Mesh, Model, Resource, Spec};
 pub use view::{Capture, ClientKind, EGRESS_PORT, INGRESS_PORT, LOCAL_CLUSTER, ViewKey, metadata};

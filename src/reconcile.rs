@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::model::endpoint::{EndpointSource, EndpointTable};
-use crate::model::{Model, ViewKey};
+use crate::model::{Model, ResourceKind, ViewKey};
 use crate::snapshot::Kind;
 use crate::store::Stored;
 use crate::telemetry::Metrics;
@@ -57,6 +57,10 @@ pub async fn run(options: Options, mut inputs: Inputs, outputs: Outputs, stop: C
         let woken_at = Instant::now();
         let stored = inputs.model.borrow_and_update().clone();
         sources.follow(&stored.model);
+        for kind in ResourceKind::ALL {
+            let count = stored.model.count(kind);
+            outputs.metrics.set_model_resources(kind, count);
+        }
         outputs
             .sources
             .send_if_modified(|published| replace(published, sources.wanted()));

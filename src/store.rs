@@ -1,19 +1,67 @@
-//! The mesh's one owner: what is declared now, at which revision.
+//! The mesh's one owner: what is declared now, at which revision, and what is known of each resource beyond its spec.
 //!
-//! **Invariant:** a revision only grows, and only with a model that differs from the one before.
+//! One task ([`Writer`]) takes writes in groups, applies each to a tentative state, brings the group to the [`Journal`] in
+//! one commit, publishes, and only then answers. Everybody else reads the newest [`Stored`] from a `watch`.
 //!
-//! Held in memory: mesh files are the only source, and they are on disk already.
+//! **Invariants:** a revision only grows, also across restarts, and only with a content that differs from the one before.
+//! What a write was answered with is kept. Nobody sees what is not kept. Readers never wait for a writer, and a write costs
+//! what it changes, whatever the size of the mesh.
+//!
+//! `state` is pure; a `journal` keeps what the state hands over; `feed` is the window of the last changes.
+
+mod feed;
+mod files;
+mod fill;
+pub mod journal;
+mod metrics;
+mod record;
+mod state;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod write;
+mod writer;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::watch;
+use imbl::OrdMap;
+use prometheus::Registry;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::model::Model;
+use crate::model::quota::Quotas;
+use crate::model::{Model, ResourceId};
+use journal::{Journal, LoadError, Memory};
+use metrics::Metrics;
+use writer::Request;
 
-/// How many times the model has changed since the start; 0 before anything was loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub use feed::{Changes, Feed};
+pub use files::{Files, Place};
+pub use record::{Owner, Record, Tags, Timestamp};
+pub use write::{Action, ClientToken, Trouble, Write, WriteError, Written};
+pub use writer::Writer;
+
+/// Writes that may wait; one more is told so.
+const WAITING_WRITES: usize = 4096;
+
+/// How many times the content has changed since the store was made; 0 before anything was in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(u64);
+
+impl Revision {
+    pub fn new(revision: u64) -> Self {
+        Self(revision)
+    }
+
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,132 +69,148 @@ impl fmt::Display for Revision {
     }
 }
 
-/// The model at a revision.
+/// The metadata of every resource.
+pub type Records = OrdMap<ResourceId, Arc<Record>>;
+
+/// What the store holds at a revision. A clone is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Stored {
     pub revision: Revision,
     pub model: Model,
-    /// When the model became this one; `None` before anything was loaded.
+    /// Of exactly the resources in the model.
+    pub records: Records,
+    /// When it became this; `None` until everything that is declared is loaded.
     pub changed_at: Option<Instant>,
+    /// What changed lately.
+    pub feed: Feed,
 }
 
-/// Handle to the store; the files' task writes, others watch.
-#[derive(Debug)]
+/// How the store behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub quotas: Quotas,
+    /// Whether mesh files are to come: until they do, nothing is published and writes are refused.
+    pub awaits_files: bool,
+}
+
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("cannot register the `outrigger_store` metrics; are there others on this registry?")]
+    Metrics { source: prometheus::Error },
+}
+
+/// Handle to the store: writes, and lets watch.
+#[derive(Clone, Debug)]
 pub struct Store {
-    current: watch::Sender<Stored>,
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self {
-            current: watch::Sender::new(Stored::default()),
-        }
-    }
+    queue: mpsc::Sender<Request>,
+    published: watch::Receiver<Stored>,
 }
 
 impl Store {
-    /// Replaces everything that mesh files declare. `changed_at` is when the change was seen.
+    /// Begins with what the journal has. Writes are answered while the [`Writer`] runs.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the journal is damaged.
+    pub fn new(
+        mut journal: Box<dyn Journal>,
+        options: Options,
+        registry: &Registry,
+    ) -> Result<(Self, Writer), StoreError> {
+        let metrics =
+            Metrics::register(registry).map_err(|source| StoreError::Metrics { source })?;
+        let loaded = journal.load()?;
+        Ok(Self::with(journal, loaded, options, metrics))
+    }
+
+    /// An empty store that keeps nothing, for tests and benchmarks; files are to come.
+    pub fn in_memory() -> (Self, Writer) {
+        let options = Options {
+            awaits_files: true,
+            ..Options::default()
+        };
+        let loaded = journal::Loaded::default();
+        Self::with(
+            Box::<Memory>::default(),
+            loaded,
+            options,
+            Metrics::unregistered(),
+        )
+    }
+
+    fn with(
+        journal: Box<dyn Journal>,
+        loaded: journal::Loaded,
+        options: Options,
+        metrics: Metrics,
+    ) -> (Self, Writer) {
+        let (queue, waiting) = mpsc::channel(WAITING_WRITES);
+        let (publish, published) = watch::channel(Stored::default());
+        let writer = Writer::new(journal, loaded, options, metrics, waiting, publish);
+        (Self { queue, published }, writer)
+    }
+
+    /// Does what is asked for. Returns when it is kept, and on its way to the sidecars.
+    ///
+    /// # Errors
+    /// [`WriteError`], and then nothing is changed.
+    pub async fn write(&self, write: Write) -> Result<Written, WriteError> {
+        let id = write.action.id();
+        let seen = self.published.borrow().records.get(id).cloned();
+        let (answer, answered) = oneshot::channel();
+        self.ask(Request::Write {
+            write,
+            seen,
+            answer,
+        })?;
+        answered
+            .await
+            .unwrap_or_else(|_| Err(Trouble::Stopping.into()))
+    }
+
+    /// Replaces everything that mesh files declare. `seen_at` is when the change was seen.
     ///
     /// Returns the new revision, or `None` if nothing differs.
-    pub fn replace_files(&self, model: Model, changed_at: Instant) -> Option<Revision> {
-        // There is one writer, so nothing changes between the comparison, which may take a while and would keep readers
-        // out, and the replacement.
-        let stored = self.current.borrow().clone();
-        // The first load counts even when it is empty: from then on the model is known.
-        let model = if stored.changed_at.is_none() {
-            model
-        } else {
-            // Files that are read anew share nothing with the model before; from here on, a comparison costs what changed.
-            let mut caught_up = stored.model.clone();
-            caught_up.catch_up(&model);
-            if stored.model == caught_up {
-                return None;
-            }
-            caught_up
-        };
-        let revision = Revision(stored.revision.0 + 1);
-        self.current.send_replace(Stored {
-            revision,
-            model,
-            changed_at: Some(changed_at),
-        });
-        Some(revision)
+    ///
+    /// # Errors
+    /// [`WriteError::Unavailable`], and then what was declared before stays.
+    pub async fn replace_files(
+        &self,
+        files: Files,
+        seen_at: Instant,
+    ) -> Result<Option<Revision>, WriteError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Request::Files {
+            files,
+            seen_at,
+            answer,
+        })?;
+        answered
+            .await
+            .unwrap_or_else(|_| Err(Trouble::Stopping.into()))
     }
 
-    /// The model as it changes; a slow reader sees the newest and misses those between.
+    fn ask(&self, request: Request) -> Result<(), Trouble> {
+        self.queue.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Trouble::Full,
+            mpsc::error::TrySendError::Closed(_) => Trouble::Stopping,
+        })
+    }
+
+    /// What the store holds, as it changes; a slow reader sees the newest and misses those between.
     pub fn watch(&self) -> watch::Receiver<Stored> {
-        self.current.subscribe()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::model::spec::{EgressFilter, EgressFilterType, MeshSpec};
-    use crate::model::{MeshName, Resource, ResourceId, Spec};
-
-    #[test]
-    fn the_same_content_again_is_no_new_revision() {
-        let store = Store::default();
-        let mesh = Resource {
-            id: ResourceId::Mesh(MeshName::new("m")),
-            spec: Spec::Mesh(MeshSpec::default().into()),
-        };
-        let model = Model::from_resources([mesh]);
-        let first = store.replace_files(model.clone(), Instant::now());
-        assert!(first.is_some());
-        assert_eq!(store.replace_files(model, Instant::now()), None);
-        let emptied = store.replace_files(Model::default(), Instant::now());
-        assert!(emptied > first);
+        self.published.clone()
     }
 
-    /// Files are read anew as a whole; readers compare only what changed in them.
-    #[test]
-    fn what_stays_the_same_stays_shared() {
-        let resource = |name: &str, filter: EgressFilterType| Resource {
-            id: ResourceId::Mesh(MeshName::new(name)),
-            spec: Spec::Mesh(Arc::new(MeshSpec {
-                egress_filter: Some(EgressFilter { r#type: filter }),
-                ..MeshSpec::default()
-            })),
-        };
-        let (open, closed) = (EgressFilterType::AllowAll, EgressFilterType::DropAll);
-        let store = Store::default();
-        let watch = store.watch();
-        let specs = || {
-            let stored = watch.borrow();
-            let spec = |name| stored.model.mesh(&MeshName::new(name))?.spec.clone();
-            ["same", "changed", "removed", "added"].map(spec)
-        };
-        let model = Model::from_resources([
-            resource("same", open),
-            resource("changed", open),
-            resource("removed", open),
-        ]);
-        store.replace_files(model, Instant::now());
-        let [same, ..] = specs();
-        let model = Model::from_resources([
-            resource("same", open),
-            resource("changed", closed),
-            resource("added", open),
-        ]);
-        store.replace_files(model.clone(), Instant::now());
-        assert_eq!(watch.borrow().model, model);
-        assert!(Arc::ptr_eq(&specs()[0].clone().unwrap(), &same.unwrap()));
+    /// The newest, now.
+    pub fn current(&self) -> Stored {
+        self.published.borrow().clone()
     }
 
-    #[test]
-    fn an_empty_first_load_counts() {
-        let store = Store::default();
-        let mut watch = store.watch();
-        assert!(
-            store
-                .replace_files(Model::default(), Instant::now())
-                .is_some()
-        );
-        assert!(watch.has_changed().unwrap());
-        assert!(watch.borrow_and_update().changed_at.is_some());
+    /// What has changed since a revision that the caller has seen.
+    pub fn changes_since(&self, revision: Revision) -> Changes {
+        self.current().changes_since(revision)
     }
 }

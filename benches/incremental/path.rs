@@ -8,7 +8,7 @@ use outrigger::model::endpoint::{EndpointSource, EndpointTable};
 use outrigger::model::validate::{Unread, validate};
 use outrigger::model::{Model, Resource, Spec, ViewKey};
 use outrigger::reconcile::{self, Inputs, Outputs, Subscription, Views};
-use outrigger::store::{Store, Stored};
+use outrigger::store::{Revision, Store, Stored, Writer};
 use outrigger::telemetry::Metrics;
 use outrigger::translate::{Input, Options};
 use tokio::runtime::{Builder, Runtime};
@@ -47,8 +47,9 @@ fn model(mesh: Mesh, input: &Input, meter: &mut Meter) {
 
 /// Files are read into a model that shares nothing with the one before.
 fn store(mesh: Mesh, input: &Input, meter: &mut Meter) {
-    let store = Store::default();
-    store.replace_files(input.model.clone(), Instant::now());
+    let (_store, writer) = Store::in_memory();
+    let mut files = Declared(writer);
+    files.replace(input.model.clone());
     meter.change(
         ["files read anew go into the store", "and back"],
         &mut input.clone(),
@@ -56,21 +57,32 @@ fn store(mesh: Mesh, input: &Input, meter: &mut Meter) {
             Change::Weight.edit(mesh, input, forth);
             read_anew(&input.model)
         },
-        |_, model| store.replace_files(model, Instant::now()),
+        |_, model| files.replace(model),
     );
+}
+
+/// A store without its task.
+struct Declared(Writer);
+
+impl Declared {
+    fn replace(&mut self, model: Model) -> Option<Revision> {
+        let replaced = self.0.replace_files(model.into(), Instant::now());
+        replaced.expect("memory takes everything")
+    }
 }
 
 /// What the store makes of files that were read anew is translated.
 fn reread(mesh: Mesh, mut state: Translated, meter: &mut Meter) {
-    let store = Store::default();
+    let (store, writer) = Store::in_memory();
+    let mut files = Declared(writer);
     let mut stored = store.watch();
-    store.replace_files(state.input.model.clone(), Instant::now());
+    files.replace(state.input.model.clone());
     meter.change(
         ["files read anew, translated: a weight", "and back"],
         &mut state,
         |state, forth| {
             Change::Weight.edit(mesh, &mut state.input, forth);
-            store.replace_files(read_anew(&state.input.model), Instant::now());
+            files.replace(read_anew(&state.input.model));
             Input {
                 model: stored.borrow_and_update().model.clone(),
                 ..state.input.clone()

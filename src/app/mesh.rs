@@ -1,17 +1,17 @@
 //! Brings what the mesh files declare into the store, and says what is wrong with them.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::files::{LoadError, Loaded, MeshFiles, Report};
-use crate::model::ResourceKind;
 use crate::model::problem::Severity;
-use crate::store::Store;
+use crate::store::{Files, Store};
 use crate::telemetry::metrics::Reload;
 use crate::telemetry::{Metrics, Ready};
 
@@ -19,6 +19,9 @@ use crate::telemetry::{Metrics, Ready};
 const WHAT: &str = "mesh files";
 /// Problems that readiness repeats; the log has all.
 const SHOWN: usize = 5;
+
+/// How soon files that the store could not take are tried again.
+const RETRY_PACE: Duration = Duration::from_secs(5);
 
 /// Loads the files and follows their changes until stopped.
 pub(super) async fn follow(
@@ -36,17 +39,16 @@ pub(super) async fn follow(
     let taking = async {
         loop {
             let outcome = Arc::clone(&outcomes.borrow_and_update());
-            let seen_at = Instant::now();
-            // A large mesh takes longer to compare and count than a runtime thread is to be kept.
-            let taking = spawn_blocking(move || (sink.take(&outcome, seen_at), sink));
-            let Ok((taken, returned)) = taking.await else {
-                return;
-            };
-            sink = returned;
-            if taken {
+            if sink.take(outcome, Instant::now()).await {
                 drop(unready.take());
             }
-            if outcomes.changed().await.is_err() {
+            // Whoever could not be kept is tried again, until there is something newer.
+            let changed = if sink.is_unkept {
+                timeout(RETRY_PACE, outcomes.changed()).await
+            } else {
+                Ok(outcomes.changed().await)
+            };
+            if matches!(changed, Ok(Err(_))) {
                 return;
             }
         }
@@ -64,52 +66,71 @@ pub(super) struct Sink {
     pub(super) store: Store,
     pub(super) metrics: Metrics,
     pub(super) ready: Ready,
+    /// Whether the newest files are in order and the store could not keep what goes with them.
+    pub(super) is_unkept: bool,
 }
 
 impl Sink {
     /// Takes a load that went well into the store; keeps the last good model otherwise.
     ///
     /// Returns whether the files were taken.
-    pub(super) fn take(&self, loaded: &Result<Loaded, LoadError>, seen_at: Instant) -> bool {
-        let failure = match loaded {
-            Ok(loaded) => {
-                report(&loaded.reports);
-                let errors = loaded.errors();
-                self.metrics
-                    .set_mesh_problems(errors, loaded.reports.len() - errors);
-                loaded
-                    .model()
-                    .map_err(|invalid| summary(&invalid.to_string(), &loaded.reports))
-            }
-            Err(error) => Err(error.to_string()),
+    pub(super) async fn take(
+        &mut self,
+        loaded: Arc<Result<Loaded, LoadError>>,
+        seen_at: Instant,
+    ) -> bool {
+        self.is_unkept = false;
+        let metrics = self.metrics.clone();
+        // A large mesh takes longer to go through than a runtime thread is to be kept.
+        let checked = spawn_blocking(move || declared(&loaded, &metrics)).await;
+        let failure = match checked {
+            Ok(Ok(files)) => match self.store.replace_files(files, seen_at).await {
+                Ok(revision) => {
+                    // The same content again: a comment was edited, say.
+                    if let Some(revision) = revision {
+                        info!(%revision, "mesh files loaded");
+                    }
+                    self.metrics.mesh_reloaded(Reload::Applied);
+                    self.ready.set_degraded(WHAT, None);
+                    return true;
+                }
+                Err(error) => {
+                    self.is_unkept = true;
+                    chain(&error)
+                }
+            },
+            Ok(Err(problem)) => problem,
+            Err(error) => error.to_string(),
         };
-        match failure {
-            Ok(model) => {
-                for kind in ResourceKind::ALL {
-                    self.metrics.set_model_resources(kind, model.count(kind));
-                }
-                // The same model again: a comment was edited, say.
-                if let Some(revision) = self.store.replace_files(model, seen_at) {
-                    info!(%revision, "mesh files loaded");
-                }
-                self.metrics.mesh_reloaded(Reload::Applied);
-                self.ready.set_degraded(WHAT, None);
-                true
-            }
-            Err(problem) => {
-                let served = if self.store.watch().borrow().changed_at.is_some() {
-                    "the last good model stays"
-                } else {
-                    "nothing is served until they are"
-                };
-                error!("mesh files not taken, {served}: {problem}");
-                self.metrics.mesh_reloaded(Reload::Failed);
-                self.ready
-                    .set_degraded(WHAT, Some(format!("not taken, {served}: {problem}")));
-                false
-            }
-        }
+        let served = if self.store.current().changed_at.is_some() {
+            "the last good model stays"
+        } else {
+            "nothing is served until they are"
+        };
+        error!("mesh files not taken, {served}: {failure}");
+        self.metrics.mesh_reloaded(Reload::Failed);
+        self.ready
+            .set_degraded(WHAT, Some(format!("not taken, {served}: {failure}")));
+        false
     }
+}
+
+/// What the files declare, or why they are not taken.
+fn declared(loaded: &Result<Loaded, LoadError>, metrics: &Metrics) -> Result<Files, String> {
+    let loaded = loaded.as_ref().map_err(ToString::to_string)?;
+    report(&loaded.reports);
+    let errors = loaded.errors();
+    metrics.set_mesh_problems(errors, loaded.reports.len() - errors);
+    loaded
+        .declared()
+        .map_err(|invalid| summary(&invalid.to_string(), &loaded.reports))
+}
+
+/// An error and what led to it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let causes = causes.map(|cause| format!(": {cause}"));
+    std::iter::once(error.to_string()).chain(causes).collect()
 }
 
 fn report(reports: &[Report]) {

@@ -26,6 +26,7 @@ use super::step::Step;
 use super::validate::{drawn, standard_input};
 use crate::files::{self, LoadError, Loaded};
 use crate::model::problem::Severity;
+use crate::model::tags::check_value;
 use crate::model::{Model, ResourceId};
 use plan::{Conflict, Options, Wanted, orphans, plan};
 
@@ -68,10 +69,11 @@ pub struct ApplyArgs {
 
 /// A set's name is the value of a tag.
 fn set_name(name: &str) -> Result<String, String> {
-    if (1..=256).contains(&name.chars().count()) && !name.contains(char::is_control) {
-        return Ok(name.to_owned());
+    if !(1..=256).contains(&name.chars().count()) {
+        return Err("a set's name has 1 to 256 characters".to_owned());
     }
-    Err("a set's name has 1 to 256 characters, and no control characters".to_owned())
+    check_value(name)?;
+    Ok(name.to_owned())
 }
 
 /// Applies, and returns what to print; the answer is no if something was refused.
@@ -95,7 +97,7 @@ pub async fn run(args: ApplyArgs) -> Result<(String, Option<Exit>), CliError> {
         Report::planned(plan.steps)
     } else {
         let outcomes = write(&client, plan.steps).await;
-        Report::done(outcomes, |_, _| None)
+        Report::done(outcomes)
     };
     report.set = Some(args.set);
     report.unchanged = unchanged;

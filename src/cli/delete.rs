@@ -1,4 +1,5 @@
-//! `outrigger delete`: deletes resources, each after what needs it, and says what is in the way of one that stays.
+//! `outrigger delete`: deletes resources, each after what needs it. What is in the way of one
+//! that stays, the server says.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,16 +12,12 @@ use super::apply::{piped, write};
 use super::client::Client;
 use super::connect::{ApiArgs, ApiError};
 use super::output::{CliError, Exit, Output, render};
-use super::remote::{Listing, Owner};
 use super::report::Report;
 use super::run::{Outcome, Outcomes};
 use super::select::{Resolved, Selection};
 use super::step::Step;
 use crate::files;
 use crate::model::ResourceId;
-
-/// Of what is in the way, so many are named.
-const SHOWN: usize = 10;
 
 /// Deletes resources: those that are named, or those that files declare
 #[derive(Debug, clap::Args)]
@@ -76,8 +73,7 @@ pub async fn run(args: DeleteArgs) -> Result<(String, Option<Exit>), CliError> {
         if args.ignore_not_found {
             forgive_not_found(&mut outcomes);
         }
-        let left = left(listing, &outcomes);
-        Report::done(outcomes, |step, error| in_the_way(&left, &step.id, error))
+        Report::done(outcomes)
     };
     let text = render(args.output, &report, Report::table)?;
     Ok((text, report.exit()))
@@ -114,45 +110,5 @@ fn forgive_not_found(outcomes: &mut Outcomes) {
         if not_found {
             *outcome = Outcome::Done;
         }
-    }
-}
-
-/// What is there after what was deleted.
-fn left(mut listing: Listing, outcomes: &Outcomes) -> Listing {
-    for (step, outcome) in &outcomes.steps {
-        if matches!(outcome, Outcome::Done) {
-            listing.resources.remove(&step.id);
-        }
-    }
-    listing
-}
-
-/// What needs a resource that could not be deleted.
-fn in_the_way(listing: &Listing, id: &ResourceId, error: &ApiError) -> Option<String> {
-    if !matches!(error, ApiError::Exception { status, .. } if *status == StatusCode::CONFLICT) {
-        return None;
-    }
-    let users = listing.users(id);
-    if users.is_empty() {
-        return None;
-    }
-    let mut names: Vec<String> = users
-        .iter()
-        .take(SHOWN)
-        .map(|user| named(listing, user))
-        .collect();
-    if users.len() > SHOWN {
-        names.push(format!("{} more", users.len() - SHOWN));
-    }
-    Some(format!(
-        "delete or change what uses it first: {}",
-        names.join(", ")
-    ))
-}
-
-fn named(listing: &Listing, id: &ResourceId) -> String {
-    match listing.resources.get(id).map(|remote| &remote.owner) {
-        Some(owner @ Owner::File { .. }) => format!("{id} (in {owner})"),
-        _ => id.to_string(),
     }
 }

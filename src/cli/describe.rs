@@ -12,10 +12,11 @@ use super::client::Client;
 use super::connect::ApiArgs;
 use super::order;
 use super::output::{CliError, Output, render, span};
-use super::remote::{Listing, Metadata, Remote, Tags, moment};
+use super::remote::{Listing, Metadata, Remote, moment};
 use super::select::Selection;
-use crate::model::ResourceId;
+use crate::model::tags::Tags;
 use crate::model::validate::{Finding, Unread, validate};
+use crate::model::{Model, ResourceId};
 
 /// How long commands that only read wait out a server that is starting or busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -67,13 +68,14 @@ pub async fn run(args: DescribeArgs) -> Result<String, CliError> {
             unknown.join(", ")
         )));
     }
-    let findings = validate(&listing.model(), &Unread::default());
+    let model = listing.model();
+    let findings = validate(&model, &Unread::default());
     let found = resolved
         .ids
         .iter()
         .filter_map(|id| listing.resources.get(id));
     let described: Vec<Described<'_>> = found
-        .map(|remote| describe(remote, &listing, &findings))
+        .map(|remote| describe(remote, &listing, &model, &findings))
         .collect();
     let now = SystemTime::now();
     render(args.output, &described, |described| {
@@ -82,9 +84,13 @@ pub async fn run(args: DescribeArgs) -> Result<String, CliError> {
     })
 }
 
-fn describe<'a>(remote: &'a Remote, listing: &Listing, findings: &[Finding]) -> Described<'a> {
-    let mut used_by = listing.users(&remote.id);
-    used_by.extend(callers(listing, &remote.id));
+fn describe<'a>(
+    remote: &'a Remote,
+    listing: &Listing,
+    model: &Model,
+    findings: &[Finding],
+) -> Described<'a> {
+    let used_by = users(listing, model, &remote.id);
     let problems = findings.iter().filter(|finding| finding.id == remote.id);
     let problem = |finding: &Finding| {
         let problem = &finding.problem;
@@ -105,14 +111,16 @@ fn describe<'a>(remote: &'a Remote, listing: &Listing, findings: &[Finding]) -> 
     }
 }
 
-/// The virtual nodes that have it as a backend.
-fn callers(listing: &Listing, id: &ResourceId) -> BTreeSet<ResourceId> {
-    let resources = listing
-        .resources
-        .values()
-        .filter_map(|remote| remote.resource.as_ref());
-    let callers = resources.filter(|resource| order::backends(resource).contains(id));
-    callers.map(|resource| resource.id.clone()).collect()
+/// What names it as provider, target or backend, or stands in it.
+fn users(listing: &Listing, model: &Model, id: &ResourceId) -> BTreeSet<ResourceId> {
+    let resources = listing.resources.values();
+    let others = resources.filter(|remote| {
+        let resource = remote.resource.as_ref();
+        remote.id.parent().as_ref() == Some(id)
+            || resource.is_some_and(|resource| order::backends(resource).contains(id))
+    });
+    let others = others.map(|remote| remote.id.clone());
+    model.users_of(id).cloned().chain(others).collect()
 }
 
 fn table(described: &Described<'_>, now: SystemTime) -> String {

@@ -97,7 +97,7 @@ fn unknown(
     let known: Vec<String> = select::find(listing, kind, None, mesh)
         .iter()
         .take(20)
-        .map(|id| paths::name(id).to_owned())
+        .map(|id| id.name().to_owned())
         .collect();
     let help = match known.as_slice() {
         [] => "there is none at all".to_owned(),
@@ -118,7 +118,7 @@ fn table(kind: Option<ResourceKind>, found: &[&Remote], now: SystemTime) -> Stri
         let own = kind.is_none().then(|| id.kind().to_string());
         let parent = has_parents(kind).then(|| paths::parent(id).unwrap_or("-").to_owned());
         let mesh = (kind != Some(ResourceKind::Mesh)).then(|| id.mesh().to_string());
-        let name = Some(paths::name(id).to_owned());
+        let name = Some(id.name().to_owned());
         let rest = [
             remote.metadata.version.to_string(),
             span(age),
@@ -163,7 +163,7 @@ impl Serialize for Document<'_> {
             document.serialize_entry(member, parent)?;
         }
         if !matches!(remote.id, ResourceId::Mesh(_)) {
-            document.serialize_entry(schema.name, paths::name(&remote.id))?;
+            document.serialize_entry(schema.name, remote.id.name())?;
         }
         let tags: Vec<Value> = remote
             .tags

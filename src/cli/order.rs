@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::spec::{Backend, GatewayRouteTarget, VirtualServiceProvider, WeightedTarget};
+use crate::model::spec::Backend;
 use crate::model::{Resource, ResourceId, ResourceKind, Spec};
 
 /// How many levels there are; what stands on one names only what stands below.
@@ -22,53 +22,8 @@ pub(super) fn level(kind: ResourceKind) -> usize {
 ///
 /// Backends are not among them: a virtual node may name one that does not exist.
 pub(super) fn needs(resource: &Resource) -> BTreeSet<ResourceId> {
-    let mesh = || resource.id.mesh().clone();
-    let mut needs = BTreeSet::new();
-    match &resource.id {
-        ResourceId::Mesh(_) => return needs,
-        ResourceId::Route(_, router, _) => {
-            needs.insert(ResourceId::VirtualRouter(mesh(), router.clone()));
-        }
-        ResourceId::GatewayRoute(_, gateway, _) => {
-            needs.insert(ResourceId::VirtualGateway(mesh(), gateway.clone()));
-        }
-        ResourceId::VirtualNode(..)
-        | ResourceId::VirtualService(..)
-        | ResourceId::VirtualRouter(..)
-        | ResourceId::VirtualGateway(..) => {}
-    }
-    needs.insert(ResourceId::Mesh(mesh()));
-    match &resource.spec {
-        Spec::VirtualService(service) => {
-            needs.extend(service.provider.as_ref().map(|provider| match provider {
-                VirtualServiceProvider::VirtualNode(provider) => {
-                    ResourceId::VirtualNode(mesh(), provider.virtual_node_name.clone())
-                }
-                VirtualServiceProvider::VirtualRouter(provider) => {
-                    ResourceId::VirtualRouter(mesh(), provider.virtual_router_name.clone())
-                }
-            }))
-        }
-        Spec::Route(route) => {
-            let node = |target: &WeightedTarget| {
-                ResourceId::VirtualNode(mesh(), target.virtual_node.clone())
-            };
-            needs.extend(route.weighted_targets().iter().map(node));
-        }
-        Spec::GatewayRoute(route) => {
-            let grpc = route.grpc_route.iter().map(|route| &route.action.target);
-            let http = route.http_route.iter().chain(&route.http2_route);
-            let http = http.map(|route| &route.action.target);
-            let service = |target: &GatewayRouteTarget| {
-                let name = &target.virtual_service.virtual_service_name;
-                ResourceId::VirtualService(mesh(), name.clone())
-            };
-            needs.extend(grpc.chain(http).map(service));
-        }
-        Spec::Mesh(_) | Spec::VirtualNode(_) | Spec::VirtualRouter(_) | Spec::VirtualGateway(_) => {
-        }
-    }
-    needs
+    let above = std::iter::successors(resource.id.parent(), ResourceId::parent);
+    above.chain(resource.uses()).collect()
 }
 
 /// The virtual services that a virtual node calls, whether or not they exist.

@@ -36,25 +36,12 @@ pub(super) fn collection(id: &ResourceId) -> String {
 
 /// The path of one resource, which updates and deletes.
 pub(super) fn item(id: &ResourceId) -> String {
-    format!("{}/{}", collection(id), escaped(name(id)))
+    format!("{}/{}", collection(id), escaped(id.name()))
 }
 
 /// The path that adds tags to a resource.
 pub(super) fn tag(arn: &str) -> String {
     format!("/v20190125/tag?resourceArn={}", escaped(arn))
-}
-
-/// A resource's own name.
-pub(super) fn name(id: &ResourceId) -> &str {
-    match id {
-        ResourceId::Mesh(name) => name.as_str(),
-        ResourceId::VirtualNode(_, name) => name.as_str(),
-        ResourceId::VirtualService(_, name) => name.as_str(),
-        ResourceId::VirtualRouter(_, name) => name.as_str(),
-        ResourceId::Route(_, _, name) => name.as_str(),
-        ResourceId::VirtualGateway(_, name) => name.as_str(),
-        ResourceId::GatewayRoute(_, _, name) => name.as_str(),
-    }
 }
 
 /// The router or gateway that a route belongs to.

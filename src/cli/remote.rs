@@ -1,17 +1,15 @@
 //! What the API says there is: every resource with its records, from one call.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::order;
 use crate::model::document::Located;
+use crate::model::tags::Tags;
 use crate::model::{Model, Resource, ResourceId, schema};
-
-pub(super) type Tags = BTreeMap<String, String>;
 
 /// One resource as the server has it.
 #[derive(Clone, Debug)]
@@ -108,16 +106,6 @@ impl Listing {
     pub(super) fn model(&self) -> Model {
         let known = self.resources.values();
         Model::from_resources(known.filter_map(|remote| remote.resource.clone()))
-    }
-
-    /// What has to go before a resource can.
-    pub(super) fn users(&self, id: &ResourceId) -> BTreeSet<ResourceId> {
-        let known = self.resources.values();
-        let users = known.filter(|remote| {
-            let resource = remote.resource.as_ref();
-            resource.is_some_and(|resource| order::needs(resource).contains(id))
-        });
-        users.map(|remote| remote.id.clone()).collect()
     }
 }
 

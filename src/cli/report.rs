@@ -70,11 +70,8 @@ impl Report {
         report
     }
 
-    /// Of what was done; `help` knows more about a failure.
-    pub(super) fn done(
-        outcomes: Outcomes,
-        help: impl Fn(&Step, &super::connect::ApiError) -> Option<String>,
-    ) -> Self {
+    /// Of what was done.
+    pub(super) fn done(outcomes: Outcomes) -> Self {
         let mut report = Self {
             ended: outcomes.ended,
             ..Self::default()
@@ -84,8 +81,7 @@ impl Report {
                 Outcome::Done => report.add(step, Result::Done, None, None),
                 Outcome::Failed(error) => {
                     report.unreachable |= error.may_pass();
-                    let own = miette::Diagnostic::help(&error).map(|help| help.to_string());
-                    let help = help(&step, &error).or(own);
+                    let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
                     let error = super::output::one_line(&error);
                     report.add(step, Result::Failed, Some(error), help);
                 }

@@ -8,10 +8,7 @@ use miette::miette;
 use super::output::CliError;
 use super::paths;
 use super::remote::Listing;
-use crate::model::{
-    GatewayName, GatewayRouteName, MeshName, NodeName, ResourceId, ResourceKind, RouteName,
-    RouterName, ServiceName,
-};
+use crate::model::{ResourceId, ResourceKind};
 
 /// Resources to find.
 #[derive(Clone, Debug, Args)]
@@ -49,13 +46,10 @@ impl Selection {
         else {
             return Err(usage("no resource is named"));
         };
-        if parse_id(first).is_some() {
-            let ids = self.names.iter().map(|text| {
-                parse_id(text)
-                    .map(Named::Id)
-                    .ok_or_else(|| usage(&format!("`{text}` is no id of a resource")))
-            });
-            return ids.collect();
+        if first.starts_with("mesh/") || first.starts_with("arn:") {
+            let id = |text: &String| ResourceId::parse(text).map(Named::Id);
+            let ids: Result<_, _> = self.names.iter().map(id).collect();
+            return ids.map_err(CliError::unable_error);
         }
         let Some(kind) = parse_kind(first) else {
             return Err(usage(&format!(
@@ -128,11 +122,11 @@ pub(super) fn find(
     mesh: Option<&str>,
 ) -> Vec<ResourceId> {
     let is_named = |id: &ResourceId, name: &str| {
-        paths::name(id) == name
+        id.name() == name
             || paths::parent(id).is_some_and(|parent| {
                 name.strip_prefix(parent)
                     .and_then(|rest| rest.strip_prefix('/'))
-                    == Some(paths::name(id))
+                    == Some(id.name())
             })
     };
     let ids = listing.resources.keys().filter(|id| {
@@ -185,45 +179,6 @@ pub(super) fn parse_kind(text: &str) -> Option<ResourceKind> {
             .strip_prefix(&name)
             .is_some_and(|rest| rest.is_empty() || rest == plural)
             || short.is_some_and(|short| short == plain)
-    })
-}
-
-/// `mesh/MESH`, `mesh/MESH/virtualNode/NODE` and so on, or the ARN of one.
-fn parse_id(text: &str) -> Option<ResourceId> {
-    let path = if text.starts_with("arn:") {
-        let mut fields = text.splitn(6, ':').skip(2);
-        if fields.next() != Some("appmesh") {
-            return None;
-        }
-        fields.nth(2)?
-    } else {
-        text
-    };
-    let parts: Vec<&str> = path.split('/').collect();
-    if parts.iter().any(|part| part.is_empty()) {
-        return None;
-    }
-    let mesh = MeshName::new(*parts.get(1)?);
-    Some(match *parts.as_slice() {
-        ["mesh", _] => ResourceId::Mesh(mesh),
-        ["mesh", _, "virtualNode", node] => ResourceId::VirtualNode(mesh, NodeName::new(node)),
-        ["mesh", _, "virtualService", service] => {
-            ResourceId::VirtualService(mesh, ServiceName::new(service))
-        }
-        ["mesh", _, "virtualRouter", router] => {
-            ResourceId::VirtualRouter(mesh, RouterName::new(router))
-        }
-        ["mesh", _, "virtualRouter", router, "route", route] => {
-            ResourceId::Route(mesh, RouterName::new(router), RouteName::new(route))
-        }
-        ["mesh", _, "virtualGateway", gateway] => {
-            ResourceId::VirtualGateway(mesh, GatewayName::new(gateway))
-        }
-        ["mesh", _, "virtualGateway", gateway, "gatewayRoute", route] => {
-            let (gateway, route) = (GatewayName::new(gateway), GatewayRouteName::new(route));
-            ResourceId::GatewayRoute(mesh, gateway, route)
-        }
-        _ => return None,
     })
 }
 
@@ -284,32 +239,6 @@ mod tests {
         }
         for text in ["", "nodes", "virtualnodess", "all"] {
             assert_eq!(parse_kind(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn ids_are_read_as_they_are_printed() {
-        for id in [
-            "mesh/m",
-            "mesh/m/virtualNode/n",
-            "mesh/m/virtualService/s.local",
-            "mesh/m/virtualRouter/r",
-            "mesh/m/virtualRouter/r/route/x",
-            "mesh/m/virtualGateway/g",
-            "mesh/m/virtualGateway/g/gatewayRoute/x",
-        ] {
-            assert_eq!(parse_id(id).unwrap().to_string(), id);
-            let arn = format!("arn:aws:appmesh:eu-west-1:123456789012:{id}");
-            assert_eq!(parse_id(&arn).unwrap().to_string(), id);
-        }
-        for text in [
-            "mesh",
-            "mesh/",
-            "mesh/m/virtualNode/",
-            "mesh/m/node/n",
-            "arn:aws:ecs:r:a:mesh/m",
-        ] {
-            assert_eq!(parse_id(text), None, "{text}");
         }
     }
 

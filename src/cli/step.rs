@@ -9,9 +9,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::client::Call;
 use super::diff::Change;
-use super::remote::Tags;
 use super::{order, paths};
 use crate::model::ResourceId;
+use crate::model::tags::Tags;
 
 /// One write.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,10 +108,7 @@ impl Step {
         match &self.action {
             Action::Create { spec, tags } => {
                 let mut body = Map::new();
-                body.insert(
-                    name_member(&self.id).to_owned(),
-                    paths::name(&self.id).into(),
-                );
+                body.insert(name_member(&self.id).to_owned(), self.id.name().into());
                 body.insert("spec".to_owned(), spec.clone());
                 body.insert("tags".to_owned(), tag_list(tags));
                 let body = with_token(run, &self.id, body);

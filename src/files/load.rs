@@ -15,6 +15,7 @@ use crate::model::document::{self, Located, Span};
 use crate::model::problem::{Problem, Severity};
 use crate::model::validate::{Unread, validate};
 use crate::model::{Model, Resource, ResourceId};
+use crate::store::{self, Files};
 
 /// Why files could not be read at all.
 #[derive(Debug, Error)]
@@ -63,14 +64,34 @@ pub struct Loaded {
 #[derive(Clone, Debug)]
 pub struct Declared {
     pub resource: Resource,
-    pub file: PathBuf,
+    pub file: Arc<Path>,
     /// Where the document begins.
     pub span: Option<Span>,
     /// The tags that it is created with.
     pub tags: BTreeMap<String, String>,
+    /// The same as a line, counted from 1; 0 if it is not known.
+    pub line: u32,
 }
 
 impl Loaded {
+    /// What the files declare, as the store takes it, if nothing is wrong with it. Warnings do not count.
+    ///
+    /// # Errors
+    /// As [`Loaded::model`].
+    pub fn declared(&self) -> Result<Files, Invalid> {
+        let places = self.resources.iter().map(|declared| {
+            let place = store::Place {
+                path: Arc::clone(&declared.file),
+                line: declared.line,
+            };
+            (declared.resource.id.clone(), place)
+        });
+        Ok(Files {
+            model: self.model()?,
+            places: places.collect(),
+        })
+    }
+
     /// The model, if nothing is wrong with it. Warnings do not count.
     ///
     /// # Errors
@@ -219,6 +240,7 @@ impl<'a> Assembly<'a> {
     fn file(&mut self, file: usize, content: &'a Content) {
         self.loaded.files.push(content.path().into());
         self.report(&content.source, &content.problems);
+        let path = Arc::from(content.path());
         for (index, document) in content.documents.iter().enumerate() {
             let place = Place {
                 file,
@@ -226,11 +248,11 @@ impl<'a> Assembly<'a> {
                 content,
                 at: document.at,
             };
-            self.document(place, document);
+            self.document(place, &path, document);
         }
     }
 
-    fn document(&mut self, place: Place<'a>, document: &Document) {
+    fn document(&mut self, place: Place<'a>, path: &Arc<Path>, document: &Document) {
         let source = &place.content.source;
         self.report(source, &document.problems);
         let Some(id) = &document.id else {
@@ -244,11 +266,13 @@ impl<'a> Assembly<'a> {
         self.report(source, &document.not_served);
         if let Some(resource) = &document.resource {
             self.loaded.model.insert(resource.clone());
+            let line = document.at.map_or(0, |span| source.position(span).line);
             self.loaded.resources.push(Declared {
                 resource: resource.clone(),
-                file: source.file.clone(),
+                file: Arc::clone(path),
                 span: document.at,
                 tags: document.tags.clone(),
+                line: u32::try_from(line).unwrap_or(u32::MAX),
             });
         }
         self.first.insert(id.clone(), place);

@@ -1,6 +1,10 @@
 //! What is wrong with a resource: what, where, and how to fix it.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::ops::Bound::{Excluded, Included, Unbounded};
+
+use imbl::OrdMap;
 
 use super::document::{Path, Span};
 
@@ -74,11 +78,16 @@ impl Problem {
     }
 }
 
+/// Bytes of the longest text for which a name is looked up that it was probably meant to be.
+const LONGEST_COMPARED: usize = 300;
+
 /// The known name that a mistyped one was probably meant to be.
 pub(super) fn closest<'a>(
     written: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    // Nobody means a name with something that long, and the comparison would take its square in memory.
+    let written = (written.len() <= LONGEST_COMPARED).then_some(written)?;
     let lower = written.to_lowercase();
     known
         .into_iter()
@@ -101,23 +110,37 @@ pub(super) fn known_names<'a>(
     noun: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> String {
-    const SHOWN: usize = 20;
     let known: Vec<&str> = known.into_iter().collect();
-    let list = match known.len() {
+    let list = listed(noun, known.iter().copied(), known.len());
+    with_closest(closest(written, known), list)
+}
+
+/// The same of a map's keys. In a large map the name is compared with those near it only, since a look at all of them
+/// costs more than the change that has the mistake.
+pub(super) fn known_in<K, V>(written: &str, noun: &str, known: &OrdMap<K, V>) -> String
+where
+    K: Ord + Borrow<str>,
+{
+    const NEAR: usize = 100;
+    let list = listed(noun, known.keys().map(Borrow::borrow), known.len());
+    let before = known.range::<_, str>((Unbounded, Excluded(written)));
+    let after = known.range::<_, str>((Included(written), Unbounded));
+    let near = before.rev().take(NEAR).chain(after.take(NEAR));
+    with_closest(closest(written, near.map(|(name, _)| name.borrow())), list)
+}
+
+fn listed<'a>(noun: &str, known: impl Iterator<Item = &'a str>, count: usize) -> String {
+    const SHOWN: usize = 20;
+    let shown = known.take(SHOWN).collect::<Vec<_>>().join(", ");
+    match count {
         0 => format!("no {noun} are known"),
-        1..=SHOWN => format!("known {noun}: {}", known.join(", ")),
-        count => format!(
-            "known {noun}: {} and {} more",
-            known
-                .iter()
-                .take(SHOWN)
-                .copied()
-                .collect::<Vec<_>>()
-                .join(", "),
-            count - SHOWN
-        ),
-    };
-    match closest(written, known) {
+        1..=SHOWN => format!("known {noun}: {shown}"),
+        _ => format!("known {noun}: {shown} and {} more", count - SHOWN),
+    }
+}
+
+fn with_closest(closest: Option<&str>, list: String) -> String {
+    match closest {
         Some(name) => format!("did you mean `{name}`? {list}"),
         None => list,
     }

@@ -1,11 +1,15 @@
 //! All resources at one moment, in persistent maps: a clone is cheap, and two models are compared by what differs.
 
+mod users;
+
 use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
+use serde::de::{DeserializeSeed, Deserializer};
+use serde::{Deserialize, Serialize};
 
 use super::names::{
     GatewayName, GatewayRouteName, MeshName, NodeName, ResourceId, ResourceKind, RouteName,
@@ -15,6 +19,7 @@ use super::spec::{
     GatewayRouteSpec, MeshSpec, RouteSpec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec,
     VirtualServiceSpec,
 };
+use users::Users;
 
 /// One resource: its name and what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +29,10 @@ pub struct Resource {
     pub spec: Spec,
 }
 
-/// The spec of any of the seven kinds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The spec of any of the seven kinds; printed, it is the API's JSON. Which kind it is, JSON does not say: it is read as
+/// one of a [`ResourceKind`], by that kind's [`DeserializeSeed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Spec {
     Mesh(Arc<MeshSpec>),
     VirtualNode(Arc<VirtualNodeSpec>),
@@ -36,11 +43,45 @@ pub enum Spec {
     GatewayRoute(Arc<GatewayRouteSpec>),
 }
 
-/// Every mesh with everything in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+impl<'de> DeserializeSeed<'de> for ResourceKind {
+    type Value = Spec;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Spec, D::Error> {
+        Ok(match self {
+            Self::Mesh => Spec::Mesh(Arc::deserialize(from)?),
+            Self::VirtualNode => Spec::VirtualNode(Arc::deserialize(from)?),
+            Self::VirtualService => Spec::VirtualService(Arc::deserialize(from)?),
+            Self::VirtualRouter => Spec::VirtualRouter(Arc::deserialize(from)?),
+            Self::Route => Spec::Route(Arc::deserialize(from)?),
+            Self::VirtualGateway => Spec::VirtualGateway(Arc::deserialize(from)?),
+            Self::GatewayRoute => Spec::GatewayRoute(Arc::deserialize(from)?),
+        })
+    }
+}
+
+impl Resource {
+    /// What it names as its provider or target, which must be there; the backends of nodes do not count.
+    pub fn uses(&self) -> Vec<ResourceId> {
+        users::used_by(self.id.mesh(), &self.spec)
+    }
+}
+
+/// Every mesh with everything in it, and who uses whom.
+#[derive(Clone, Debug, Default)]
 pub struct Model {
     meshes: OrdMap<MeshName, Mesh>,
+    users: Users,
 }
+
+impl PartialEq for Model {
+    fn eq(&self, other: &Self) -> bool {
+        // Who uses whom follows from the rest.
+        let Self { meshes, users: _ } = self;
+        *meshes == other.meshes
+    }
+}
+
+impl Eq for Model {}
 
 /// One mesh with everything in it.
 ///
@@ -67,6 +108,39 @@ impl Mesh {
             .range((router.clone(), RouteName::new(""))..)
             .take_while(move |((of, _), _)| of == router)
             .map(|((_, name), spec)| (name, spec))
+    }
+
+    /// A gateway's routes, by name.
+    pub fn gateway_routes_of<'a>(
+        &'a self,
+        gateway: &'a GatewayName,
+    ) -> impl Iterator<Item = (&'a GatewayRouteName, &'a Arc<GatewayRouteSpec>)> + 'a {
+        self.gateway_routes
+            .range((gateway.clone(), GatewayRouteName::new(""))..)
+            .take_while(move |((of, _), _)| of == gateway)
+            .map(|((_, name), spec)| (name, spec))
+    }
+
+    /// What is in the mesh, by kind and name; `name` is the mesh's.
+    pub fn ids<'a>(&'a self, name: &'a MeshName) -> impl Iterator<Item = ResourceId> + 'a {
+        let of = || name.clone();
+        let nodes = self.nodes.keys();
+        let services = self.services.keys();
+        let routers = self.routers.keys();
+        let gateways = self.gateways.keys();
+        nodes
+            .map(move |name| ResourceId::VirtualNode(of(), name.clone()))
+            .chain(services.map(move |name| ResourceId::VirtualService(of(), name.clone())))
+            .chain(routers.map(move |name| ResourceId::VirtualRouter(of(), name.clone())))
+            .chain(
+                self.routes.keys().map(move |(router, name)| {
+                    ResourceId::Route(of(), router.clone(), name.clone())
+                }),
+            )
+            .chain(gateways.map(move |name| ResourceId::VirtualGateway(of(), name.clone())))
+            .chain(self.gateway_routes.keys().map(move |(gateway, name)| {
+                ResourceId::GatewayRoute(of(), gateway.clone(), name.clone())
+            }))
     }
 
     fn is_empty(&self) -> bool {
@@ -126,6 +200,9 @@ impl Model {
 
     /// Adds a resource, or replaces the one of that name. A spec of another kind than the id's is left out.
     pub fn insert(&mut self, resource: Resource) {
+        let before = self.get(&resource.id);
+        self.users
+            .replace(&resource.id, before.as_ref(), Some(&resource.spec));
         let mesh = self.meshes.entry(resource.id.mesh().clone()).or_default();
         match (resource.id, resource.spec) {
             (ResourceId::Mesh(_), Spec::Mesh(spec)) => mesh.spec = Some(spec),
@@ -152,6 +229,7 @@ impl Model {
     }
 
     pub fn remove(&mut self, id: &ResourceId) {
+        self.users.replace(id, self.get(id).as_ref(), None);
         let Some(mesh) = self.meshes.get_mut(id.mesh()) else {
             return;
         };
@@ -171,6 +249,13 @@ impl Model {
         if mesh.is_empty() {
             self.meshes.remove(id.mesh());
         }
+    }
+
+    /// The resources that name another as their provider or target; the backends of nodes do not count.
+    ///
+    /// Costs what is found, whatever the size of the mesh.
+    pub fn users_of(&self, id: &ResourceId) -> impl Iterator<Item = &ResourceId> {
+        self.users.of(id)
     }
 
     /// How many resources of a kind there are.

@@ -20,10 +20,10 @@ mod tests;
 mod text;
 mod tls;
 
-pub use read::{Read, check_spec, kind_schema, read};
+pub use read::{Read, check_spec, check_tag_keys, check_tags, kind_schema, read};
 pub use text::Form;
 
-use super::names::ResourceKind;
+use super::names::{LONGEST_NAME, ResourceKind};
 use check::Walk;
 
 /// A kind of resource: where its names stand, and what its document holds.
@@ -120,12 +120,12 @@ const TEXT: Type = text(0, usize::MAX);
 /// A name of a resource in the documents and in references.
 const NAME: Type = Type::Text {
     min: 1,
-    max: 255,
+    max: LONGEST_NAME,
     form: Form::Name,
 };
 const SERVICE_NAME: Type = Type::Text {
     min: 1,
-    max: 255,
+    max: LONGEST_NAME,
     form: Form::ServiceName,
 };
 const PORT: Type = Type::Int {

@@ -11,9 +11,9 @@ mod tests;
 use std::collections::BTreeSet;
 
 use super::document::Path;
-use super::names::{MeshName, NodeName, ResourceId, RouterName, ServiceName};
-use super::problem::{Problem, closest, known_names};
-use super::registry::{Mesh, Model};
+use super::names::{MeshName, NodeName, ResourceId, RouterName};
+use super::problem::{Problem, closest, known_in, known_names};
+use super::registry::{Mesh, Model, Spec};
 use super::spec::{Backend, Listener, VirtualNodeSpec, VirtualServiceProvider, VirtualServiceSpec};
 
 pub use served::not_served;
@@ -38,24 +38,40 @@ pub fn validate(model: &Model, unread: &Unread) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (known, misplaced) = misplaced(model, unread);
     for (name, mesh) in model.meshes() {
-        let mut scope = Scope {
+        if misplaced.contains(name) {
+            // Whatever else is wrong may follow from this.
+            mesh_is_not_declared(model, name, mesh, &mut findings);
+            continue;
+        }
+        let scope = Scope {
+            model,
             name,
             mesh,
             unread: &known,
-            findings: &mut findings,
         };
-        if misplaced.contains(name) {
-            // Whatever else is wrong may follow from this.
-            scope.mesh_is_not_declared(model);
-            continue;
+        for id in mesh.ids(name) {
+            let problems = scope.problems(&id).into_iter();
+            findings.extend(problems.map(|problem| Finding {
+                id: id.clone(),
+                problem,
+            }));
         }
-        scope.nodes();
-        scope.services();
-        scope.routers();
-        scope.routes();
-        scope.gateway_routes();
     }
     findings
+}
+
+/// The problems of one resource with the others of its model, which has that mesh.
+pub(super) fn problems_of(model: &Model, id: &ResourceId) -> Vec<Problem> {
+    let Some(mesh) = model.mesh(id.mesh()) else {
+        return Vec::new();
+    };
+    let scope = Scope {
+        model,
+        name: id.mesh(),
+        mesh,
+        unread: &Unread::default(),
+    };
+    scope.problems(id)
 }
 
 /// The meshes that are named and not declared, and what is unread together with their resources: these are declared in the
@@ -70,10 +86,8 @@ fn misplaced<'a>(model: &'a Model, unread: &Unread) -> (Unread, BTreeSet<&'a Mes
         }
         names.insert(name);
         if let Some((meant, _)) = meant(model, name) {
-            let ids = ids(name, mesh);
-            known
-                .ids
-                .extend(ids.into_iter().map(|id| id.in_mesh(meant.clone())));
+            let ids = mesh.ids(name);
+            known.ids.extend(ids.map(|id| id.in_mesh(meant.clone())));
         }
     }
     (known, names)
@@ -86,53 +100,63 @@ fn meant<'a>(model: &'a Model, written: &MeshName) -> Option<(&'a MeshName, &'a 
     declared().find(|(declared, _)| declared.as_str() == name)
 }
 
-/// The resources of a mesh, but for the mesh itself.
-fn ids(of: &MeshName, mesh: &Mesh) -> Vec<ResourceId> {
-    let of = || of.clone();
-    let nodes = mesh
-        .nodes
-        .keys()
-        .map(|name| ResourceId::VirtualNode(of(), name.clone()));
-    let services = mesh
-        .services
-        .keys()
-        .map(|name| ResourceId::VirtualService(of(), name.clone()));
-    let routers = mesh
-        .routers
-        .keys()
-        .map(|name| ResourceId::VirtualRouter(of(), name.clone()));
-    let routes = mesh
-        .routes
-        .keys()
-        .map(|(router, name)| ResourceId::Route(of(), router.clone(), name.clone()));
-    let gateways = mesh
-        .gateways
-        .keys()
-        .map(|name| ResourceId::VirtualGateway(of(), name.clone()));
-    let gateway_routes = mesh
-        .gateway_routes
-        .keys()
-        .map(|(gateway, name)| ResourceId::GatewayRoute(of(), gateway.clone(), name.clone()));
-    nodes
-        .chain(services)
-        .chain(routers)
-        .chain(routes)
-        .chain(gateways)
-        .chain(gateway_routes)
-        .collect()
+/// Says so at each place that is to be mended: at every resource, if they are among others of the mesh that was meant,
+/// and else at the first, since what is missing is the mesh.
+fn mesh_is_not_declared(model: &Model, name: &MeshName, mesh: &Mesh, findings: &mut Vec<Finding>) {
+    let declared = model
+        .meshes()
+        .filter(|(_, mesh)| mesh.spec.is_some())
+        .map(|(name, _)| name.as_str());
+    let mut ids: Vec<ResourceId> = mesh.ids(name).collect();
+    let mut what = format!("mesh `{name}` is not declared");
+    let is_mistyped =
+        meant(model, name).is_some_and(|(name, mesh)| mesh.ids(name).next().is_some());
+    if !is_mistyped && ids.len() > 1 {
+        what = format!("{what}, though {} resources name it", ids.len());
+        ids.truncate(1);
+    }
+    let problem = Problem::error(
+        Path::of("meshName"),
+        what,
+        "not declared",
+        format!(
+            "add a document with `kind: Mesh` and `meshName: {name}`; {}",
+            known_names(name.as_str(), "meshes", declared),
+        ),
+    );
+    findings.extend(ids.into_iter().map(|id| Finding {
+        id,
+        problem: problem.clone(),
+    }));
 }
 
 /// One mesh under examination.
 struct Scope<'a> {
+    model: &'a Model,
     name: &'a MeshName,
     mesh: &'a Mesh,
     unread: &'a Unread,
-    findings: &'a mut Vec<Finding>,
 }
 
 impl<'a> Scope<'a> {
-    fn report(&mut self, id: ResourceId, problem: Problem) {
-        self.findings.push(Finding { id, problem });
+    /// What is wrong with a resource of the mesh.
+    fn problems(&self, id: &ResourceId) -> Vec<Problem> {
+        match (id, self.model.get(id)) {
+            (_, Some(Spec::VirtualNode(node))) => self.node(&node),
+            (_, Some(Spec::VirtualService(service))) => {
+                self.provider_missing(&service).into_iter().collect()
+            }
+            (ResourceId::VirtualRouter(_, name), Some(_)) => {
+                self.router_without_route(id, name).into_iter().collect()
+            }
+            (ResourceId::Route(_, router, name), Some(Spec::Route(route))) => {
+                self.route(router, name, &route)
+            }
+            (ResourceId::GatewayRoute(_, gateway, _), Some(Spec::GatewayRoute(route))) => {
+                self.gateway_route(gateway, &route)
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Whether a resource that is not in the model may still be declared.
@@ -140,137 +164,83 @@ impl<'a> Scope<'a> {
         self.unread.unidentified || self.unread.ids.contains(id)
     }
 
-    /// Says so at each place that is to be mended: at every resource, if they are among others of the mesh that was meant,
-    /// and else at the first, since what is missing is the mesh.
-    fn mesh_is_not_declared(&mut self, model: &Model) {
-        let declared = model
-            .meshes()
-            .filter(|(_, mesh)| mesh.spec.is_some())
-            .map(|(name, _)| name.as_str());
-        let mut ids = ids(self.name, self.mesh);
-        let mut what = format!("mesh `{}` is not declared", self.name);
-        let is_mistyped =
-            meant(model, self.name).is_some_and(|(name, mesh)| !self::ids(name, mesh).is_empty());
-        if !is_mistyped && ids.len() > 1 {
-            what = format!("{what}, though {} resources name it", ids.len());
-            ids.truncate(1);
-        }
-        let problem = Problem::error(
-            Path::of("meshName"),
-            what,
-            "not declared",
-            format!(
-                "add a document with `kind: Mesh` and `meshName: {}`; {}",
-                self.name,
-                known_names(self.name.as_str(), "meshes", declared),
-            ),
-        );
-        for id in ids {
-            self.report(id, problem.clone());
-        }
+    fn listeners_of(&self, node: &NodeName) -> &'a [Listener] {
+        let node = self.mesh.nodes.get(node);
+        node.map_or(&[], |node| node.listeners())
     }
 
     /// Backends may name what comes later: two nodes may be each other's backends.
-    fn nodes(&mut self) {
-        for (name, node) in &self.mesh.nodes {
-            for (index, Backend::VirtualService(backend)) in node.backends().iter().enumerate() {
-                let service = &backend.virtual_service_name;
-                let target = ResourceId::VirtualService(self.name.clone(), service.clone());
-                if self.mesh.services.contains_key(service) || self.may_be_unread(&target) {
-                    continue;
-                }
-                let known = self.mesh.services.keys().map(ServiceName::as_str);
-                let problem = Problem::warning(
-                    Path::of("spec.backends")
-                        .index(index)
-                        .field("virtualService")
-                        .field("virtualServiceName"),
-                    format!("backend `{service}` names no virtual service"),
-                    "not declared",
-                    known_names(service.as_str(), "virtual services", known),
-                );
-                self.report(
-                    ResourceId::VirtualNode(self.name.clone(), name.clone()),
-                    problem,
-                );
+    fn node(&self, node: &VirtualNodeSpec) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (index, Backend::VirtualService(backend)) in node.backends().iter().enumerate() {
+            let service = &backend.virtual_service_name;
+            let target = ResourceId::VirtualService(self.name.clone(), service.clone());
+            if self.mesh.services.contains_key(service) || self.may_be_unread(&target) {
+                continue;
             }
-            for problem in health_check_problems(node) {
-                self.report(
-                    ResourceId::VirtualNode(self.name.clone(), name.clone()),
-                    problem,
-                );
-            }
+            problems.push(Problem::warning(
+                Path::of("spec.backends")
+                    .index(index)
+                    .field("virtualService")
+                    .field("virtualServiceName"),
+                format!("backend `{service}` names no virtual service"),
+                "not declared",
+                known_in(service.as_str(), "virtual services", &self.mesh.services),
+            ));
         }
+        problems.extend(health_check_problems(node));
+        problems
     }
 
-    fn services(&mut self) {
-        for (name, service) in &self.mesh.services {
-            if let Some(problem) = self.provider_problem(service) {
-                self.report(
-                    ResourceId::VirtualService(self.name.clone(), name.clone()),
-                    problem,
-                );
-            }
-        }
-    }
-
-    fn provider_problem(&self, service: &VirtualServiceSpec) -> Option<Problem> {
-        let mesh = || self.name.clone();
-        match service.provider.as_ref()? {
+    fn provider_missing(&self, service: &VirtualServiceSpec) -> Option<Problem> {
+        let (path, name, noun, help) = match service.provider.as_ref()? {
             VirtualServiceProvider::VirtualNode(provider) => {
                 let node = &provider.virtual_node_name;
-                let missing = !self.mesh.nodes.contains_key(node)
-                    && !self.may_be_unread(&ResourceId::VirtualNode(mesh(), node.clone()));
-                missing.then(|| {
-                    let known = self.mesh.nodes.keys().map(NodeName::as_str);
-                    Problem::error(
-                        Path::of("spec.provider.virtualNode.virtualNodeName"),
-                        format!("provider `{node}` names no virtual node"),
-                        "not declared",
-                        known_names(node.as_str(), "virtual nodes", known),
-                    )
-                })
+                let id = ResourceId::VirtualNode(self.name.clone(), node.clone());
+                if self.mesh.nodes.contains_key(node) || self.may_be_unread(&id) {
+                    return None;
+                }
+                (
+                    "spec.provider.virtualNode.virtualNodeName",
+                    node.as_str(),
+                    "virtual node",
+                    known_in(node.as_str(), "virtual nodes", &self.mesh.nodes),
+                )
             }
             VirtualServiceProvider::VirtualRouter(provider) => {
                 let router = &provider.virtual_router_name;
-                let missing = !self.mesh.routers.contains_key(router)
-                    && !self.may_be_unread(&ResourceId::VirtualRouter(mesh(), router.clone()));
-                missing.then(|| {
-                    let known = self.mesh.routers.keys().map(RouterName::as_str);
-                    Problem::error(
-                        Path::of("spec.provider.virtualRouter.virtualRouterName"),
-                        format!("provider `{router}` names no virtual router"),
-                        "not declared",
-                        known_names(router.as_str(), "virtual routers", known),
-                    )
-                })
+                let id = ResourceId::VirtualRouter(self.name.clone(), router.clone());
+                if self.mesh.routers.contains_key(router) || self.may_be_unread(&id) {
+                    return None;
+                }
+                (
+                    "spec.provider.virtualRouter.virtualRouterName",
+                    router.as_str(),
+                    "virtual router",
+                    known_in(router.as_str(), "virtual routers", &self.mesh.routers),
+                )
             }
-        }
+        };
+        Some(Problem::error(
+            Path::of(path),
+            format!("provider `{name}` names no {noun}"),
+            "not declared",
+            help,
+        ))
     }
 
     /// A router that a service is provided by, and that has no route, answers nothing.
-    fn routers(&mut self) {
-        let mut reported = BTreeSet::new();
-        for (name, service) in &self.mesh.services {
-            let Some(VirtualServiceProvider::VirtualRouter(provider)) = &service.provider else {
-                continue;
-            };
-            let router = &provider.virtual_router_name;
-            if !self.mesh.routers.contains_key(router)
-                || self.may_have_routes(router)
-                || !reported.insert(router)
-            {
-                continue;
-            }
-            let problem = Problem::warning(
-                Path::of("virtualRouterName"),
-                format!("virtual router `{router}` has no route: calls to `{name}` find no target"),
-                "no route",
-                format!("add a document with `kind: Route` and `virtualRouterName: {router}`"),
-            );
-            let id = ResourceId::VirtualRouter(self.name.clone(), router.clone());
-            self.report(id, problem);
+    fn router_without_route(&self, id: &ResourceId, router: &RouterName) -> Option<Problem> {
+        let service = self.model.users_of(id).next()?.name();
+        if self.may_have_routes(router) {
+            return None;
         }
+        Some(Problem::warning(
+            Path::of("virtualRouterName"),
+            format!("virtual router `{router}` has no route: calls to `{service}` find no target"),
+            "no route",
+            format!("add a document with `kind: Route` and `virtualRouterName: {router}`"),
+        ))
     }
 
     fn may_have_routes(&self, router: &RouterName) -> bool {
@@ -279,10 +249,6 @@ impl<'a> Scope<'a> {
             || self.unread.ids.iter().any(|id| {
                 matches!(id, ResourceId::Route(mesh, of, _) if mesh == self.name && of == router)
             })
-    }
-
-    fn node(&self, name: &NodeName) -> Option<&'a VirtualNodeSpec> {
-        self.mesh.nodes.get(name).map(|node| &**node)
     }
 }
 

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::model::endpoint::{Endpoint, EndpointSet};
 use crate::model::{Capture, ClientKind, MeshName, NodeName, NodeRef, Resource, ResourceId, Spec};
-use crate::store::Store;
+use crate::store::{Store, Writer};
 use crate::translate::View;
 
 /// A mesh of one node that is discovered at a host name.
@@ -68,7 +68,7 @@ fn known(address: &str) -> EndpointSet {
 
 /// Everything around the task, held by the test.
 struct Around {
-    store: Store,
+    writer: Mutex<Writer>,
     table: watch::Sender<EndpointTable>,
     keys: watch::Sender<OrdSet<ViewKey>>,
     wanted: watch::Receiver<OrdSet<EndpointSource>>,
@@ -80,7 +80,7 @@ struct Around {
 
 impl Around {
     fn start() -> Self {
-        let store = Store::default();
+        let (store, writer) = Store::in_memory();
         let table = watch::Sender::default();
         let keys = watch::Sender::default();
         let sources = watch::Sender::default();
@@ -101,7 +101,7 @@ impl Around {
         let mut tasks = JoinSet::new();
         tasks.spawn(run(Options::default(), inputs, outputs, stop.clone()));
         Self {
-            store,
+            writer: Mutex::new(writer),
             table,
             keys,
             wanted,
@@ -112,7 +112,8 @@ impl Around {
     }
 
     fn load(&self, model: Model) {
-        self.store.replace_files(model, Instant::now());
+        let mut writer = self.writer.lock().unwrap();
+        writer.replace_files(model.into(), Instant::now()).unwrap();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -18,7 +18,7 @@ use outrigger::clients::{ClientInfo, Clients, RefusedNode, Registration, Variant
 use outrigger::endpoints::Endpoints;
 use outrigger::model::{Capture, ClientKind, NodeRef, ViewKey};
 use outrigger::snapshot::{Kind, Resource, Snapshot, Version, Withheld};
-use outrigger::store::Store;
+use outrigger::store::{Store, Writer};
 use outrigger::telemetry::Metrics;
 use outrigger::telemetry::metrics::{ListenerName, Refusal};
 use outrigger::transport::{self, Http, Limits, Options, Peer};
@@ -34,7 +34,7 @@ const HOUR: Duration = Duration::from_hours(1);
 /// A control plane that knows node `a`: its view has a cluster, a secret and withheld endpoints.
 struct Plane {
     clients: Clients,
-    store: Store,
+    writer: Mutex<Writer>,
     url: String,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -42,7 +42,8 @@ struct Plane {
 
 impl Plane {
     async fn start() -> Self {
-        let (clients, store) = (Clients::default(), Store::default());
+        let clients = Clients::default();
+        let (store, writer) = Store::in_memory();
         let connected = clients.views();
         let snapshot = Arc::new(snapshot());
         let state = State {
@@ -74,7 +75,7 @@ impl Plane {
         tasks.spawn(serving);
         Self {
             clients,
-            store,
+            writer: Mutex::new(writer),
             url,
             stop,
             tasks,
@@ -105,7 +106,7 @@ impl Plane {
 
     fn api(&self) -> ApiArgs {
         ApiArgs {
-            api_url: self.url.clone(),
+            api_url: Some(self.url.clone()),
         }
     }
 
@@ -353,7 +354,8 @@ async fn status_tells_who_was_refused_and_what_is_declared() {
     let mesh = "kind: Mesh\nmeshName: m\nspec: {}\n---\n\
                 { kind: VirtualNode, meshName: m, virtualNodeName: a, spec: {} }\n";
     let model = crate::plane::model(mesh);
-    plane.store.replace_files(model, Instant::now());
+    let declared = (plane.writer.lock().unwrap()).replace_files(model.into(), Instant::now());
+    declared.unwrap();
     let text = asked("mesh/m/virtualNode/a").await.unwrap_err().to_string();
     assert!(text.contains("is declared, and no sidecar"), "{text}");
     let text = asked(nobody).await.unwrap_err().to_string();
@@ -456,7 +458,7 @@ async fn commands_say_no_with_1_and_fail_with_2() {
             node: None,
             output: Output::Table,
             api: ApiArgs {
-                api_url: url.to_owned(),
+                api_url: Some(url.to_owned()),
             },
         };
         let failed = status::run(args).await.unwrap_err();

@@ -2,7 +2,7 @@
 //! by the test and addresses that need no DNS.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use outrigger::clients::Clients;
@@ -10,7 +10,7 @@ use outrigger::files::Report;
 use outrigger::model::Model;
 use outrigger::model::endpoint::{Endpoint, EndpointSet, EndpointTable};
 use outrigger::reconcile::{self, Views, endpoint_sources};
-use outrigger::store::Store;
+use outrigger::store::{Store, Writer};
 use outrigger::telemetry::Metrics;
 use outrigger::translate::Options;
 use outrigger::xds::{AdsContext, Server, ServerLimits};
@@ -23,7 +23,7 @@ pub(crate) struct Plane {
     pub(crate) address: SocketAddr,
     pub(crate) clients: Clients,
     metrics: Metrics,
-    store: Store,
+    writer: Mutex<Writer>,
     endpoints: watch::Sender<EndpointTable>,
     serving: JoinHandle<()>,
     stop: DropGuard,
@@ -32,7 +32,8 @@ pub(crate) struct Plane {
 impl Plane {
     /// Serves, and has loaded nothing yet.
     pub(crate) fn start(limits: ServerLimits) -> Self {
-        let (store, clients, views) = (Store::default(), Clients::default(), Views::default());
+        let (clients, views) = (Clients::default(), Views::default());
+        let (store, writer) = Store::in_memory();
         let (endpoints, metrics) = (watch::Sender::default(), Metrics::new().unwrap());
         let stop = CancellationToken::new();
         let inputs = reconcile::Inputs {
@@ -62,7 +63,7 @@ impl Plane {
             address,
             clients,
             metrics,
-            store,
+            writer: Mutex::new(writer),
             endpoints,
             serving,
             stop: stop.drop_guard(),
@@ -79,7 +80,8 @@ impl Plane {
     pub(crate) fn declare(&self, yaml: &str) {
         let model = model(yaml);
         self.endpoints.send_replace(endpoints(&model));
-        self.store.replace_files(model, Instant::now());
+        let mut writer = self.writer.lock().unwrap();
+        writer.replace_files(model.into(), Instant::now()).unwrap();
     }
 
     /// The value of one series, as Prometheus reads it.

@@ -36,7 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("data_dir", &[]),
     (
         "config",
-        &["discovery", "telemetry", "translate", "transport"],
+        &["discovery", "model", "telemetry", "translate", "transport"],
     ),
     ("model", &[]),
     ("files", &["model", "store", "telemetry"]),
@@ -75,6 +75,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "snapshot",
             "store",
             "telemetry",
+            "transport",
         ],
     ),
     ("transport", &["telemetry"]),

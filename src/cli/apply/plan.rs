@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use crate::cli::diff::{Change, changes};
 use crate::cli::order;
-use crate::cli::remote::{Listing, Owner, Remote, Tags};
+use crate::cli::remote::{Listing, Owner, Remote};
 use crate::cli::step::{Action, Step};
+use crate::model::tags::Tags;
 use crate::model::{Resource, ResourceId, Spec};
 
 /// The tag that says which set a resource belongs to.
@@ -153,17 +154,8 @@ fn update(plan: &mut Plan, there: &Remote, wanted: &Wanted, options: Options<'_>
 
 /// A spec as the API has it.
 fn spec_json(spec: &Spec) -> Value {
-    let json = match spec {
-        Spec::Mesh(spec) => serde_json::to_value(spec),
-        Spec::VirtualNode(spec) => serde_json::to_value(spec),
-        Spec::VirtualService(spec) => serde_json::to_value(spec),
-        Spec::VirtualRouter(spec) => serde_json::to_value(spec),
-        Spec::Route(spec) => serde_json::to_value(spec),
-        Spec::VirtualGateway(spec) => serde_json::to_value(spec),
-        Spec::GatewayRoute(spec) => serde_json::to_value(spec),
-    };
     // The specs are structs with names for keys, which always have a form in JSON.
-    json.unwrap_or_default()
+    serde_json::to_value(spec).unwrap_or_default()
 }
 
 impl fmt::Display for Conflict {

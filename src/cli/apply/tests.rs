@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::plan::{Options, Plan, SET_TAG, Wanted, plan};
-use crate::cli::remote::{Listing, Tags};
+use crate::cli::remote::Listing;
 use crate::cli::step::{Action, Step};
 use crate::files::parse;
 use crate::model::schema;
+use crate::model::tags::Tags;
 
 const SMALL: &str = "
 kind: GatewayRoute

@@ -73,7 +73,7 @@ async fn done(client: &Arc<Client>, steps: Vec<Step>) -> (Vec<String>, Option<En
     let mut progress = Progress::new(steps.len());
     let outcomes = run(client, steps, &Interrupt::default(), &mut progress).await;
     let ended = outcomes.ended;
-    let table = Report::done(outcomes, |_, _| None).table();
+    let table = Report::done(outcomes).table();
     (table.lines().map(str::to_owned).collect(), ended)
 }
 

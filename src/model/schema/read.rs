@@ -8,7 +8,7 @@ use super::check::Walk;
 use super::gateway::{GATEWAY_ROUTE_SPEC, VIRTUAL_GATEWAY_SPEC};
 use super::node::{MESH_SPEC, VIRTUAL_NODE_SPEC, VIRTUAL_ROUTER_SPEC, VIRTUAL_SERVICE_SPEC};
 use super::route::ROUTE_SPEC;
-use super::{KindSchema, NAME, Object, SERVICE_NAME, TEXT, Type, optional, required, text};
+use super::{Form, KindSchema, NAME, Object, SERVICE_NAME, TEXT, Type, optional, required};
 use crate::model::document::{Located, Path};
 use crate::model::names::{
     GatewayName, GatewayRouteName, MeshName, NodeName, ResourceId, ResourceKind, RouteName,
@@ -16,6 +16,7 @@ use crate::model::names::{
 };
 use crate::model::problem::{Problem, Severity, known_names};
 use crate::model::registry::{Resource, Spec};
+use crate::model::tags;
 
 /// What a document says.
 #[derive(Debug, Default)]
@@ -39,7 +40,7 @@ macro_rules! documents {
                 required($name, $type),
                 $need("spec", Type::Object(&$spec)),
                 optional("tags", TAGS),
-                optional("clientToken", text(0, 64)),
+                optional("clientToken", CLIENT_TOKEN),
                 optional("meshOwner", TEXT),
             ],
             rules: &[],
@@ -80,7 +81,7 @@ static MESH: Object = Object {
         required("meshName", NAME),
         optional("spec", Type::Object(&MESH_SPEC)),
         optional("tags", TAGS),
-        optional("clientToken", text(0, 64)),
+        optional("clientToken", CLIENT_TOKEN),
         optional("meshOwner", TEXT),
     ],
     rules: &[],
@@ -108,14 +109,34 @@ const KIND: Type = Type::Enum(&[
 const TAGS: Type = Type::List {
     item: &Type::Object(&TAG),
     min: 0,
-    max: 50,
+    max: tags::MOST,
+};
+
+/// SDKs fill in a UUID.
+const CLIENT_TOKEN: Type = Type::Text {
+    min: 1,
+    max: 36,
+    form: Form::ClientToken,
+};
+
+const TAG_KEY: Type = Type::Text {
+    min: 1,
+    max: 128,
+    form: Form::TagKey,
 };
 
 static TAG: Object = Object {
     name: "TagRef",
     fields: &[
-        required("key", text(1, 128)),
-        optional("value", text(0, 256)),
+        required("key", TAG_KEY),
+        optional(
+            "value",
+            Type::Text {
+                min: 0,
+                max: 256,
+                form: Form::TagValue,
+            },
+        ),
     ],
     rules: &[],
 };
@@ -176,9 +197,27 @@ pub fn read(document: &Located) -> Read {
 
 /// Checks a spec alone, as the API gets it. Paths start at `spec`.
 pub fn check_spec(kind: ResourceKind, spec: &Located) -> Vec<Problem> {
+    check_member(&Type::Object(kind_schema(kind).spec), "spec", spec)
+}
+
+/// Checks a list of tags alone. Paths start at `tags`.
+pub fn check_tags(tags: &Located) -> Vec<Problem> {
+    check_member(&TAGS, "tags", tags)
+}
+
+/// Checks a list of keys of tags. Paths start at `tagKeys`.
+pub fn check_tag_keys(keys: &Located) -> Vec<Problem> {
+    let r#type = Type::List {
+        item: &TAG_KEY,
+        min: 0,
+        max: tags::MOST,
+    };
+    check_member(&r#type, "tagKeys", keys)
+}
+
+fn check_member(r#type: &Type, name: &str, value: &Located) -> Vec<Problem> {
     let mut walk = Walk::default();
-    let r#type = Type::Object(kind_schema(kind).spec);
-    walk.in_field("spec", |walk| walk.value(&r#type, "spec", spec, spec.span));
+    walk.in_field(name, |walk| walk.value(r#type, name, value, value.span));
     walk.problems
 }
 

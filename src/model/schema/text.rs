@@ -1,10 +1,13 @@
 //! The forms that texts must have: what the API's patterns and its server refuse.
 
+use crate::model::names::{check_name, check_service_name};
+use crate::model::tags;
+
 /// What a text must look like, beyond its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     Any,
-    /// Of a resource other than a virtual service. Names stand in ARNs, URLs and Envoy's names.
+    /// Of a resource other than a virtual service.
     Name,
     /// Of a virtual service: what applications dial.
     ServiceName,
@@ -24,6 +27,10 @@ pub enum Form {
     /// Of a Cloud Map instance: `^[a-zA-Z0-9!-~]+$`.
     AttributeKey,
     AttributeValue,
+    TagKey,
+    TagValue,
+    /// What makes a repeated call the same one.
+    ClientToken,
 }
 
 pub(super) const HTTP_RETRY_EVENTS: [&str; 4] = [
@@ -38,15 +45,14 @@ impl Form {
     pub(super) fn check(self, text: &str) -> Result<(), &'static str> {
         let (holds, wanted) = match self {
             Self::Any | Self::HttpRetryEvent => (true, ""),
-            Self::Name => (
+            Self::Name => return check_name(text),
+            Self::ServiceName => return check_service_name(text),
+            Self::TagKey => return tags::check_key(text),
+            Self::TagValue => return tags::check_value(text),
+            Self::ClientToken => (
                 text.chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)),
-                "use letters, digits, hyphens, underscores and dots only",
-            ),
-            Self::ServiceName => (
-                text.chars()
-                    .all(|c| c.is_ascii_graphic() && c != '/' && c != '*'),
-                "use the host name that applications dial, without blanks, slashes and asterisks",
+                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'),
+                "use letters, digits, hyphens and underscores only",
             ),
             Self::HostName => (
                 is_host_name(text),

@@ -138,6 +138,28 @@ pub struct GatewayRouteSpec {
     pub priority: Option<u32>,
 }
 
+impl GatewayRouteSpec {
+    /// The target, whatever the kind of route.
+    pub fn target(&self) -> Option<&GatewayRouteTarget> {
+        if let Some(route) = &self.grpc_route {
+            Some(&route.action.target)
+        } else {
+            let route = self.http2_route.as_ref().or(self.http_route.as_ref())?;
+            Some(&route.action.target)
+        }
+    }
+
+    /// The gateway's port that the route is for, if it says one.
+    pub fn match_port(&self) -> Option<u16> {
+        if let Some(route) = &self.grpc_route {
+            route.r#match.port
+        } else {
+            let route = self.http2_route.as_ref().or(self.http_route.as_ref())?;
+            route.r#match.port
+        }
+    }
+}
+
 /// Whether a default rewrite is done; it is unless disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "UPPERCASE")]

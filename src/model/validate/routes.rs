@@ -2,60 +2,55 @@
 
 use super::Scope;
 use crate::model::document::Path;
-use crate::model::names::{
-    GatewayName, GatewayRouteName, NodeName, ResourceId, RouteName, RouterName, ServiceName,
-};
-use crate::model::problem::{Problem, known_names};
+use crate::model::names::{GatewayName, NodeName, ResourceId, RouteName, RouterName};
+use crate::model::problem::{Problem, known_in};
 use crate::model::spec::{
     GatewayRouteSpec, GatewayRouteTarget, PortMapping, Protocol, RouteSpec, VirtualRouterSpec,
     VirtualServiceProvider, WeightedTarget,
 };
 
 impl Scope<'_> {
-    pub(super) fn routes(&mut self) {
-        for ((router, name), route) in &self.mesh.routes {
-            let id = ResourceId::Route(self.name.clone(), router.clone(), name.clone());
-            let mut problems = Vec::new();
-            let Some((field, protocol)) = route_type(route) else {
-                continue;
-            };
-            let mut listener = None;
-            if let Some(spec) = self.mesh.routers.get(router) {
-                problems.extend(listener_problem(field, router, spec, route.match_port()));
-                listener = chosen_listener(spec, route.match_port());
-                problems.extend(
-                    listener.and_then(|listener| type_problem(field, protocol, router, listener)),
-                );
-            } else {
-                problems.extend(self.router_missing(router));
-            }
-            for (index, target) in route.weighted_targets().iter().enumerate() {
-                let path = Path::of("spec")
-                    .field(field)
-                    .field("action")
-                    .field("weightedTargets")
-                    .index(index);
-                problems.extend(self.target_problem(path, name, target, listener));
-            }
-            for problem in problems {
-                self.report(id.clone(), problem);
-            }
+    pub(super) fn route(
+        &self,
+        router: &RouterName,
+        name: &RouteName,
+        route: &RouteSpec,
+    ) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let Some((field, protocol)) = route_type(route) else {
+            return problems;
+        };
+        let mut listener = None;
+        if let Some(spec) = self.mesh.routers.get(router) {
+            problems.extend(listener_problem(field, router, spec, route.match_port()));
+            listener = chosen_listener(spec, route.match_port());
+            problems.extend(
+                listener.and_then(|listener| type_problem(field, protocol, router, listener)),
+            );
+        } else {
+            problems.extend(self.router_missing(router));
         }
+        for (index, target) in route.weighted_targets().iter().enumerate() {
+            let path = Path::of("spec")
+                .field(field)
+                .field("action")
+                .field("weightedTargets")
+                .index(index);
+            problems.extend(self.target_problem(path, name, target, listener));
+        }
+        problems
     }
 
     fn router_missing(&self, router: &RouterName) -> Option<Problem> {
-        if self.may_be_unread(&ResourceId::VirtualRouter(
-            self.name.clone(),
-            router.clone(),
-        )) {
+        let id = ResourceId::VirtualRouter(self.name.clone(), router.clone());
+        if self.may_be_unread(&id) {
             return None;
         }
-        let known = self.mesh.routers.keys().map(RouterName::as_str);
         Some(Problem::error(
             Path::of("virtualRouterName"),
             format!("virtual router `{router}` is not declared"),
             "not declared",
-            known_names(router.as_str(), "virtual routers", known),
+            known_in(router.as_str(), "virtual routers", &self.mesh.routers),
         ))
     }
 
@@ -67,22 +62,18 @@ impl Scope<'_> {
         router_listener: Option<&PortMapping>,
     ) -> Option<Problem> {
         let name = &target.virtual_node;
-        let Some(node) = self.node(name) else {
+        if !self.mesh.nodes.contains_key(name) {
             return self.target_missing(path, name);
-        };
-        let ports: Vec<u16> = node
-            .listeners()
-            .iter()
-            .map(|listener| listener.port_mapping.port)
-            .collect();
+        }
+        let listeners = self.listeners_of(name);
+        let ports = ports(listeners.iter().map(|listener| &listener.port_mapping));
         // A node without listeners counts as one on a port that is a setting, not the model's.
         if let Some(problem) =
             port_problem(&path, "virtual node", name.as_str(), &ports, target.port)
         {
             return Some(problem);
         }
-        let listener = node
-            .listeners()
+        let listener = listeners
             .iter()
             .map(|listener| &listener.port_mapping)
             .find(|mapping| target.port.is_none_or(|port| port == mapping.port))?;
@@ -106,52 +97,46 @@ impl Scope<'_> {
         if self.may_be_unread(&ResourceId::VirtualNode(self.name.clone(), node.clone())) {
             return None;
         }
-        let known = self.mesh.nodes.keys().map(NodeName::as_str);
         Some(Problem::error(
             path.field("virtualNode"),
             format!("route target `{node}` names no virtual node"),
             "not declared",
-            known_names(node.as_str(), "virtual nodes", known),
+            known_in(node.as_str(), "virtual nodes", &self.mesh.nodes),
         ))
     }
 
-    pub(super) fn gateway_routes(&mut self) {
-        for ((gateway, name), route) in &self.mesh.gateway_routes {
-            let id = gateway_route_id(self, gateway, name);
-            let Some(parts) = gateway_route_parts(route) else {
-                continue;
-            };
-            let mut problems = Vec::new();
-            if let Some(spec) = self.mesh.gateways.get(gateway) {
-                let ports: Vec<u16> = spec
-                    .listeners
-                    .iter()
-                    .map(|listener| listener.port_mapping.port)
-                    .collect();
-                let path = Path::of("spec").field(parts.field).field("match");
-                let (kind, port) = ("virtual gateway", parts.match_port);
-                problems.extend(port_problem(&path, kind, gateway.as_str(), &ports, port));
-            } else if !self.may_be_unread(&ResourceId::VirtualGateway(
-                self.name.clone(),
-                gateway.clone(),
-            )) {
-                let known = self.mesh.gateways.keys().map(GatewayName::as_str);
-                problems.push(Problem::error(
-                    Path::of("virtualGatewayName"),
-                    format!("virtual gateway `{gateway}` is not declared"),
-                    "not declared",
-                    known_names(gateway.as_str(), "virtual gateways", known),
-                ));
-            }
-            let path = Path::of("spec")
-                .field(parts.field)
-                .field("action")
-                .field("target");
-            problems.extend(self.gateway_target_problem(path, parts.target));
-            for problem in problems {
-                self.report(id.clone(), problem);
-            }
+    pub(super) fn gateway_route(
+        &self,
+        gateway: &GatewayName,
+        route: &GatewayRouteSpec,
+    ) -> Vec<Problem> {
+        let (Some(field), Some(target)) = (gateway_route_field(route), route.target()) else {
+            return Vec::new();
+        };
+        let mut problems = Vec::new();
+        if let Some(spec) = self.mesh.gateways.get(gateway) {
+            let ports = ports(spec.listeners.iter().map(|listener| &listener.port_mapping));
+            let path = Path::of("spec").field(field).field("match");
+            let port = route.match_port();
+            let name = gateway.as_str();
+            problems.extend(port_problem(&path, "virtual gateway", name, &ports, port));
+        } else if !self.may_be_unread(&ResourceId::VirtualGateway(
+            self.name.clone(),
+            gateway.clone(),
+        )) {
+            problems.push(Problem::error(
+                Path::of("virtualGatewayName"),
+                format!("virtual gateway `{gateway}` is not declared"),
+                "not declared",
+                known_in(gateway.as_str(), "virtual gateways", &self.mesh.gateways),
+            ));
         }
+        let path = Path::of("spec")
+            .field(field)
+            .field("action")
+            .field("target");
+        problems.extend(self.gateway_target_problem(path, target));
+        problems
     }
 
     fn gateway_target_problem(&self, path: Path, target: &GatewayRouteTarget) -> Option<Problem> {
@@ -160,41 +145,30 @@ impl Scope<'_> {
             if self.may_be_unread(&ResourceId::VirtualService(self.name.clone(), name.clone())) {
                 return None;
             }
-            let known = self.mesh.services.keys().map(ServiceName::as_str);
             return Some(Problem::error(
                 path.field("virtualService").field("virtualServiceName"),
                 format!("gateway route target `{name}` names no virtual service"),
                 "not declared",
-                known_names(name.as_str(), "virtual services", known),
+                known_in(name.as_str(), "virtual services", &self.mesh.services),
             ));
         };
-        let ports: Vec<u16> = match service.provider.as_ref()? {
+        let ports = match service.provider.as_ref()? {
             VirtualServiceProvider::VirtualNode(provider) => {
-                let node = self.node(&provider.virtual_node_name)?;
-                node.listeners()
-                    .iter()
-                    .map(|listener| listener.port_mapping.port)
-                    .collect()
+                let listeners = self.listeners_of(&provider.virtual_node_name).iter();
+                ports(listeners.map(|listener| &listener.port_mapping))
             }
             VirtualServiceProvider::VirtualRouter(provider) => {
                 let router = self.mesh.routers.get(&provider.virtual_router_name)?;
-                router
-                    .listeners()
-                    .iter()
-                    .map(|listener| listener.port_mapping.port)
-                    .collect()
+                let listeners = router.listeners().iter();
+                ports(listeners.map(|listener| &listener.port_mapping))
             }
         };
         port_problem(&path, "virtual service", name.as_str(), &ports, target.port)
     }
 }
 
-fn gateway_route_id(
-    scope: &Scope<'_>,
-    gateway: &GatewayName,
-    name: &GatewayRouteName,
-) -> ResourceId {
-    ResourceId::GatewayRoute(scope.name.clone(), gateway.clone(), name.clone())
+fn ports<'a>(listeners: impl Iterator<Item = &'a PortMapping>) -> Vec<u16> {
+    listeners.map(|listener| listener.port).collect()
 }
 
 /// The member that a route has, and the protocol that it is for.
@@ -213,30 +187,15 @@ fn route_type(route: &RouteSpec) -> Option<(&'static str, Protocol)> {
     }
 }
 
-struct GatewayRouteParts<'a> {
-    field: &'static str,
-    match_port: Option<u16>,
-    target: &'a GatewayRouteTarget,
-}
-
-fn gateway_route_parts(route: &GatewayRouteSpec) -> Option<GatewayRouteParts<'_>> {
-    if let Some(grpc) = &route.grpc_route {
-        return Some(GatewayRouteParts {
-            field: "grpcRoute",
-            match_port: grpc.r#match.port,
-            target: &grpc.action.target,
-        });
+/// The member that a gateway route has.
+fn gateway_route_field(route: &GatewayRouteSpec) -> Option<&'static str> {
+    if route.grpc_route.is_some() {
+        Some("grpcRoute")
+    } else if route.http2_route.is_some() {
+        Some("http2Route")
+    } else {
+        route.http_route.as_ref().map(|_| "httpRoute")
     }
-    let (field, http) = match (&route.http2_route, &route.http_route) {
-        (Some(http), _) => ("http2Route", http),
-        (None, Some(http)) => ("httpRoute", http),
-        (None, None) => return None,
-    };
-    Some(GatewayRouteParts {
-        field,
-        match_port: http.r#match.port,
-        target: &http.action.target,
-    })
 }
 
 /// A route must say its router's port if there are several, and it must be one of them.
@@ -246,11 +205,8 @@ fn listener_problem(
     spec: &VirtualRouterSpec,
     port: Option<u16>,
 ) -> Option<Problem> {
-    let ports: Vec<u16> = spec
-        .listeners()
-        .iter()
-        .map(|listener| listener.port_mapping.port)
-        .collect();
+    let listeners = spec.listeners().iter();
+    let ports = ports(listeners.map(|listener| &listener.port_mapping));
     let path = Path::of("spec").field(field).field("match");
     port_problem(&path, "virtual router", router.as_str(), &ports, port)
 }

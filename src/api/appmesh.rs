@@ -1,0 +1,262 @@
+//! App Mesh's management API of 2019-01-25, all 38 operations, over one design for the seven kinds; and Outrigger's own
+//! list of everything.
+//!
+//! A method and a path are an operation ([`operation`]), a body is a document ([`body`]), a change goes to the store, and
+//! what the store has is the answer ([`answer`]). What each kind has of its own is its paths ([`kind`]) and its schema.
+//!
+//! **Invariants:** every answer has a request id; every error has the name of one of App Mesh's exceptions; a client can
+//! cause none of 500. What was answered with 200 is kept by the store. A read never waits for a write.
+//!
+//! Not here: authentication, which is around this.
+
+mod account;
+mod answer;
+mod body;
+mod error;
+mod kind;
+mod metrics;
+mod operation;
+mod page;
+mod query;
+mod read;
+mod write;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use axum::routing::any;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use prometheus::Registry;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::error;
+use uuid::Uuid;
+
+use crate::model::arn::Identity;
+use crate::store::{Store, Stored};
+use crate::transport::Peer;
+use error::{ApiError, REQUEST_ID};
+use metrics::Metrics;
+use operation::{Operation, Writing};
+use query::Query;
+
+/// Largest body that is read: a virtual node with ten thousand backends.
+const LARGEST_BODY: usize = 2 << 20;
+/// A body that is larger takes too long to be read on a thread of the runtime.
+const READ_AT_ONCE: usize = 64 << 10;
+/// Larger bodies that are read at one time; others wait.
+const LARGE_BODIES: usize = 2;
+/// How long a body may take to come.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// Calls that are answered at one time; one more is told so.
+const OPEN_CALLS: usize = 256;
+
+/// What calls work on. A clone is cheap.
+#[derive(Clone, Debug)]
+pub struct AppMesh {
+    store: Store,
+    identity: Arc<Identity>,
+    metrics: Metrics,
+    open: Arc<Semaphore>,
+    large_bodies: Arc<Semaphore>,
+}
+
+/// Why the API cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot register the `outrigger_api` metrics; are there others on this registry?")]
+pub struct AppMeshError(#[from] prometheus::Error);
+
+impl AppMesh {
+    /// The API over a store, for one account and region.
+    ///
+    /// # Errors
+    /// [`AppMeshError`] when its metrics are registered already.
+    pub fn new(
+        store: Store,
+        identity: Identity,
+        registry: &Registry,
+    ) -> Result<Self, AppMeshError> {
+        Ok(Self {
+            store,
+            identity: Arc::new(identity),
+            metrics: Metrics::register(registry)?,
+            open: Arc::new(Semaphore::new(OPEN_CALLS)),
+            large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
+        })
+    }
+}
+
+/// App Mesh's paths, and the list of everything. What is not there is answered here too.
+pub fn router(api: AppMesh) -> Router {
+    Router::new()
+        .route("/outrigger/v1/resources", any(list_everything))
+        .fallback(call)
+        .with_state(api)
+}
+
+async fn call(State(api): State<AppMesh>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    api.answer(&parts, body, Endpoint::AppMesh).await
+}
+
+async fn list_everything(State(api): State<AppMesh>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    api.answer(&parts, body, Endpoint::Everything).await
+}
+
+/// Which of the two there are.
+#[derive(Clone, Copy, Debug)]
+enum Endpoint {
+    AppMesh,
+    Everything,
+}
+
+/// One call, for whoever answers it.
+#[derive(Debug)]
+struct Call<'a> {
+    parts: &'a Parts,
+    request_id: &'a str,
+}
+
+impl Call<'_> {
+    fn peer(&self) -> Option<&Peer> {
+        self.parts.extensions.get()
+    }
+
+    fn query(&self) -> Result<Query, ApiError> {
+        Query::read(self.parts.uri.query().unwrap_or_default())
+    }
+}
+
+impl AppMesh {
+    async fn answer(&self, parts: &Parts, body: Body, endpoint: Endpoint) -> Response {
+        let began = Instant::now();
+        let open = self.metrics.open();
+        let request_id = Uuid::new_v4().to_string();
+        let call = Call {
+            parts,
+            request_id: &request_id,
+        };
+        let mut operation = "Unknown".to_owned();
+        let outcome = match self.open.try_acquire() {
+            Err(_) => Err(ApiError::Busy { limit: OPEN_CALLS }),
+            Ok(_permit) => match endpoint {
+                Endpoint::AppMesh => match Operation::read(&parts.method, parts.uri.path()) {
+                    Err(error) => Err(error),
+                    Ok(read) => {
+                        operation = read.to_string();
+                        self.run(&call, read, body).await
+                    }
+                },
+                Endpoint::Everything => {
+                    "ListEverything".clone_into(&mut operation);
+                    self.everything(&call).await
+                }
+            },
+        };
+        let exception = outcome.as_ref().err().map(ApiError::exception);
+        let mut response = match outcome {
+            Ok(response) => response,
+            Err(error) => {
+                note(&error, &operation, &request_id);
+                answer::error(&error)
+            }
+        };
+        if let Ok(id) = HeaderValue::from_str(&request_id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        open.answered(&operation, exception, began.elapsed());
+        response
+    }
+
+    async fn run(
+        &self,
+        call: &Call<'_>,
+        operation: Operation,
+        body: Body,
+    ) -> Result<Response, ApiError> {
+        let name = operation.to_string();
+        match operation {
+            Operation::Options { allow } => Ok(answer::options(allow)),
+            Operation::Read(reading) => self.read(&reading, &call.query()?),
+            Operation::Write(writing) => {
+                check_origin(&call.parts.headers)?;
+                self.loaded()?;
+                let body = match writing {
+                    Writing::Delete(_) => Bytes::new(),
+                    _ => collect(body).await?,
+                };
+                self.write(call, &name, writing, body).await
+            }
+        }
+    }
+
+    /// What the store has, once it has loaded.
+    fn loaded(&self) -> Result<Stored, ApiError> {
+        let stored = self.store.current();
+        if stored.changed_at.is_none() {
+            return Err(ApiError::NotLoaded);
+        }
+        Ok(stored)
+    }
+}
+
+async fn collect(body: Body) -> Result<Bytes, ApiError> {
+    let collecting = timeout(BODY_WITHIN, Limited::new(body, LARGEST_BODY).collect()).await;
+    let collected = collecting.map_err(|_| ApiError::Late {
+        seconds: BODY_WITHIN.as_secs(),
+    })?;
+    match collected {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge {
+            limit: LARGEST_BODY,
+        }),
+        Err(_) => Err(ApiError::CutOff),
+    }
+}
+
+/// Refuses what a page of somebody else's could make its visitor's browser send: forms, and scripts of pages that have
+/// given themselves this address's name.
+fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
+    const FORMS: [&str; 3] = [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+    ];
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    let is_form = FORMS.iter().any(|form| essence.eq_ignore_ascii_case(form));
+    if is_form || headers.contains_key(header::ORIGIN) {
+        return Err(ApiError::WebPage);
+    }
+    Ok(())
+}
+
+/// A line for each error that is not the client's.
+fn note(error: &ApiError, operation: &str, request_id: &str) {
+    match error {
+        ApiError::Internal { source } => {
+            error!(operation, request_id, "call failed: {error}: {source}");
+        }
+        ApiError::Write {
+            error: crate::store::WriteError::Unavailable { source },
+        } => {
+            let source = chain(&**source);
+            error!(operation, request_id, "call failed: {error}{source}");
+        }
+        _ => {}
+    }
+}
+
+/// What an error does not say itself: its sources.
+fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.map(|source| format!(": {source}")).collect()
+}

@@ -1,0 +1,154 @@
+//! Operations that read: describe, list, tags, and the list of everything.
+
+use std::ops::Bound;
+
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+
+use super::account::{addressed, check_mesh_owner};
+use super::answer::{self, Status, data, reference};
+use super::error::ApiError;
+use super::kind::{Collection, KindPaths};
+use super::operation::Reading;
+use super::page::Page;
+use super::query::Query;
+use super::{AppMesh, Call};
+use crate::model::arn::Identity;
+use crate::model::{ResourceId, Spec};
+use crate::store::{Owner, Record, Stored};
+
+impl AppMesh {
+    pub(super) fn read(&self, operation: &Reading, query: &Query) -> Result<Response, ApiError> {
+        if let Some(id) = operation.owned() {
+            check_mesh_owner(&self.identity, query, id)?;
+        }
+        let body = match operation {
+            Reading::Describe(id) => self.describe(id)?,
+            Reading::List(collection) => self.list(collection, query)?,
+            Reading::ListTags => self.list_tags(query)?,
+        };
+        answer::response(StatusCode::OK, &body)
+    }
+
+    fn describe(&self, id: &ResourceId) -> Result<Value, ApiError> {
+        let stored = self.loaded()?;
+        let (spec, record) = self.find(&stored, id)?;
+        data(&self.identity, id, &spec, record, Status::Active)
+    }
+
+    fn list(&self, collection: &Collection, query: &Query) -> Result<Value, ApiError> {
+        let kind = KindPaths::of(collection.kind);
+        let name = match &collection.within {
+            Some(within) => format!("{within}/{}", kind.collection),
+            None => kind.collection.to_owned(),
+        };
+        let (limit, token) = (query.limit.as_deref(), query.next_token.as_deref());
+        let page = Page::of_items(name, limit, token)?;
+        let stored = self.loaded()?;
+        if let Some(within) = &collection.within {
+            self.find(&stored, within)?;
+        }
+        let begin = match &page.after {
+            Some(name) => Bound::Excluded(collection.place(name)),
+            None => Bound::Included(collection.place("")),
+        };
+        let records = stored.records.range((begin, Bound::Unbounded));
+        let of_collection = records.take_while(|(id, _)| collection.contains(id));
+        let (taken, next) = page.take(of_collection, |(id, _)| id.name());
+        let references = taken
+            .into_iter()
+            .map(|(id, record)| reference(&self.identity, id, record))
+            .collect();
+        Ok(answer::list(kind.collection, references, next))
+    }
+
+    fn list_tags(&self, query: &Query) -> Result<Value, ApiError> {
+        let id = addressed(&self.identity, query)?;
+        let (limit, token) = (query.limit.as_deref(), query.next_token.as_deref());
+        let page = Page::of_tags(format!("{id}/tags"), limit, token)?;
+        let stored = self.loaded()?;
+        let (_, record) = self.find(&stored, &id)?;
+        let begin = match &page.after {
+            Some(key) => Bound::Excluded(key.as_str()),
+            None => Bound::Unbounded,
+        };
+        let tags = record.tags.range::<str, _>((begin, Bound::Unbounded));
+        let (taken, next) = page.take(tags, |(key, _)| key.as_str());
+        let tags = taken.into_iter();
+        let tags = tags.map(|(key, value)| answer::tag(key, value)).collect();
+        Ok(answer::list("tags", tags, next))
+    }
+
+    /// A resource, or which is the outermost that is missing on the path to it.
+    fn find<'a>(
+        &self,
+        stored: &'a Stored,
+        id: &ResourceId,
+    ) -> Result<(Spec, &'a Record), ApiError> {
+        let found = stored.model.get(id).zip(stored.records.get(id));
+        if let Some((spec, record)) = found {
+            return Ok((spec, record));
+        }
+        if let Some(parent) = id.parent() {
+            self.find(stored, &parent)?;
+        }
+        Err(ApiError::NotFound {
+            id: id.clone(),
+            account: self.identity.account_id.clone(),
+        })
+    }
+
+    /// Every resource, or those of one mesh, with all that is known of it.
+    pub(super) async fn everything(&self, call: &Call<'_>) -> Result<Response, ApiError> {
+        const ALLOW: &str = "GET, HEAD, OPTIONS";
+        match call.parts.method {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return Ok(answer::options(ALLOW)),
+            ref method => {
+                let method = method.clone();
+                return Err(ApiError::WrongMethod {
+                    method,
+                    allow: ALLOW,
+                });
+            }
+        }
+        let mesh = call.query()?.mesh;
+        let stored = self.loaded()?;
+        let identity = self.identity.clone();
+        let telling = spawn_blocking(move || everything(&identity, &stored, mesh.as_deref())).await;
+        telling.unwrap_or(Err(ApiError::NotLoaded))
+    }
+}
+
+fn everything(
+    identity: &Identity,
+    stored: &Stored,
+    mesh: Option<&str>,
+) -> Result<Response, ApiError> {
+    let wanted = |id: &ResourceId| mesh.is_none_or(|mesh| id.mesh().as_str() == mesh);
+    let mut resources = Vec::new();
+    for (id, record) in stored.records.iter().filter(|(id, _)| wanted(id)) {
+        let Some(spec) = stored.model.get(id) else {
+            continue;
+        };
+        let mut resource = data(identity, id, &spec, record, Status::Active)?;
+        if let Value::Object(members) = &mut resource {
+            members.insert("kind".into(), id.kind().as_str().into());
+            members.insert("tags".into(), answer::tag_map(&record.tags));
+            members.insert("owner".into(), owner(&record.owner));
+        }
+        resources.push(resource);
+    }
+    let revision = stored.revision.as_u64();
+    let body = json!({ "revision": revision, "resources": resources });
+    answer::response(StatusCode::OK, &body)
+}
+
+fn owner(owner: &Owner) -> Value {
+    match owner {
+        Owner::Api => json!({ "api": true }),
+        Owner::File { path, line } => json!({ "file": path.to_string_lossy(), "line": line }),
+    }
+}

@@ -1,0 +1,128 @@
+//! Operations that change something: each becomes one write of the store.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::json;
+use tokio::task::spawn_blocking;
+use tracing::info;
+
+use super::account::{addressed, check_mesh_owner};
+
+use super::answer::{self, Status, data};
+use super::body::{Body, Wanted};
+use super::error::ApiError;
+use super::operation::Writing;
+use super::query::Query;
+use super::{AppMesh, Call, READ_AT_ONCE};
+use crate::model::arn::Identity;
+use crate::store::{Action, Write, Written};
+
+impl AppMesh {
+    /// Does what a call asks for; `name` is the operation's.
+    pub(super) async fn write(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+        operation: Writing,
+        body: Bytes,
+    ) -> Result<Response, ApiError> {
+        let write = self.wanted(operation, call.query()?, body).await?;
+        let answered = match write.action {
+            Action::Tag { .. } | Action::Untag { .. } => None,
+            Action::Delete { .. } => Some(Status::Deleted),
+            Action::Create { .. } | Action::Update { .. } => Some(Status::Active),
+        };
+        let written = self.store.write(write).await;
+        let written =
+            written.map_err(|error| ApiError::of_write(error, &self.identity.account_id))?;
+        log(call, name, &written);
+        let Written {
+            id, spec, record, ..
+        } = &written;
+        let body = match answered {
+            Some(status) => data(&self.identity, id, spec, record, status)?,
+            None => json!({}),
+        };
+        answer::response(StatusCode::OK, &body)
+    }
+
+    /// Reads the body, a large one on a thread of its own.
+    async fn wanted(
+        &self,
+        operation: Writing,
+        query: Query,
+        body: Bytes,
+    ) -> Result<Write, ApiError> {
+        let identity = Arc::clone(&self.identity);
+        if body.len() <= READ_AT_ONCE {
+            return wanted(&identity, operation, &query, &body);
+        }
+        let _turn = self.large_bodies.acquire().await;
+        let reading = spawn_blocking(move || wanted(&identity, operation, &query, &body));
+        // It is given up with the process only.
+        reading.await.unwrap_or(Err(ApiError::CutOff))
+    }
+}
+
+/// The write that a call is.
+fn wanted(
+    identity: &Identity,
+    operation: Writing,
+    query: &Query,
+    body: &[u8],
+) -> Result<Write, ApiError> {
+    let has_mesh_owner = operation.has_mesh_owner();
+    let (action, token) = match operation {
+        Writing::Create(collection) => {
+            let Wanted {
+                resource,
+                tags,
+                token,
+            } = Body::read(body)?.create(&collection)?;
+            (Action::Create { resource, tags }, token)
+        }
+        Writing::Update(id) => {
+            let Wanted {
+                resource, token, ..
+            } = Body::read(body)?.update(&id)?;
+            (Action::Update { resource }, token)
+        }
+        Writing::Delete(id) => (Action::Delete { id }, None),
+        Writing::Tag => {
+            let id = addressed(identity, query)?;
+            let tags = Body::read(body)?.tags()?;
+            (Action::Tag { id, tags }, None)
+        }
+        Writing::Untag => {
+            let id = addressed(identity, query)?;
+            let keys = Body::read(body)?.tag_keys()?;
+            (Action::Untag { id, keys }, None)
+        }
+    };
+    if has_mesh_owner {
+        check_mesh_owner(identity, query, action.id())?;
+    }
+    Ok(Write { action, token })
+}
+
+/// Who has changed what.
+fn log(call: &Call<'_>, operation: &str, written: &Written) {
+    let Written {
+        id,
+        record,
+        revision,
+        ..
+    } = written;
+    info!(
+        peer = call.peer().map(tracing::field::display),
+        operation,
+        resource = %id,
+        version = record.version,
+        %revision,
+        request_id = call.request_id,
+        "written"
+    );
+}

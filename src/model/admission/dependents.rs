@@ -1,0 +1,138 @@
+//! What a change makes of the resources that depend on the changed one.
+
+use std::collections::BTreeSet;
+
+use crate::model::document::Path;
+use crate::model::names::ResourceId;
+use crate::model::problem::Problem;
+use crate::model::registry::{Model, Spec};
+use crate::model::spec::{PortMapping, VirtualServiceProvider};
+use crate::model::validate::problems_of;
+
+/// How many resources are named one by one.
+const NAMED: usize = 5;
+
+/// A warning, at the changed resource, for each resource that the change leaves with problems it did not have.
+pub(super) fn new_problems(before: &Model, after: &Model, id: &ResourceId) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut unnamed = 0;
+    for dependent in dependents(before, after, id) {
+        let had = problems_of(before, &dependent);
+        let new = problems_of(after, &dependent)
+            .into_iter()
+            .find(|problem| !had.contains(problem));
+        let Some(problem) = new else { continue };
+        if problems.len() == NAMED {
+            unnamed += 1;
+            continue;
+        }
+        problems.push(Problem::warning(
+            changed_part(id),
+            format!("`{dependent}` no longer fits: {}", problem.what),
+            problem.label,
+            format!(
+                "change `{dependent}` too, at `{}`: {}",
+                problem.path, problem.help
+            ),
+        ));
+    }
+    if unnamed > 0 {
+        problems.push(Problem::warning(
+            changed_part(id),
+            format!("{unnamed} more resources no longer fit"),
+            "more of the same",
+            "change those that use it too",
+        ));
+    }
+    problems
+}
+
+/// The part of a resource that others depend on.
+fn changed_part(id: &ResourceId) -> Path {
+    match id {
+        ResourceId::VirtualService(..) => Path::of("spec.provider"),
+        ResourceId::VirtualNode(..)
+        | ResourceId::VirtualRouter(..)
+        | ResourceId::VirtualGateway(..) => Path::of("spec.listeners"),
+        ResourceId::Mesh(_) | ResourceId::Route(..) | ResourceId::GatewayRoute(..) => {
+            Path::default()
+        }
+    }
+}
+
+/// The resources whose problems the change may alter; none if what they depend on stays as it was.
+fn dependents(before: &Model, after: &Model, id: &ResourceId) -> BTreeSet<ResourceId> {
+    let mut all = BTreeSet::new();
+    let (old, new) = (before.get(id), after.get(id));
+    let (Some(mesh), false) = (
+        before.mesh(id.mesh()),
+        same_to_users(old.as_ref(), new.as_ref()),
+    ) else {
+        return all;
+    };
+    let of = || id.mesh().clone();
+    match id {
+        ResourceId::VirtualRouter(_, router) => {
+            let routes = mesh.routes_of(router);
+            all.extend(
+                routes.map(|(name, _)| ResourceId::Route(of(), router.clone(), name.clone())),
+            );
+        }
+        ResourceId::VirtualGateway(_, gateway) => {
+            let routes = mesh.gateway_routes_of(gateway);
+            all.extend(
+                routes
+                    .map(|(name, _)| ResourceId::GatewayRoute(of(), gateway.clone(), name.clone())),
+            );
+        }
+        // A router that has lost its last route.
+        ResourceId::Route(..) => all.extend(id.parent()),
+        _ => {}
+    }
+    if let Some(Spec::VirtualService(service)) = &new
+        && let Some(VirtualServiceProvider::VirtualRouter(router)) = &service.provider
+    {
+        let router = router.virtual_router_name.clone();
+        all.insert(ResourceId::VirtualRouter(of(), router));
+    }
+    for user in before.users_of(id) {
+        match user {
+            // A service has no listeners of its own: those who use it depend on its provider's.
+            ResourceId::VirtualService(..) => all.extend(before.users_of(user).cloned()),
+            _ => drop(all.insert(user.clone())),
+        }
+    }
+    all
+}
+
+/// Whether two specs are the same to those who depend on them.
+fn same_to_users(old: Option<&Spec>, new: Option<&Spec>) -> bool {
+    match (old, new) {
+        (Some(Spec::VirtualService(old)), Some(Spec::VirtualService(new))) => {
+            old.provider == new.provider
+        }
+        (Some(old), Some(new)) => listeners(old) == listeners(new),
+        _ => false,
+    }
+}
+
+fn listeners(spec: &Spec) -> Vec<&PortMapping> {
+    match spec {
+        Spec::VirtualNode(node) => node
+            .listeners()
+            .iter()
+            .map(|listener| &listener.port_mapping)
+            .collect(),
+        Spec::VirtualRouter(router) => router
+            .listeners()
+            .iter()
+            .map(|listener| &listener.port_mapping)
+            .collect(),
+        Spec::VirtualGateway(gateway) => gateway
+            .listeners
+            .iter()
+            .map(|listener| &listener.port_mapping)
+            .collect(),
+        _ => Vec::new(),
+    }
+}

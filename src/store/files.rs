@@ -1,0 +1,208 @@
+//! What mesh files declare, and how it goes into the state.
+//!
+//! A file's resource wins over the API's of the same name while it is there; the API's is put aside and comes back after.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::Revision;
+use super::journal::{FileFact, Kept};
+use super::record::{Owner, Record, Tags, Timestamp};
+use super::state::State;
+use crate::model::{Model, Resource, ResourceId, Spec};
+
+/// Everything that mesh files declare.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    pub model: Model,
+    /// Where each resource is declared.
+    pub places: BTreeMap<ResourceId, Place>,
+}
+
+/// Where a resource is declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub path: Arc<Path>,
+    /// Where the document begins; 0 if that is not known.
+    pub line: u32,
+}
+
+/// Declared in no file that has a name.
+impl From<Model> for Files {
+    fn from(model: Model) -> Self {
+        Self {
+            model,
+            places: BTreeMap::new(),
+        }
+    }
+}
+
+impl From<Place> for Owner {
+    fn from(Place { path, line }: Place) -> Self {
+        Self::File { path, line }
+    }
+}
+
+/// What a new set of files did to the state.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Replaced {
+    /// `None`: nothing but places differs.
+    pub(super) revision: Option<Revision>,
+    /// Whose fact is to be kept, or forgotten.
+    pub(super) facts: Vec<ResourceId>,
+    /// Resources of the API that a file's now hides.
+    pub(super) hidden: Vec<ResourceId>,
+}
+
+impl State {
+    /// Takes what files declare now in place of what they declared before.
+    pub(super) fn replace_files(
+        &mut self,
+        files: &Files,
+        now: Timestamp,
+        new_uid: &mut dyn FnMut() -> String,
+    ) -> Replaced {
+        let mut replaced = Replaced::default();
+        // Files that are read anew share nothing with what was read before. From here on all that is equal is shared, so
+        // that every later comparison costs what changed.
+        let changed = files.model.changes_since(&self.files);
+        for id in &changed {
+            match files.model.get(id) {
+                Some(spec) => {
+                    let place = files.places.get(id).cloned();
+                    let owner = place.unwrap_or_else(nowhere).into();
+                    if self.declare(id, &spec, owner, now, new_uid) {
+                        replaced.facts.push(id.clone());
+                    }
+                    if self.hidden.contains_key(id) {
+                        replaced.hidden.push(id.clone());
+                    }
+                }
+                None => {
+                    self.withdraw(id);
+                    replaced.facts.push(id.clone());
+                }
+            }
+        }
+        // What files declared before the last stop, and do no longer.
+        for (gone, _) in std::mem::take(&mut self.undeclared) {
+            replaced.facts.push(gone);
+        }
+        self.move_places(files);
+        if !changed.is_empty() {
+            replaced.revision = Some(self.advance(changed.into_iter().collect()));
+        }
+        replaced
+    }
+
+    /// Returns whether its fact is not what is kept.
+    fn declare(
+        &mut self,
+        id: &ResourceId,
+        spec: &Spec,
+        owner: Owner,
+        now: Timestamp,
+        new_uid: &mut dyn FnMut() -> String,
+    ) -> bool {
+        let before = self.records.get(id).cloned();
+        let of_file = before
+            .as_ref()
+            .filter(|record| record.owner != Owner::Api)
+            .map(|record| (record.uid.clone(), record.created_at, record.version));
+        if let (None, Some(record)) = (&of_file, before)
+            && let Some(spec) = self.model.get(id)
+        {
+            self.hidden.insert(id.clone(), Kept { spec, record });
+        }
+        let fact = self.undeclared.remove(id);
+        let is_kept = fact
+            .as_ref()
+            .is_some_and(|fact| fact.digest == digest(spec));
+        let (uid, created_at, updated_at, version) = match (of_file, fact) {
+            (Some((uid, created_at, version)), _) => (uid, created_at, now, version + 1),
+            (None, Some(fact)) if is_kept => {
+                (fact.uid, fact.created_at, fact.updated_at, fact.version)
+            }
+            (None, Some(fact)) => (fact.uid, fact.created_at, now, fact.version + 1),
+            (None, None) => (new_uid(), now, now, 1),
+        };
+        let record = Record {
+            uid,
+            created_at,
+            updated_at: updated_at.max(created_at),
+            version,
+            tags: Tags::new(),
+            owner,
+        };
+        let resource = Resource {
+            id: id.clone(),
+            spec: spec.clone(),
+        };
+        self.files.insert(resource.clone());
+        self.model.insert(resource);
+        self.records.insert(id.clone(), Arc::new(record));
+        !is_kept
+    }
+
+    /// A file's resource is no longer declared.
+    fn withdraw(&mut self, id: &ResourceId) {
+        self.files.remove(id);
+        match self.hidden.remove(id) {
+            Some(Kept { spec, record }) => {
+                let id = id.clone();
+                self.records.insert(id.clone(), record);
+                self.model.insert(Resource { id, spec });
+            }
+            None => {
+                self.records.remove(id);
+                self.model.remove(id);
+            }
+        }
+    }
+
+    /// A resource that stays the same may stand on another line, or in another file.
+    fn move_places(&mut self, files: &Files) {
+        for (id, place) in &files.places {
+            let Some(record) = self.records.get(id) else {
+                continue;
+            };
+            let owner = Owner::from(place.clone());
+            if record.owner != owner && record.owner != Owner::Api {
+                let moved = Record {
+                    owner,
+                    ..record.as_ref().clone()
+                };
+                self.records.insert(id.clone(), Arc::new(moved));
+            }
+        }
+    }
+
+    /// What is to be kept of a file's resource.
+    pub(super) fn fact(&self, id: &ResourceId) -> Option<FileFact> {
+        let spec = self.files.get(id)?;
+        let record = self.records.get(id)?;
+        Some(FileFact {
+            uid: record.uid.clone(),
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+            version: record.version,
+            digest: digest(&spec),
+        })
+    }
+}
+
+fn nowhere() -> Place {
+    Place {
+        path: Arc::from(Path::new("")),
+        line: 0,
+    }
+}
+
+/// Equal for equal specs, whatever process computes it.
+fn digest(spec: &Spec) -> u128 {
+    // A spec has neither maps with other keys than texts nor numbers that JSON lacks.
+    xxh3_128(&serde_json::to_vec(spec).unwrap_or_default())
+}

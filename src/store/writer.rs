@@ -1,0 +1,381 @@
+//! The one task that changes what the store holds.
+//!
+//! While one group of writes is brought to the journal the next one gathers, so that the number of writes a second does not
+//! depend on how long the disk takes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::files::{Files, Replaced};
+use super::journal::{Batch, CommitError, Journal, Loaded};
+use super::metrics::{Metrics, Outcome};
+use super::record::{Record, Timestamp};
+use super::state::{Applied, Around, State};
+use super::write::{Trouble, Write, WriteError, Written};
+use super::{Options, Revision, Stored};
+use crate::model::ResourceId;
+
+/// Requests that are taken together at most.
+const GROUP: usize = 512;
+/// Names that one line of the log has.
+const NAMED: usize = 10;
+
+type Answer<T> = oneshot::Sender<Result<T, WriteError>>;
+
+/// What the writer is asked for.
+#[derive(Debug)]
+pub(super) enum Request {
+    Write {
+        write: Write,
+        /// The resource when the caller asked.
+        seen: Option<Arc<Record>>,
+        answer: Answer<Written>,
+    },
+    Files {
+        files: Files,
+        seen_at: Instant,
+        answer: Answer<Option<Revision>>,
+    },
+}
+
+/// Answers writes, once it runs.
+#[derive(Debug)]
+pub struct Writer {
+    core: Core,
+    waiting: mpsc::Receiver<Request>,
+}
+
+/// All that blocks: it goes to a thread for each group, and comes back.
+#[derive(Debug)]
+struct Core {
+    state: State,
+    journal: Box<dyn Journal>,
+    options: Options,
+    metrics: Metrics,
+    publish: watch::Sender<Stored>,
+    /// Whether the newest commit failed; said once, not with each write.
+    failing: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        journal: Box<dyn Journal>,
+        loaded: Loaded,
+        options: Options,
+        metrics: Metrics,
+        waiting: mpsc::Receiver<Request>,
+        publish: watch::Sender<Stored>,
+    ) -> Self {
+        let core = Core {
+            state: State::new(loaded),
+            journal,
+            options,
+            metrics,
+            publish,
+            failing: false,
+        };
+        if !core.options.awaits_files {
+            core.publish(Instant::now());
+        }
+        Self { core, waiting }
+    }
+
+    /// Replaces what mesh files declare, at once; for whoever has the writer and no runtime.
+    ///
+    /// Returns the new revision, or `None` if nothing differs.
+    ///
+    /// # Errors
+    /// [`WriteError::Unavailable`], and then what was declared before stays.
+    pub fn replace_files(
+        &mut self,
+        files: Files,
+        seen_at: Instant,
+    ) -> Result<Option<Revision>, WriteError> {
+        let (answer, mut answered) = oneshot::channel();
+        self.core.take(vec![Request::Files {
+            files,
+            seen_at,
+            answer,
+        }]);
+        answered
+            .try_recv()
+            .unwrap_or_else(|_| Err(Trouble::Stopping.into()))
+    }
+
+    /// Answers writes until told to stop; those that wait then are still done.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self {
+            mut core,
+            mut waiting,
+        } = self;
+        let mut group = Vec::new();
+        loop {
+            // Both are cancel-safe; what waits comes first, so that a stop leaves nobody without an answer.
+            tokio::select! {
+                biased;
+                received = waiting.recv_many(&mut group, GROUP) => if received == 0 { return },
+                () = stop.cancelled(), if !waiting.is_closed() => {
+                    waiting.close();
+                    continue;
+                }
+            }
+            let requests = std::mem::take(&mut group);
+            let taking = spawn_blocking(move || {
+                core.take(requests);
+                core
+            });
+            let Ok(returned) = taking.await else {
+                return;
+            };
+            core = returned;
+        }
+    }
+}
+
+/// What a group leaves behind, besides the state.
+#[derive(Debug, Default)]
+struct Group {
+    writes: u32,
+    resources: BTreeSet<ResourceId>,
+    files: BTreeSet<ResourceId>,
+    tokens: BTreeSet<String>,
+    /// When the first change of files in it was seen.
+    seen_at: Option<Instant>,
+    answers: Vec<Answered>,
+}
+
+/// An outcome that is told once the group is kept.
+#[derive(Debug)]
+enum Answered {
+    Write {
+        action: &'static str,
+        outcome: Result<Applied, WriteError>,
+        answer: Answer<Written>,
+    },
+    Files {
+        replaced: Replaced,
+        answer: Answer<Option<Revision>>,
+    },
+}
+
+impl Core {
+    /// Does what a group asks for, in its order: all that can be done is kept together, or none of it.
+    fn take(&mut self, requests: Vec<Request>) {
+        let now = Timestamp::from(SystemTime::now());
+        let mut next = self.state.clone();
+        let mut group = Group::default();
+        let mut is_loaded = self.publish.borrow().changed_at.is_some();
+        for request in requests {
+            match request {
+                Request::Write {
+                    write,
+                    seen,
+                    answer,
+                } => {
+                    let outcome = if is_loaded {
+                        self.write(&mut next, &mut group, write, seen, now)
+                    } else {
+                        (write.action.name(), Err(WriteError::NotLoaded))
+                    };
+                    let (action, outcome) = outcome;
+                    group.answers.push(Answered::Write {
+                        action,
+                        outcome,
+                        answer,
+                    });
+                }
+                Request::Files {
+                    files,
+                    seen_at,
+                    answer,
+                } => {
+                    is_loaded = true;
+                    let replaced = next.replace_files(&files, now, &mut new_uid);
+                    group.files.extend(replaced.facts.iter().cloned());
+                    group.seen_at.get_or_insert(seen_at);
+                    group.answers.push(Answered::Files { replaced, answer });
+                }
+            }
+        }
+        if let Err(error) = self.commit(&mut next, &group, now) {
+            self.refuse(group, error);
+            return;
+        }
+        let before = std::mem::replace(&mut self.state, next);
+        let moved = !before.records.ptr_eq(&self.state.records);
+        let first = self.publish.borrow().changed_at.is_none();
+        if before.revision != self.state.revision || moved || (first && is_loaded) {
+            self.publish(group.seen_at.unwrap_or_else(Instant::now));
+        }
+        self.answer(group);
+    }
+
+    fn write(
+        &self,
+        next: &mut State,
+        group: &mut Group,
+        write: Write,
+        seen: Option<Arc<Record>>,
+        now: Timestamp,
+    ) -> (&'static str, Result<Applied, WriteError>) {
+        let (action, id) = (write.action.name(), write.action.id().clone());
+        let token = write.token.as_ref().map(|token| token.token.clone());
+        let mut around = Around {
+            now,
+            quotas: &self.options.quotas,
+            new_uid: &mut new_uid,
+            seen,
+        };
+        let outcome = next.apply(write, &mut around);
+        if let Ok(applied) = &outcome {
+            group.writes += 1;
+            if applied.changed {
+                group.resources.insert(id);
+            }
+            group.tokens.extend(token);
+        }
+        (action, outcome)
+    }
+
+    /// Brings what a group changed to the journal.
+    fn commit(
+        &mut self,
+        next: &mut State,
+        group: &Group,
+        now: Timestamp,
+    ) -> Result<(), CommitError> {
+        let resources = group.resources.iter();
+        let files = group.files.iter();
+        // A token that an earlier write has used already is kept already.
+        let used = |token: &&String| self.state.tokens.get_any(token) != next.tokens.get_any(token);
+        let tokens: Vec<&String> = group.tokens.iter().filter(used).collect();
+        let mut batch = Batch {
+            revision: next.revision,
+            resources: resources.map(|id| (id.clone(), next.kept(id))).collect(),
+            files: files.map(|id| (id.clone(), next.fact(id))).collect(),
+            tokens: tokens
+                .into_iter()
+                .map(|token| (token.clone(), next.tokens.get_any(token).cloned()))
+                .collect(),
+        };
+        if batch.is_empty() && batch.revision == self.state.revision {
+            return Ok(());
+        }
+        let forgotten = next.tokens.forget(now);
+        batch
+            .tokens
+            .retain(|(token, _)| next.tokens.get_any(token).is_some());
+        batch
+            .tokens
+            .extend(forgotten.into_iter().map(|token| (token, None)));
+        let began = Instant::now();
+        let kept = self.journal.commit(&batch);
+        self.metrics
+            .committed(kept.is_ok(), began.elapsed(), group.writes);
+        kept
+    }
+
+    fn publish(&self, changed_at: Instant) {
+        let state = &self.state;
+        self.metrics
+            .holds(state.records.len(), state.revision.as_u64());
+        self.publish.send_replace(Stored {
+            revision: state.revision,
+            model: state.model.clone(),
+            records: state.records.clone(),
+            changed_at: Some(changed_at),
+            feed: state.feed.clone(),
+        });
+    }
+
+    fn answer(&mut self, group: Group) {
+        if self.failing {
+            info!("writes are kept again");
+            self.failing = false;
+        }
+        for answered in group.answers {
+            // Who has left does not want to know.
+            match answered {
+                Answered::Write {
+                    action,
+                    outcome,
+                    answer,
+                } => drop(answer.send(self.told(action, outcome))),
+                Answered::Files { replaced, answer } => {
+                    warn_of_hidden(&replaced.hidden);
+                    drop(answer.send(Ok(replaced.revision)));
+                }
+            }
+        }
+    }
+
+    fn told(
+        &self,
+        action: &'static str,
+        outcome: Result<Applied, WriteError>,
+    ) -> Result<Written, WriteError> {
+        self.metrics.wrote(
+            action,
+            match &outcome {
+                Ok(applied) if applied.changed => Outcome::Changed,
+                Ok(_) => Outcome::Unchanged,
+                Err(error) => error.into(),
+            },
+        );
+        let applied = outcome?;
+        for problem in &applied.problems {
+            warn!(resource = %applied.written.id, "{}; {}", problem.what, problem.help);
+        }
+        Ok(applied.written)
+    }
+
+    /// Nothing of the group is kept. Who was refused for another reason is told that one.
+    fn refuse(&mut self, group: Group, error: CommitError) {
+        if !self.failing {
+            let source = &error.source;
+            warn!("writes are refused until they can be kept: {error}: {source}");
+            self.failing = true;
+        }
+        let trouble = Arc::new(Trouble::NotKept { source: error });
+        let unavailable = || WriteError::Unavailable {
+            source: Arc::clone(&trouble),
+        };
+        for answered in group.answers {
+            match answered {
+                Answered::Write {
+                    action,
+                    outcome,
+                    answer,
+                } => {
+                    let outcome = outcome.and_then(|_| Err(unavailable()));
+                    drop(answer.send(self.told(action, outcome)));
+                }
+                Answered::Files { answer, .. } => drop(answer.send(Err(unavailable()))),
+            }
+        }
+    }
+}
+
+fn new_uid() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+fn warn_of_hidden(hidden: &[ResourceId]) {
+    if hidden.is_empty() {
+        return;
+    }
+    let mut names: Vec<String> = hidden.iter().take(NAMED).map(ToString::to_string).collect();
+    if hidden.len() > NAMED {
+        names.push(format!("and {} more", hidden.len() - NAMED));
+    }
+    warn!(
+        "declared in mesh files and created over the API too, so that the files' count: {}; delete the one or the other",
+        names.join(", ")
+    );
+}
