@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+use outrigger::api::appmesh::AppMesh;
 use outrigger::api::endpoints::EndpointsState;
 use outrigger::api::operator::State;
 use outrigger::api::operator::generated::operator_client::OperatorClient;
@@ -65,7 +66,10 @@ impl Plane {
             registrations,
             model: store.watch(),
         };
-        let router = outrigger::api::router(state, endpoints);
+        let registry = Metrics::new().unwrap();
+        let identity = outrigger::model::arn::Identity::default();
+        let appmesh = AppMesh::new(store.clone(), identity, registry.registry()).unwrap();
+        let router = outrigger::api::router(state, endpoints, appmesh);
         let options = Options {
             http: Http::OneAndTwo,
             limits: Limits::OPERATORS,
