@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::api::admin::{self, AdminState};
 use crate::api::appmesh::{AppMesh, AppMeshError};
@@ -30,7 +30,7 @@ use crate::model::NodeRef;
 use crate::model::arn::Identity;
 use crate::model::endpoint::EndpointTable;
 use crate::reconcile::{self, Views};
-use crate::store::journal::{Journal, Memory};
+use crate::store::journal::{Journal, Memory, Redb};
 use crate::store::{self, Store, StoreError, Stored};
 use crate::telemetry::metrics::ListenerName;
 use crate::telemetry::{Metrics, Ready};
@@ -154,8 +154,15 @@ fn open_store(
         quotas: settings.quotas.clone(),
     };
     let journal: Box<dyn Journal> = match data_dir {
-        Some(_folder) => Box::<Memory>::default(),
-        None => Box::<Memory>::default(),
+        Some(folder) => Box::new(Redb::new(&folder.file(store::STORE_FILE))),
+        None => {
+            if settings.mesh.is_empty() {
+                warn!(
+                    "what the API is told is kept in memory only and gone with this process; name a folder with --data-dir"
+                );
+            }
+            Box::<Memory>::default()
+        }
     };
     Store::new(journal, options, metrics.registry())
 }

@@ -26,6 +26,7 @@ mod select;
 pub mod serve;
 pub mod status;
 mod step;
+pub mod store;
 pub mod validate;
 
 use std::ffi::OsString;
@@ -59,6 +60,7 @@ enum Command {
     Status(status::StatusArgs),
     Config(config_dump::ConfigArgs),
     Endpoints(endpoints::EndpointsArgs),
+    Store(store::StoreArgs),
     Health(health::HealthArgs),
     Demo(demo::DemoArgs),
     /// Is one of the demo's services
@@ -106,6 +108,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Status(args) => status::run(args).await,
         Command::Config(args) => config_dump::run(args).await,
         Command::Endpoints(args) => endpoints::run(args).await,
+        Command::Store(args) => store::run(args),
         Command::Health(args) => health::run(args).await,
         Command::Demo(args) => demo::run(args).await.map(|()| String::new()),
         Command::DemoService(options) => demo::serve(options).await.map(|()| String::new()),

@@ -21,6 +21,18 @@ pub struct DataDir {
     _lock: File,
 }
 
+/// Brings a file's name to the disk: a new file, or one that was renamed, is there after a power cut only once its folder
+/// is synced.
+///
+/// # Errors
+/// When the folder cannot be opened or synced.
+pub fn sync_folder(file: &Path) -> io::Result<()> {
+    match file.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {

@@ -40,8 +40,10 @@ pub use feed::{Changes, Feed};
 pub use files::{Files, Place};
 pub use record::{Owner, Record, Tags, Timestamp};
 pub use write::{Action, ClientToken, Trouble, Write, WriteError, Written};
-pub use writer::Writer;
+pub use writer::{Writer, new_uid};
 
+/// The store's file in the data folder.
+pub const STORE_FILE: &str = "mesh.redb";
 /// Writes that may wait; one more is told so.
 const WAITING_WRITES: usize = 4096;
 
@@ -122,34 +124,22 @@ impl Store {
         let metrics =
             Metrics::register(registry).map_err(|source| StoreError::Metrics { source })?;
         let loaded = journal.load()?;
-        Ok(Self::with(journal, loaded, options, metrics))
+        let (queue, waiting) = mpsc::channel(WAITING_WRITES);
+        let (publish, published) = watch::channel(Stored::default());
+        let writer = Writer::new(journal, loaded, options, metrics, waiting, publish);
+        Ok((Self { queue, published }, writer))
     }
 
     /// An empty store that keeps nothing, for tests and benchmarks; files are to come.
-    pub fn in_memory() -> (Self, Writer) {
+    ///
+    /// # Errors
+    /// None that can be met: memory holds, and the registry is a new one.
+    pub fn in_memory() -> Result<(Self, Writer), StoreError> {
         let options = Options {
             awaits_files: true,
             ..Options::default()
         };
-        let loaded = journal::Loaded::default();
-        Self::with(
-            Box::<Memory>::default(),
-            loaded,
-            options,
-            Metrics::unregistered(),
-        )
-    }
-
-    fn with(
-        journal: Box<dyn Journal>,
-        loaded: journal::Loaded,
-        options: Options,
-        metrics: Metrics,
-    ) -> (Self, Writer) {
-        let (queue, waiting) = mpsc::channel(WAITING_WRITES);
-        let (publish, published) = watch::channel(Stored::default());
-        let writer = Writer::new(journal, loaded, options, metrics, waiting, publish);
-        (Self { queue, published }, writer)
+        Self::new(Box::<Memory>::default(), options, &Registry::new())
     }
 
     /// Does what is asked for. Returns when it is kept, and on its way to the sidecars.
@@ -172,7 +162,7 @@ impl Store {
 
     /// Replaces everything that mesh files declare. `seen_at` is when the change was seen.
     ///
-    /// Returns the new revision, or `None` if nothing differs.
+    /// Returns the revision of what is published, or `None` if nothing differs; the first time, all does.
     ///
     /// # Errors
     /// [`WriteError::Unavailable`], and then what was declared before stays.

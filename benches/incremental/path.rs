@@ -47,7 +47,7 @@ fn model(mesh: Mesh, input: &Input, meter: &mut Meter) {
 
 /// Files are read into a model that shares nothing with the one before.
 fn store(mesh: Mesh, input: &Input, meter: &mut Meter) {
-    let (_store, writer) = Store::in_memory();
+    let (_store, writer) = Store::in_memory().expect("a store");
     let mut files = Declared(writer);
     files.replace(input.model.clone());
     meter.change(
@@ -73,7 +73,7 @@ impl Declared {
 
 /// What the store makes of files that were read anew is translated.
 fn reread(mesh: Mesh, mut state: Translated, meter: &mut Meter) {
-    let (store, writer) = Store::in_memory();
+    let (store, writer) = Store::in_memory().expect("a store");
     let mut files = Declared(writer);
     let mut stored = store.watch();
     files.replace(state.input.model.clone());

@@ -16,6 +16,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableErro
 
 use super::list::{Entry, read_list};
 use super::state::Registration;
+use crate::data_dir::sync_folder;
 use crate::model::endpoint::{NodeKey, RegisteredSet};
 use crate::model::{MeshName, NodeName};
 
@@ -180,10 +181,7 @@ impl Clock {
 
 fn open(path: &Path) -> Result<Database, redb::Error> {
     let database = Database::builder().set_cache_size(CACHE).create(path)?;
-    // A new file's name is on the disk only once its folder is.
-    if let Some(folder) = path.parent() {
-        std::fs::File::open(folder)?.sync_all()?;
-    }
+    sync_folder(path)?;
     Ok(database)
 }
 

@@ -80,7 +80,7 @@ struct Around {
 
 impl Around {
     fn start() -> Self {
-        let (store, writer) = Store::in_memory();
+        let (store, writer) = Store::in_memory().unwrap();
         let table = watch::Sender::default();
         let keys = watch::Sender::default();
         let sources = watch::Sender::default();

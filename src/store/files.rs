@@ -49,9 +49,9 @@ impl From<Place> for Owner {
 /// What a new set of files did to the state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Replaced {
-    /// `None`: nothing but places differs.
+    /// `None`: nothing but places differs from what was declared before, also before a restart.
     pub(super) revision: Option<Revision>,
-    /// Whose fact is to be kept, or forgotten.
+    /// What was declared anew, changed or withdrawn, so that its fact is to be kept or forgotten.
     pub(super) facts: Vec<ResourceId>,
     /// Resources of the API that a file's now hides.
     pub(super) hidden: Vec<ResourceId>,
@@ -70,21 +70,18 @@ impl State {
         // that every later comparison costs what changed.
         let changed = files.model.changes_since(&self.files);
         for id in &changed {
-            match files.model.get(id) {
-                Some(spec) => {
-                    let place = files.places.get(id).cloned();
-                    let owner = place.unwrap_or_else(nowhere).into();
-                    if self.declare(id, &spec, owner, now, new_uid) {
-                        replaced.facts.push(id.clone());
-                    }
-                    if self.hidden.contains_key(id) {
-                        replaced.hidden.push(id.clone());
-                    }
-                }
-                None => {
-                    self.withdraw(id);
+            if let Some(spec) = files.model.get(id) {
+                let place = files.places.get(id).cloned();
+                let owner = place.unwrap_or_else(nowhere).into();
+                if self.declare(id, &spec, owner, now, new_uid) {
                     replaced.facts.push(id.clone());
                 }
+                if self.hidden.contains_key(id) {
+                    replaced.hidden.push(id.clone());
+                }
+            } else {
+                self.withdraw(id);
+                replaced.facts.push(id.clone());
             }
         }
         // What files declared before the last stop, and do no longer.
@@ -92,8 +89,8 @@ impl State {
             replaced.facts.push(gone);
         }
         self.move_places(files);
-        if !changed.is_empty() {
-            replaced.revision = Some(self.advance(changed.into_iter().collect()));
+        if !replaced.facts.is_empty() {
+            replaced.revision = Some(self.advance(replaced.facts.clone()));
         }
         replaced
     }
@@ -150,16 +147,13 @@ impl State {
     /// A file's resource is no longer declared.
     fn withdraw(&mut self, id: &ResourceId) {
         self.files.remove(id);
-        match self.hidden.remove(id) {
-            Some(Kept { spec, record }) => {
-                let id = id.clone();
-                self.records.insert(id.clone(), record);
-                self.model.insert(Resource { id, spec });
-            }
-            None => {
-                self.records.remove(id);
-                self.model.remove(id);
-            }
+        if let Some(Kept { spec, record }) = self.hidden.remove(id) {
+            let id = id.clone();
+            self.records.insert(id.clone(), record);
+            self.model.insert(Resource { id, spec });
+        } else {
+            self.records.remove(id);
+            self.model.remove(id);
         }
     }
 

@@ -1,6 +1,10 @@
 //! Where the store keeps what it holds: one trait, and what crosses it.
 
 mod memory;
+mod redb;
+mod row;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,13 +15,15 @@ use super::Revision;
 use super::record::{Record, Timestamp};
 use crate::model::{ResourceId, Spec};
 
+pub use self::redb::Redb;
 pub use memory::Memory;
+pub(crate) use row::{id as id_of, key as names_of};
 
 /// Keeps what the store's one writer hands over. Calls block.
 ///
 /// **What every implementation promises:** after [`Journal::commit`] has returned `Ok`, [`Journal::load`] finds the batch,
-/// however the process or the machine ended; after an `Err`, it finds nothing of it. Nothing else is ever found: no
-/// part of a batch, no batch without those before it.
+/// however the process or the machine ended. After an `Err`, and when the process ended during the call, it finds all of it
+/// or nothing. No part of a batch is ever found, and no batch without those before it.
 pub trait Journal: std::fmt::Debug + Send {
     /// Everything that is kept.
     ///
@@ -28,7 +34,8 @@ pub trait Journal: std::fmt::Debug + Send {
     /// Keeps all of a batch, or none of it.
     ///
     /// # Errors
-    /// [`CommitError`], and then the journal is as it was. The next batch may work.
+    /// [`CommitError`]: whether it is kept is not known (a disk may fail after it has written), and the next batch that works
+    /// is to say again what there is.
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError>;
 }
 
@@ -121,5 +128,5 @@ pub enum LoadError {
 }
 
 /// What to do with a file that cannot be used.
-const WAY_OUT: &str = "bring back a copy of it, or import an export (`outrigger store import`), \
-                       or move it away to start with nothing that the API was told";
+const WAY_OUT: &str = "bring back a copy of it, or move all `mesh.*` files of the data folder away and import an export \
+                       (`outrigger store import`) or start with nothing that the API was told";

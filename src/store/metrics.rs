@@ -76,15 +76,6 @@ impl Action {
 }
 
 impl Metrics {
-    /// Counts that nobody reads.
-    pub(super) fn unregistered() -> Self {
-        // Names and buckets are constants, and a registry of its own has none that could clash.
-        match Self::register(&Registry::new()) {
-            Ok(metrics) => metrics,
-            Err(_) => unreachable!(),
-        }
-    }
-
     pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             writes: IntCounterVec::new(

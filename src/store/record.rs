@@ -23,6 +23,7 @@ impl Timestamp {
         self.0
     }
 
+    #[must_use]
     pub fn saturating_add(self, time: Duration) -> Self {
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))

@@ -182,7 +182,7 @@ impl State {
         around: &mut Around<'_>,
     ) -> Result<Applied, WriteError> {
         let Some((spec, record)) = self.get(&resource.id) else {
-            return Err(not_found(&self.model, resource, around.quotas));
+            return Err(self.not_found(Change::Update(&resource), around.quotas));
         };
         if spec == resource.spec {
             return Ok(unchanged(self.written(resource, record)));
@@ -199,7 +199,7 @@ impl State {
 
     fn delete(&mut self, id: ResourceId, around: &mut Around<'_>) -> Result<Applied, WriteError> {
         let Some((spec, record)) = self.get(&id) else {
-            return Err(Refusal::NotFound { id }.into());
+            return Err(self.not_found(Change::Delete(&id), around.quotas));
         };
         check_race(&id, &record, around.seen.as_deref())?;
         let problems = admit(&self.model, Change::Delete(&id), around.quotas)?;
@@ -265,6 +265,18 @@ impl State {
         self.model.get(id).zip(self.records.get(id).cloned())
     }
 
+    /// Why a change of what is not there is refused: its parent may be what is missing.
+    fn not_found(&self, change: Change<'_>, quotas: &Quotas) -> WriteError {
+        let id = match change {
+            Change::Create(resource) | Change::Update(resource) => &resource.id,
+            Change::Delete(id) => id,
+        };
+        match admit(&self.model, change, quotas) {
+            Err(refusal) => refusal.into(),
+            Ok(_) => Refusal::NotFound { id: id.clone() }.into(),
+        }
+    }
+
     fn written(&self, resource: Resource, record: Arc<Record>) -> Written {
         Written {
             id: resource.id,
@@ -289,14 +301,6 @@ fn unchanged(written: Written) -> Applied {
         written,
         changed: false,
         problems: Vec::new(),
-    }
-}
-
-/// Why an update of what is not there is refused: its parent may be what is missing.
-fn not_found(model: &Model, resource: Resource, quotas: &Quotas) -> WriteError {
-    match admit(model, Change::Update(&resource), quotas) {
-        Err(refusal) => refusal.into(),
-        Ok(_) => Refusal::NotFound { id: resource.id }.into(),
     }
 }
 

@@ -61,6 +61,9 @@ struct Core {
     publish: watch::Sender<Stored>,
     /// Whether the newest commit failed; said once, not with each write.
     failing: bool,
+    /// What commits that failed were about. Whether the journal has them nobody knows: the next one that works says again
+    /// what there is.
+    doubtful: Touched,
 }
 
 impl Writer {
@@ -79,6 +82,7 @@ impl Writer {
             metrics,
             publish,
             failing: false,
+            doubtful: Touched::default(),
         };
         if !core.options.awaits_files {
             core.publish(Instant::now());
@@ -138,13 +142,46 @@ impl Writer {
     }
 }
 
-/// What a group leaves behind, besides the state.
-#[derive(Debug, Default)]
-struct Group {
-    writes: u32,
+/// What of the state is to be brought to the journal.
+#[derive(Clone, Debug, Default)]
+struct Touched {
     resources: BTreeSet<ResourceId>,
     files: BTreeSet<ResourceId>,
     tokens: BTreeSet<String>,
+}
+
+impl Touched {
+    fn is_empty(&self) -> bool {
+        self.resources.is_empty() && self.files.is_empty() && self.tokens.is_empty()
+    }
+
+    fn extend(&mut self, other: &Self) {
+        self.resources.extend(other.resources.iter().cloned());
+        self.files.extend(other.files.iter().cloned());
+        self.tokens.extend(other.tokens.iter().cloned());
+    }
+
+    /// As all of it is in a state.
+    fn batch(&self, state: &State) -> Batch {
+        let resources = self.resources.iter();
+        let files = self.files.iter();
+        let tokens = self.tokens.iter();
+        Batch {
+            revision: state.revision,
+            resources: resources.map(|id| (id.clone(), state.kept(id))).collect(),
+            files: files.map(|id| (id.clone(), state.fact(id))).collect(),
+            tokens: tokens
+                .map(|token| (token.clone(), state.tokens.get_any(token).cloned()))
+                .collect(),
+        }
+    }
+}
+
+/// A group of requests under way.
+#[derive(Debug, Default)]
+struct Group {
+    writes: u32,
+    touched: Touched,
     /// When the first change of files in it was seen.
     seen_at: Option<Instant>,
     answers: Vec<Answered>,
@@ -195,22 +232,27 @@ impl Core {
                     seen_at,
                     answer,
                 } => {
-                    is_loaded = true;
-                    let replaced = next.replace_files(&files, now, &mut new_uid);
-                    group.files.extend(replaced.facts.iter().cloned());
+                    let mut replaced = next.replace_files(&files, now, &mut new_uid);
+                    if !is_loaded {
+                        is_loaded = true;
+                        replaced.revision = Some(next.revision);
+                    }
+                    let facts = replaced.facts.iter().cloned();
+                    group.touched.files.extend(facts);
                     group.seen_at.get_or_insert(seen_at);
                     group.answers.push(Answered::Files { replaced, answer });
                 }
             }
         }
-        if let Err(error) = self.commit(&mut next, &group, now) {
+        if let Err(error) = self.commit(&mut next, &mut group, now) {
             self.refuse(group, error);
             return;
         }
         let before = std::mem::replace(&mut self.state, next);
-        let moved = !before.records.ptr_eq(&self.state.records);
-        let first = self.publish.borrow().changed_at.is_none();
-        if before.revision != self.state.revision || moved || (first && is_loaded) {
+        // Files whose resources only stand elsewhere now change records and no revision.
+        let is_same = before.records.ptr_eq(&self.state.records);
+        let was_loaded = self.publish.borrow().changed_at.is_some();
+        if !is_same || was_loaded != is_loaded {
             self.publish(group.seen_at.unwrap_or_else(Instant::now));
         }
         self.answer(group);
@@ -236,9 +278,9 @@ impl Core {
         if let Ok(applied) = &outcome {
             group.writes += 1;
             if applied.changed {
-                group.resources.insert(id);
+                group.touched.resources.insert(id);
             }
-            group.tokens.extend(token);
+            group.touched.tokens.extend(token);
         }
         (action, outcome)
     }
@@ -247,37 +289,33 @@ impl Core {
     fn commit(
         &mut self,
         next: &mut State,
-        group: &Group,
+        group: &mut Group,
         now: Timestamp,
     ) -> Result<(), CommitError> {
-        let resources = group.resources.iter();
-        let files = group.files.iter();
-        // A token that an earlier write has used already is kept already.
-        let used = |token: &&String| self.state.tokens.get_any(token) != next.tokens.get_any(token);
-        let tokens: Vec<&String> = group.tokens.iter().filter(used).collect();
-        let mut batch = Batch {
-            revision: next.revision,
-            resources: resources.map(|id| (id.clone(), next.kept(id))).collect(),
-            files: files.map(|id| (id.clone(), next.fact(id))).collect(),
-            tokens: tokens
-                .into_iter()
-                .map(|token| (token.clone(), next.tokens.get_any(token).cloned()))
-                .collect(),
-        };
-        if batch.is_empty() && batch.revision == self.state.revision {
+        // A token of a write that was sent again is kept already.
+        let before = &self.state.tokens;
+        let is_new = |token: &String| before.get_any(token) != next.tokens.get_any(token);
+        group.touched.tokens.retain(is_new);
+        if group.touched.is_empty() {
             return Ok(());
         }
-        let forgotten = next.tokens.forget(now);
-        batch
-            .tokens
-            .retain(|(token, _)| next.tokens.get_any(token).is_some());
-        batch
-            .tokens
-            .extend(forgotten.into_iter().map(|token| (token, None)));
+        group.touched.tokens.extend(next.tokens.forget(now));
+        group.touched.extend(&self.doubtful);
         let began = Instant::now();
-        let kept = self.journal.commit(&batch);
+        let kept = self.journal.commit(&group.touched.batch(next));
         self.metrics
             .committed(kept.is_ok(), began.elapsed(), group.writes);
+        if kept.is_ok() {
+            if self.failing {
+                info!("writes are kept again");
+            }
+            self.failing = false;
+            self.doubtful = Touched::default();
+        } else {
+            self.doubtful = std::mem::take(&mut group.touched);
+            // Should the journal have it after all, nothing else may ever have this revision.
+            self.state.revision = next.revision;
+        }
         kept
     }
 
@@ -294,11 +332,7 @@ impl Core {
         });
     }
 
-    fn answer(&mut self, group: Group) {
-        if self.failing {
-            info!("writes are kept again");
-            self.failing = false;
-        }
+    fn answer(&self, group: Group) {
         for answered in group.answers {
             // Who has left does not want to know.
             match answered {
@@ -362,7 +396,8 @@ impl Core {
     }
 }
 
-fn new_uid() -> String {
+/// A uid that nothing else has.
+pub fn new_uid() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 

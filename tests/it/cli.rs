@@ -104,12 +104,20 @@ fn what_cannot_be_done_is_said_in_a_sentence() {
     let folder = folder();
     let at = folder.path();
     std::fs::create_dir(at.join("empty")).unwrap();
+    empty_store(at);
     std::fs::create_dir(at.join("folder.yaml")).unwrap();
     std::os::unix::fs::symlink("nowhere", at.join("link.yaml")).unwrap();
     std::fs::write(at.join("bad.yaml"), "xds-adr: 127.0.0.1:1\n").unwrap();
     let node = "mesh/m/virtualNode/n";
     let cases: Vec<(Vec<&str>, &str)> = vec![
-        (vec!["serve"], "name a file or folder with --mesh"),
+        (
+            vec!["serve", "--data-dir", "damaged"],
+            "`damaged/mesh.redb` is empty",
+        ),
+        (
+            vec!["store", "check", "--data-dir", "empty"],
+            "there is no store in `empty`",
+        ),
         (
             vec!["serve", "--mesh", "nowhere"],
             "`nowhere` does not exist; name",
@@ -263,11 +271,18 @@ async fn a_stop_ends_serve_while_an_envoy_is_connected() {
     assert!(told.elapsed().as_secs() < 5, "{:?}", told.elapsed());
 }
 
+/// A data folder whose store something has emptied.
+fn empty_store(at: &Path) {
+    std::fs::create_dir(at.join("damaged")).unwrap();
+    std::fs::write(at.join("damaged/mesh.redb"), "").unwrap();
+}
+
 /// A setting given at all four places, then at one less each time. What is complained about is the value in use.
 #[test]
 fn a_flag_wins_over_a_variable_a_variable_over_the_file_and_that_over_the_default() {
     let folder = folder();
     let at = folder.path();
+    empty_store(at);
     // Keeps even good settings from being served.
     let unservable = ["--mesh", "mesh", "--dns-min-ttl", "1h"].as_slice();
     let settings = [
@@ -284,12 +299,13 @@ fn a_flag_wins_over_a_variable_a_variable_over_the_file_and_that_over_the_defaul
         ),
         (
             ["mesh", "flag", "variable", "file"],
-            &[],
+            // Looked at once there are no mesh files that could be wrong.
+            &["--data-dir", "damaged"],
             [
                 "`flag` does",
                 "`variable` does",
                 "`file` does",
-                "no mesh to",
+                "mesh.redb` is empty",
             ],
         ),
     ];

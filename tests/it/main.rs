@@ -35,6 +35,7 @@ mod hostage;
 mod hostile;
 mod hosts;
 mod http;
+mod kill;
 mod minimal;
 mod operator;
 mod per_type;

@@ -44,7 +44,7 @@ struct Plane {
 impl Plane {
     async fn start() -> Self {
         let clients = Clients::default();
-        let (store, writer) = Store::in_memory();
+        let (store, writer) = Store::in_memory().unwrap();
         let connected = clients.views();
         let snapshot = Arc::new(snapshot());
         let state = State {

@@ -33,7 +33,7 @@ impl Plane {
     /// Serves, and has loaded nothing yet.
     pub(crate) fn start(limits: ServerLimits) -> Self {
         let (clients, views) = (Clients::default(), Views::default());
-        let (store, writer) = Store::in_memory();
+        let (store, writer) = Store::in_memory().unwrap();
         let (endpoints, metrics) = (watch::Sender::default(), Metrics::new().unwrap());
         let stop = CancellationToken::new();
         let inputs = reconcile::Inputs {

@@ -42,9 +42,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("files", &["model", "store", "telemetry"]),
     ("snapshot", &[]),
     ("translate", &["model", "snapshot"]),
-    ("store", &["model"]),
+    ("store", &["data_dir", "model"]),
     ("discovery", &["model", "telemetry"]),
-    ("endpoints", &["model"]),
+    ("endpoints", &["data_dir", "model"]),
     (
         "reconcile",
         &["model", "snapshot", "store", "telemetry", "translate"],

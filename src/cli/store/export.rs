@@ -1,0 +1,121 @@
+//! A store as mesh files: a document for each resource, in the form of `--mesh`, with what a mesh file has no member for
+//! in comments, which only `store import` reads.
+
+use std::fmt::Write;
+
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::json;
+
+use crate::model::ResourceId;
+use crate::model::schema::kind_schema;
+use crate::store::journal::{FileFact, Kept, Loaded, names_of};
+use crate::store::{Record, Timestamp};
+
+/// Before the revision, on the first line.
+pub(super) const HEADING: &str = "# outrigger store, format 1, revision ";
+/// Before the metadata of the document below it.
+pub(super) const METADATA: &str = "# metadata: ";
+/// Before what is kept of a resource that a mesh file declares, which is no document of its own.
+pub(super) const DECLARED: &str = "# declared in a file: ";
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Metadata {
+    pub(super) uid: String,
+    pub(super) version: u64,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Declared {
+    /// Kind, mesh, router or gateway, and name.
+    pub(super) names: [String; 4],
+    pub(super) metadata: Metadata,
+    /// Of the spec, in hexadecimal.
+    pub(super) digest: String,
+}
+
+impl From<&Record> for Metadata {
+    fn from(record: &Record) -> Self {
+        Self {
+            uid: record.uid.clone(),
+            version: record.version,
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+        }
+    }
+}
+
+impl From<&FileFact> for Metadata {
+    fn from(fact: &FileFact) -> Self {
+        Self {
+            uid: fact.uid.clone(),
+            version: fact.version,
+            created_at: fact.created_at,
+            updated_at: fact.updated_at,
+        }
+    }
+}
+
+/// All of a store but the client tokens, which are of no use an hour later.
+pub(super) fn print(loaded: &Loaded) -> String {
+    let mut text = format!("{HEADING}{}\n", loaded.revision);
+    // Writing to a string does not fail.
+    for (id, fact) in &loaded.files {
+        let _ = writeln!(text, "{DECLARED}{}", json(&declared(id, fact)));
+    }
+    for (id, kept) in &loaded.resources {
+        let metadata = Metadata::from(kept.record.as_ref());
+        let document = serde_json::to_string_pretty(&Document { id, kept });
+        let _ = writeln!(text, "---\n{METADATA}{}", json(&metadata));
+        let _ = writeln!(text, "{}", document.unwrap_or_default());
+    }
+    text
+}
+
+fn declared(id: &ResourceId, fact: &FileFact) -> Declared {
+    let (kind, mesh, parent, name) = names_of(id);
+    Declared {
+        names: [kind, mesh, parent, name].map(ToOwned::to_owned),
+        metadata: fact.into(),
+        digest: format!("{:032x}", fact.digest),
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// A resource as a mesh file has it.
+struct Document<'a> {
+    id: &'a ResourceId,
+    kept: &'a Kept,
+}
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let schema = kind_schema(self.id.kind());
+        let (kind, mesh, parent, name) = names_of(self.id);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", kind)?;
+        map.serialize_entry("meshName", mesh)?;
+        if let Some(member) = schema.parent {
+            map.serialize_entry(member, parent)?;
+        }
+        if schema.name != "meshName" {
+            map.serialize_entry(schema.name, name)?;
+        }
+        let tags = self.kept.record.tags.iter();
+        let tags: Vec<_> = tags
+            .map(|(key, value)| json!({ "key": key, "value": value }))
+            .collect();
+        if !tags.is_empty() {
+            map.serialize_entry("tags", &tags)?;
+        }
+        map.serialize_entry("spec", &self.kept.spec)?;
+        map.end()
+    }
+}

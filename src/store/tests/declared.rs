@@ -1,0 +1,154 @@
+//! What mesh files declare, beside what the API was told.
+
+use std::path::Path;
+
+use super::*;
+
+fn files(resources: &[Resource]) -> Files {
+    let place = |(resource, line): (&Resource, u32)| {
+        let path = Arc::from(Path::new("mesh.yaml"));
+        (resource.id.clone(), Place { path, line })
+    };
+    Files {
+        model: Model::from_resources(resources.iter().cloned()),
+        places: resources.iter().zip(1..).map(place).collect(),
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_published_and_nothing_written_before_files_are_loaded() {
+    for kept in Kept::all() {
+        let store = kept.open_for_files();
+        assert!(store.current().changed_at.is_none());
+        let early = store.make(mesh("m")).await.unwrap_err();
+        assert!(matches!(early, WriteError::NotLoaded), "{early}");
+        // Files that declare nothing count.
+        assert_eq!(store.declare(Files::default()).await, Some(Revision(0)));
+        assert!(store.current().changed_at.is_some());
+        store.make(mesh("m")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_files_resource_belongs_to_its_file() {
+    for kept in Kept::all() {
+        let store = kept.open_for_files();
+        store.declare(files(&[mesh("m"), node("a", "{}")])).await;
+        let id = node_id("a");
+        let resource = node("a", "{}");
+        for action in [
+            create(resource.clone(), &[]),
+            Action::Update { resource },
+            Action::Delete { id: id.clone() },
+            Action::Tag {
+                id: id.clone(),
+                tags: tags(&[("a", "b")]),
+            },
+        ] {
+            let error = store.act(action).await.unwrap_err();
+            let text = error.to_string();
+            assert!(
+                matches!(&error, WriteError::OwnedByFile { line: 2, .. })
+                    && text.contains("mesh.yaml"),
+                "{text}"
+            );
+        }
+        // Others may stand beside it.
+        store.make(node("b", "{}")).await.unwrap();
+        assert_eq!(store.current().records.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_files_resource_keeps_its_uid_and_counts_its_versions() {
+    for kept in Kept::all() {
+        let store = kept.open_for_files();
+        store.declare(files(&[mesh("m"), mesh("n")])).await;
+        let first = store.record(&mesh_id("m")).unwrap();
+        assert_eq!(first.version, 1);
+        let revision = store.current().revision;
+        // On another line now: known, and no change.
+        assert_eq!(store.declare(files(&[mesh("n"), mesh("m")])).await, None);
+        let owner = store.record(&mesh_id("m")).unwrap().owner.clone();
+        assert!(matches!(owner, Owner::File { line: 2, .. }), "{owner:?}");
+        assert_eq!(store.current().revision, revision);
+        let next = store.declare(files(&[open_mesh("m"), mesh("n")])).await;
+        assert!(next > Some(revision));
+        store.stop().await;
+
+        // Nothing changed while nobody watched.
+        let store = kept.open_for_files();
+        let again = store.declare(files(&[open_mesh("m"), mesh("n")])).await;
+        assert_eq!(again, next);
+        let second = store.record(&mesh_id("m")).unwrap();
+        assert_eq!((&second.uid, second.version), (&first.uid, 2));
+        store.stop().await;
+
+        // Something did, and something is gone.
+        let store = kept.open_for_files();
+        assert!(store.declare(files(&[mesh("m")])).await > next);
+        let third = store.record(&mesh_id("m")).unwrap();
+        assert_eq!((&third.uid, third.version), (&first.uid, 3));
+        assert_eq!(third.created_at, first.created_at);
+        store.stop().await;
+
+        // What is declared after it was gone is another.
+        let store = kept.open_for_files();
+        store.declare(files(&[mesh("m"), mesh("n")])).await;
+        assert_eq!(store.record(&mesh_id("n")).unwrap().version, 1);
+        store.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_file_wins_while_it_is_there() {
+    for kept in Kept::all() {
+        let store = kept.open();
+        let made = store.make(mesh("m")).await.unwrap();
+        store.stop().await;
+
+        let store = kept.open_for_files();
+        store.declare(files(&[open_mesh("m")])).await;
+        let stored = store.current();
+        assert_eq!(stored.model.get(&made.id), Some(open_mesh("m").spec));
+        assert_ne!(stored.records[&made.id].uid, made.record.uid);
+        // What the API was told comes back, as it was.
+        store.declare(files(&[])).await;
+        let stored = store.current();
+        assert_eq!(stored.model.get(&made.id), Some(mesh("m").spec));
+        assert_eq!(stored.records[&made.id], made.record);
+        store.declare(files(&[open_mesh("m")])).await;
+        store.stop().await;
+
+        // It is kept meanwhile.
+        assert_eq!(kept.open().record(&made.id), Some(made.record));
+    }
+}
+
+/// Files are read anew as a whole; readers compare only what changed in them.
+#[test]
+fn what_stays_the_same_stays_shared() {
+    let (store, mut writer) = Store::in_memory().unwrap();
+    let mut replace = |resources: &[Resource]| {
+        let model = Model::from_resources(resources.iter().cloned());
+        writer.replace_files(model.into(), Instant::now()).unwrap()
+    };
+    let spec = |name: &str| {
+        store
+            .current()
+            .model
+            .mesh(&MeshName::new(name))?
+            .spec
+            .clone()
+    };
+    assert_eq!(
+        replace(&[mesh("same"), mesh("changed"), mesh("removed")]),
+        Some(Revision(1))
+    );
+    let same = spec("same").unwrap();
+    let next = [mesh("same"), open_mesh("changed"), mesh("added")];
+    assert_eq!(replace(&next), Some(Revision(2)));
+    assert!(Arc::ptr_eq(&spec("same").unwrap(), &same));
+    assert_eq!(store.current().model, Model::from_resources(next.clone()));
+    assert_eq!(replace(&next), None);
+}

@@ -1,0 +1,142 @@
+//! A disk that is full, or broken: nothing half-written, reads go on, and writes when it is mended.
+
+use std::sync::Mutex;
+
+use super::*;
+
+/// How a commit goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    /// Nothing reaches the disk.
+    Before,
+    /// All of it does, and that is not known.
+    After,
+}
+
+/// A journal that fails when told to.
+#[derive(Debug)]
+struct Failing {
+    inner: Box<dyn Journal>,
+    fault: Arc<Mutex<Option<Fault>>>,
+}
+
+impl Journal for Failing {
+    fn load(&mut self) -> Result<Loaded, LoadError> {
+        self.inner.load()
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        let fault = *self.fault.lock().unwrap();
+        if fault != Some(Fault::Before) {
+            self.inner.commit(batch)?;
+        }
+        match fault {
+            None => Ok(()),
+            Some(_) => Err(CommitError {
+                path: "/data/mesh.redb".into(),
+                source: "no space left on device".into(),
+            }),
+        }
+    }
+}
+
+fn unavailable(result: Result<Written, WriteError>) -> String {
+    match result {
+        Err(WriteError::Unavailable { source }) => format!("{source}: {source:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_is_refused_and_never_seen() {
+    for fault in [Fault::Before, Fault::After] {
+        for kept in Kept::all() {
+            let failing = Arc::default();
+            let journal = Failing {
+                inner: kept.journal(),
+                fault: Arc::clone(&failing),
+            };
+            let store = Running::start(Box::new(journal), Options::default());
+            let made = store.make(mesh("m")).await.unwrap();
+            let before = store.current();
+            *failing.lock().unwrap() = Some(fault);
+            let text = unavailable(store.make(node("a", "{}")).await);
+            assert!(text.contains("/data/mesh.redb"), "{text}");
+            let resource = open_mesh("m");
+            unavailable(store.act(Action::Update { resource }).await);
+            let id = mesh_id("m");
+            unavailable(store.act(Action::Delete { id }).await);
+            let token = Some(ClientToken {
+                token: "t".to_owned(),
+                digest: 1,
+            });
+            let action = create(mesh("n"), &[]);
+            unavailable(soon(store.write(Write { action, token })).await);
+            // What is refused for a reason of its own is told that one, and what is there already is no write.
+            assert!(matches!(
+                store.make(open_mesh("m")).await,
+                Err(WriteError::Exists { .. })
+            ));
+            assert_eq!(store.make(mesh("m")).await.unwrap().record, made.record);
+            let now = store.current();
+            assert_eq!((&now.model, &now.records), (&before.model, &before.records));
+            assert_eq!(now.revision, before.revision);
+
+            *failing.lock().unwrap() = None;
+            let next = store.make(node("b", "{}")).await.unwrap();
+            assert!(next.revision > before.revision);
+            let stored = store.current();
+            store.stop().await;
+            // The disk has what was answered and nothing else, whatever it had in between.
+            let store = kept.open();
+            let again = store.current();
+            assert_eq!((again.model, again.records), (stored.model, stored.records));
+            assert!(again.revision >= next.revision);
+            // The token of what was refused stands for nothing.
+            let token = Some(ClientToken {
+                token: "t".to_owned(),
+                digest: 2,
+            });
+            let action = create(mesh("x"), &[]);
+            soon(store.write(Write { action, token })).await.unwrap();
+            store.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_kept_are_taken_once_they_can() {
+    for kept in Kept::all() {
+        let failing = Arc::new(Mutex::new(Some(Fault::Before)));
+        let journal = Failing {
+            inner: kept.journal(),
+            fault: Arc::clone(&failing),
+        };
+        let options = Options {
+            awaits_files: true,
+            ..Options::default()
+        };
+        let store = Running::start(Box::new(journal), options);
+        let files = || Files::from(Model::from_resources([mesh("m")]));
+        let refused = soon(store.replace_files(files(), Instant::now())).await;
+        assert!(matches!(refused, Err(WriteError::Unavailable { .. })));
+        assert!(store.current().changed_at.is_none());
+        *failing.lock().unwrap() = None;
+        assert!(store.declare(files()).await.is_some());
+        assert_eq!(store.current().records.len(), 1);
+        store.stop().await;
+
+        // Known from before, they need no disk.
+        let journal = Failing {
+            inner: kept.journal(),
+            fault: Arc::new(Mutex::new(Some(Fault::Before))),
+        };
+        let options = Options {
+            awaits_files: true,
+            ..Options::default()
+        };
+        let store = Running::start(Box::new(journal), options);
+        assert!(store.declare(files()).await.is_some());
+        store.stop().await;
+    }
+}
