@@ -45,12 +45,8 @@ pub struct ApplyArgs {
     /// Name of the set that these files are, which `--prune` goes by
     #[arg(long, value_name = "NAME", default_value = "default", value_parser = set_name)]
     set: String,
-    /// Delete what was applied as part of this set and the files no longer declare
-    #[arg(long)]
-    prune: bool,
-    /// With --prune, delete all of the set where the files declare nothing
-    #[arg(long, requires = "prune")]
-    prune_all: bool,
+    #[command(flatten)]
+    prune: Prune,
     /// Apply also what was applied as part of another set, which makes it part of this one
     #[arg(long)]
     take_over: bool,
@@ -65,6 +61,17 @@ pub struct ApplyArgs {
     output: Output,
     #[command(flatten)]
     api: ApiArgs,
+}
+
+/// What is deleted.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Prune {
+    /// Delete what was applied as part of this set and the files no longer declare
+    #[arg(long)]
+    prune: bool,
+    /// With --prune, delete all of the set where the files declare nothing
+    #[arg(long, requires = "prune")]
+    prune_all: bool,
 }
 
 /// A set's name is the value of a tag.
@@ -87,7 +94,7 @@ pub async fn run(args: ApplyArgs) -> Result<(String, Option<Exit>), CliError> {
     let loaded = load(&args, piped, &listing)?;
     check(&loaded)?;
     let declared = wanted(&loaded);
-    if args.prune && declared.is_empty() && !args.prune_all {
+    if args.prune.prune && declared.is_empty() && !args.prune.prune_all {
         return Err(nothing_declared(&args.set));
     }
     let plan = plan(&listing, &declared, args.options());
@@ -129,7 +136,7 @@ impl ApplyArgs {
     fn options(&self) -> Options<'_> {
         Options {
             set: &self.set,
-            prune: self.prune,
+            prune: self.prune.prune,
             take_over: self.take_over,
         }
     }
@@ -139,7 +146,7 @@ impl ApplyArgs {
 fn load(args: &ApplyArgs, piped: Option<Vec<u8>>, listing: &Listing) -> Result<Loaded, CliError> {
     let beside = |declared: &BTreeSet<ResourceId>| -> Model {
         let mut model = listing.model();
-        if args.prune {
+        if args.prune.prune {
             for id in orphans(listing, declared, &args.set) {
                 model.remove(&id);
             }
@@ -149,8 +156,10 @@ fn load(args: &ApplyArgs, piped: Option<Vec<u8>>, listing: &Listing) -> Result<L
     let paths = [args.paths.as_slice(), &args.filename].concat();
     match files::load_beside(&paths, piped, &beside) {
         Ok(loaded) => Ok(loaded),
-        Err(LoadError::Empty { .. }) if args.prune_all && paths.len() == 1 => Ok(Loaded::default()),
-        Err(LoadError::Empty { .. }) if args.prune => Err(nothing_declared(&args.set)),
+        Err(LoadError::Empty { .. }) if args.prune.prune_all && paths.len() == 1 => {
+            Ok(Loaded::default())
+        }
+        Err(LoadError::Empty { .. }) if args.prune.prune => Err(nothing_declared(&args.set)),
         Err(error) => Err(CliError::unable_error(error)),
     }
 }
@@ -168,19 +177,21 @@ fn check(loaded: &Loaded) -> Result<(), CliError> {
         .reports
         .iter()
         .partition(|report| report.severity() == Severity::Error);
-    let mut text: String = errors
+    let mut lines: Vec<String> = errors
         .iter()
-        .map(|report| drawn(report, &stderr()) + "\n")
+        .map(|report| drawn(report, &stderr()))
         .collect();
-    for warning in warnings.iter().take(WARNINGS) {
-        text += &format!("warning: {}\n", warning.line());
-    }
+    let shown = warnings.iter().take(WARNINGS);
+    lines.extend(shown.map(|warning| format!("warning: {}", warning.line())));
     if warnings.len() > WARNINGS {
         let more = warnings.len() - WARNINGS;
-        text += &format!("and {more} more warnings; `outrigger validate` prints all\n");
+        lines.push(format!(
+            "and {more} more warnings; `outrigger validate` prints all"
+        ));
     }
+    lines.push(String::new());
     // A closed standard error is no reason to stop.
-    drop(stderr().write_all(text.as_bytes()));
+    drop(stderr().write_all(lines.join("\n").as_bytes()));
     match loaded.model() {
         Ok(_) => Ok(()),
         Err(invalid) => Err(CliError::no(miette!(
@@ -203,10 +214,11 @@ fn refuse_conflicts(conflicts: &[Conflict], set: &str) -> Result<(), CliError> {
     if conflicts.is_empty() {
         return Ok(());
     }
-    let lines: String = conflicts
-        .iter()
-        .map(|conflict| format!("\n  {conflict}"))
-        .collect();
+    let lines: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
+    let lines = lines.join(
+        "
+  ",
+    );
     let of_files = conflicts
         .iter()
         .any(|conflict| matches!(conflict, Conflict::OwnedByFile { .. }));
@@ -227,6 +239,6 @@ fn refuse_conflicts(conflicts: &[Conflict], set: &str) -> Result<(), CliError> {
     }
     Err(CliError::no(miette!(
         help = help.join("; "),
-        "nothing was written, because of what belongs to others:{lines}"
+        "nothing was written, because of what belongs to others:\n  {lines}"
     )))
 }

@@ -191,9 +191,10 @@ impl Client {
 
     /// The answer's JSON, or what the server has against the call.
     fn read(&self, answer: &Answer) -> Result<Value, ApiError> {
-        let json: Option<Value> = match answer.body.is_empty() {
-            true => Some(Value::Null),
-            false => serde_json::from_slice(&answer.body).ok(),
+        let json: Option<Value> = if answer.body.is_empty() {
+            Some(Value::Null)
+        } else {
+            serde_json::from_slice(&answer.body).ok()
         };
         match json {
             Some(json) if answer.status.is_success() => Ok(json),

@@ -21,9 +21,13 @@ const MAX_ANSWER: usize = 512 << 20;
 /// Which control plane to ask.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ApiArgs {
-    /// URL of the API of `outrigger serve` [default: AWS_ENDPOINT_URL_APP_MESH, AWS_ENDPOINT_URL, or
-    /// http://127.0.0.1:9080]
-    #[arg(long, env = "OUTRIGGER_API_URL", value_name = "URL")]
+    #[arg(
+        long,
+        env = "OUTRIGGER_API_URL",
+        value_name = "URL",
+        help = "URL of the API of `outrigger serve` [default: AWS_ENDPOINT_URL_APP_MESH, AWS_ENDPOINT_URL, or \
+                http://127.0.0.1:9080]"
+    )]
     pub api_url: Option<String>,
 }
 

@@ -150,9 +150,9 @@ fn table(described: &Described<'_>, now: SystemTime) -> String {
         .tags
         .iter()
         .map(|(key, value)| format!("{key}={value}"));
-    rows(&mut row, "Tags", tags.collect());
-    rows(&mut row, "Used by", shortened(&described.used_by));
-    rows(&mut row, "Problems", described.problems.clone());
+    rows(&mut row, "Tags", &tags.collect::<Vec<_>>());
+    rows(&mut row, "Used by", &shortened(&described.used_by));
+    rows(&mut row, "Problems", &described.problems);
     let spec = serde_saphyr::to_string(described.spec).unwrap_or_default();
     text += "  Spec\n";
     for line in spec.lines() {
@@ -161,7 +161,7 @@ fn table(described: &Described<'_>, now: SystemTime) -> String {
     text
 }
 
-fn rows(row: &mut impl FnMut(&str, &str), heading: &str, values: Vec<String>) {
+fn rows(row: &mut impl FnMut(&str, &str), heading: &str, values: &[String]) {
     for (index, value) in values.iter().enumerate() {
         row(if index == 0 { heading } else { "" }, value);
     }

@@ -129,19 +129,23 @@ impl Report {
 
     /// For people.
     pub(super) fn table(&self) -> String {
-        let mut text = String::new();
         let tried = |line: &&Line| line.result != Result::NotTried;
-        for line in self.resources.iter().filter(tried) {
-            line.write(&mut text);
-        }
+        let mut lines: Vec<String> = self
+            .resources
+            .iter()
+            .filter(tried)
+            .flat_map(Line::lines)
+            .collect();
         let rest: Vec<&Line> = self.resources.iter().filter(|line| !tried(line)).collect();
-        for line in rest.iter().take(SHOWN) {
-            line.write(&mut text);
-        }
+        lines.extend(rest.iter().take(SHOWN).flat_map(|line| line.lines()));
         if rest.len() > SHOWN {
-            text += &format!("and {} more that were not tried\n", rest.len() - SHOWN);
+            lines.push(format!(
+                "and {} more that were not tried",
+                rest.len() - SHOWN
+            ));
         }
-        text + &self.sums()
+        lines.push(self.sums());
+        lines.join("\n")
     }
 
     fn sums(&self) -> String {
@@ -190,24 +194,20 @@ impl Report {
 }
 
 impl Line {
-    fn write(&self, text: &mut String) {
+    /// How it went, and below it what there is to say of that.
+    fn lines(&self) -> Vec<String> {
         let (action, id) = (self.action.as_str(), &self.id);
-        *text += &match self.result {
-            Result::Planned => format!("{action} {id}\n"),
-            Result::Done => format!("{} {id}\n", self.action.past()),
-            Result::Failed => format!("failed to {action} {id}\n"),
-            Result::Blocked => format!("could not {action} {id}\n"),
-            Result::NotTried => format!("did not try to {action} {id}\n"),
-            Result::Unknown => format!("may or may not have {} {id}\n", self.action.past()),
-        };
-        for change in &self.changes {
-            *text += &format!("    {change}\n");
-        }
-        if let Some(error) = &self.error {
-            *text += &format!("    {error}\n");
-        }
-        if let Some(help) = &self.help {
-            *text += &format!("    help: {help}\n");
-        }
+        let mut lines = vec![match self.result {
+            Result::Planned => format!("{action} {id}"),
+            Result::Done => format!("{} {id}", self.action.past()),
+            Result::Failed => format!("failed to {action} {id}"),
+            Result::Blocked => format!("could not {action} {id}"),
+            Result::NotTried => format!("did not try to {action} {id}"),
+            Result::Unknown => format!("may or may not have {} {id}", self.action.past()),
+        }];
+        lines.extend(self.changes.iter().map(|change| format!("    {change}")));
+        lines.extend(self.error.iter().map(|error| format!("    {error}")));
+        lines.extend(self.help.iter().map(|help| format!("    help: {help}")));
+        lines
     }
 }
