@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod appmesh;
+pub mod auth;
 pub mod endpoints;
 pub mod operator;
 
@@ -10,15 +11,18 @@ use axum::Router;
 use tonic::service::Routes;
 
 use appmesh::AppMesh;
+use auth::Auth;
 use endpoints::EndpointsState;
 use operator::generated::operator_server::OperatorServer;
 use operator::{Server, State};
 
-/// Everything on `--api-addr`. What is not there is answered as App Mesh's API does.
-pub fn router(state: State, endpoints: EndpointsState, appmesh: AppMesh) -> Router {
-    Routes::new(OperatorServer::new(Server::new(state)))
+/// Everything on `--api-addr`, behind authentication. What is not there is answered as App Mesh's API does.
+pub fn router(state: State, endpoints: EndpointsState, appmesh: AppMesh, auth: Auth) -> Router {
+    let router = Routes::new(OperatorServer::new(Server::new(state)))
         .into_axum_router()
         .reset_fallback()
         .merge(endpoints::router(endpoints))
-        .merge(appmesh::router(appmesh))
+        .merge(appmesh::router(appmesh));
+    // Last, around all of it: what is added behind it would be open to everybody.
+    auth::protect(router, auth)
 }

@@ -19,15 +19,15 @@ use tracing::{info, warn};
 
 use crate::api::admin::{self, AdminState};
 use crate::api::appmesh::{AppMesh, AppMeshError};
+use crate::api::auth::{Auth, CredentialsError, CredentialsFile};
 use crate::api::endpoints::EndpointsState;
 use crate::api::operator::{self, ViewLookup};
 use crate::clients::Clients;
-use crate::config::Settings;
+use crate::config::{ApiAuth, Settings};
 use crate::data_dir::{self, DataDir};
 use crate::discovery::{self, Discovery};
 use crate::endpoints::{Endpoints, EndpointsError, Registrations};
 use crate::model::NodeRef;
-use crate::model::arn::Identity;
 use crate::model::endpoint::EndpointTable;
 use crate::reconcile::{self, Views};
 use crate::store::journal::{Journal, Memory, Redb};
@@ -54,6 +54,8 @@ pub enum AppError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Api(#[from] AppMeshError),
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     #[error(transparent)]
     Bind(#[from] transport::BindError),
     #[error(transparent)]
@@ -83,6 +85,8 @@ pub struct Bound {
     store: Store,
     writer: store::Writer,
     appmesh: AppMesh,
+    /// `None`: nobody has to authenticate.
+    credentials: Option<CredentialsFile>,
     /// Locked as long as this lives.
     _data_dir: Option<DataDir>,
     metrics: Metrics,
@@ -112,7 +116,13 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
     let kept = data_dir.as_ref().map(|one| one.file("endpoints.redb"));
     let (endpoints, registrations) = Endpoints::new(kept.as_deref(), metrics.registry())?;
     let (store, writer) = open_store(&settings, data_dir.as_ref(), &metrics)?;
-    let appmesh = AppMesh::new(store.clone(), Identity::default(), metrics.registry())?;
+    let appmesh = AppMesh::new(store.clone(), settings.identity.clone(), metrics.registry())?;
+    let credentials = match &settings.api_auth {
+        ApiAuth::None => None,
+        ApiAuth::Sigv4 { credentials } => {
+            Some(CredentialsFile::open(credentials, metrics.registry())?)
+        }
+    };
     let mut xds_server = xds::Server::bind(settings.xds_addr)?;
     if let Some(path) = &settings.xds_socket {
         let socket = UnixSocket::bind(path, settings.xds_socket_mode).await?;
@@ -137,6 +147,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         store,
         writer,
         appmesh,
+        credentials,
         _data_dir: data_dir,
         metrics,
         clients: Clients::default(),
@@ -153,16 +164,15 @@ fn open_store(
         awaits_files: !settings.mesh.is_empty(),
         quotas: settings.quotas.clone(),
     };
-    let journal: Box<dyn Journal> = match data_dir {
-        Some(folder) => Box::new(Redb::new(&folder.file(store::STORE_FILE))),
-        None => {
-            if settings.mesh.is_empty() {
-                warn!(
-                    "what the API is told is kept in memory only and gone with this process; name a folder with --data-dir"
-                );
-            }
-            Box::<Memory>::default()
+    let journal: Box<dyn Journal> = if let Some(folder) = data_dir {
+        Box::new(Redb::new(&folder.file(store::STORE_FILE)))
+    } else {
+        if settings.mesh.is_empty() {
+            warn!(
+                "what the API is told is kept in memory only and gone with this process; name a folder with --data-dir"
+            );
         }
+        Box::<Memory>::default()
     };
     Store::new(journal, options, metrics.registry())
 }
@@ -194,9 +204,10 @@ impl Bound {
             sources,
             metrics: self.metrics.clone(),
         };
-        let ads = self.ads(views.clone(), store.watch());
-        let operators = operators(self.clients, views, &store.watch(), self.registrations);
-        let api = api::router(operators.0, operators.1, self.appmesh);
+        let (model, auth) = (store.watch(), self.auth());
+        let ads = self.ads(views.clone(), model.clone());
+        let operators = operators(self.clients, views, &model, self.registrations);
+        let api = api::router(operators.0, operators.1, self.appmesh, auth);
         let sink = mesh::Sink {
             store,
             metrics: self.metrics.clone(),
@@ -208,13 +219,14 @@ impl Bound {
             ready: ready.clone(),
         });
 
-        let translation = self.settings.translation;
         let mut tasks = Tasks::new(stop.clone());
         tasks.follow("the store", self.writer.run(stop.clone()));
         if !self.settings.mesh.is_empty() {
             let files = mesh::follow(self.settings.mesh, sink, stop.clone());
             tasks.follow("mesh files", files);
         }
+        tasks.follow_credentials(self.credentials, &ready);
+        let translation = self.settings.translation;
         let (degraded, until) = (ready.clone(), stop.clone());
         let registered = self.endpoints.run(table.clone(), stop.clone());
         tasks.follow("registered endpoints", registered);
@@ -235,6 +247,10 @@ impl Bound {
         let admin = transport::serve(self.admin_listener.into(), admin, monitors, stop);
         tasks.follow("administration", admin);
         tasks.join(&ready).await
+    }
+
+    fn auth(&self) -> Auth {
+        (self.credentials.as_ref()).map_or(Auth::None, Auth::sigv4)
     }
 
     fn announce(&self) {
@@ -343,6 +359,13 @@ impl Tasks {
             task.await;
             name
         });
+    }
+
+    fn follow_credentials(&mut self, credentials: Option<CredentialsFile>, ready: &Ready) {
+        if let Some(credentials) = credentials {
+            let following = credentials.run(ready.clone(), self.stop.clone());
+            self.follow("API credentials", following);
+        }
     }
 
     async fn join(mut self, ready: &Ready) -> Result<(), AppError> {

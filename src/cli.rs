@@ -24,6 +24,7 @@ mod report;
 mod run;
 mod select;
 pub mod serve;
+pub mod sign;
 pub mod status;
 mod step;
 pub mod store;

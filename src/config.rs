@@ -2,7 +2,7 @@
 //!
 //! Nothing else reads the environment.
 
-mod client;
+mod api;
 mod quotas;
 
 use std::net::SocketAddr;
@@ -12,12 +12,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::model::arn::{Identity, IdentityError};
 use crate::model::quota::Quotas;
 use crate::telemetry::log::Format;
 use crate::transport::SocketMode;
 use crate::{discovery, translate};
 
-pub use client::{ClientEnvironment, Credentials};
+pub use api::{ApiAuth, AuthMode, AwsEnvironment};
 pub use quotas::{QuotaLimit, QuotaLimitError, QuotaSet};
 
 /// What was typed, or written in the file: every setting may be left out.
@@ -65,6 +66,18 @@ pub struct Layer {
     )]
     #[serde(default)]
     pub quota: Vec<QuotaLimit>,
+    /// How callers of --api-addr say who they are; beyond loopback `sigv4`, unless --insecure [default: none]
+    #[arg(long, value_name = "MODE", env = "OUTRIGGER_API_AUTH")]
+    pub api_auth: Option<AuthMode>,
+    /// File with the keys of `--api-auth sigv4` and what each may do [default: none]
+    #[arg(long, value_name = "FILE", env = "OUTRIGGER_API_CREDENTIALS")]
+    pub api_credentials: Option<PathBuf>,
+    /// Account in the ARNs of resources: twelve digits [default: 000000000000]
+    #[arg(long, value_name = "ID", env = "OUTRIGGER_ACCOUNT_ID")]
+    pub account_id: Option<String>,
+    /// Region in the ARNs of resources [default: us-east-1]
+    #[arg(long, value_name = "REGION", env = "OUTRIGGER_REGION")]
+    pub region: Option<String>,
     /// Serve xDS or the API beyond loopback although nobody has to authenticate
     #[arg(long, env = "OUTRIGGER_INSECURE", num_args = 0..=1, default_missing_value = "true")]
     pub insecure: Option<bool>,
@@ -132,6 +145,9 @@ pub struct Settings {
     pub api_addr: SocketAddr,
     /// What the API's clients may make.
     pub quotas: Quotas,
+    pub api_auth: ApiAuth,
+    /// Who this control plane is in ARNs.
+    pub identity: Identity,
     pub admin_addr: SocketAddr,
     pub dns: discovery::Settings,
     pub translation: translate::Options,
@@ -155,12 +171,22 @@ pub enum ConfigError {
     },
     #[error(
         "{flag} {addr} is reachable from other hosts and nobody has to authenticate there; \
-         bind a loopback address, or pass --insecure if that is meant"
+         {}bind a loopback address, or pass --insecure if that is meant",
+        if *flag == "--api-addr" { "pass --api-auth sigv4, " } else { "" }
     )]
     Open {
         flag: &'static str,
         addr: SocketAddr,
     },
+    #[error("--api-auth sigv4 needs keys; name a file of them with --api-credentials")]
+    NoCredentials,
+    #[error(
+        "--api-credentials names keys and nobody has to use them; pass --api-auth sigv4, or leave the file out"
+    )]
+    UnusedCredentials,
+    /// `--account-id` or `--region`.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error(
         "--dns-min-ttl {min:?} is above --dns-max-ttl {max:?}; lower the one or raise the other"
     )]
@@ -209,6 +235,10 @@ impl Layer {
             } else {
                 self.quota
             },
+            api_auth: self.api_auth.or(below.api_auth),
+            api_credentials: self.api_credentials.or(below.api_credentials),
+            account_id: self.account_id.or(below.account_id),
+            region: self.region.or(below.region),
             insecure: self.insecure.or(below.insecure),
             dns_server: list(self.dns_server, below.dns_server),
             dns_min_ttl: self.dns_min_ttl.or(below.dns_min_ttl),
@@ -250,6 +280,20 @@ impl Layer {
         translation.default_retry_policy = self
             .default_retry_policy
             .unwrap_or(translation.default_retry_policy);
+        let credentials = (self.api_credentials).filter(|path| !path.as_os_str().is_empty());
+        let api_auth = match (self.api_auth, credentials) {
+            (None | Some(AuthMode::None), None) => ApiAuth::None,
+            (Some(AuthMode::Sigv4), Some(credentials)) => ApiAuth::Sigv4 { credentials },
+            (Some(AuthMode::Sigv4), None) => return Err(ConfigError::NoCredentials),
+            (None | Some(AuthMode::None), Some(_)) => return Err(ConfigError::UnusedCredentials),
+        };
+        let mut identity = defaults.identity;
+        if let Some(account_id) = self.account_id {
+            identity.account_id = account_id.parse()?;
+        }
+        if let Some(region) = self.region {
+            identity.region = region.parse()?;
+        }
         let settings = Settings {
             mesh: self.mesh,
             data_dir: self.data_dir,
@@ -259,6 +303,8 @@ impl Layer {
             xds_connection_age: self.xds_connection_age.filter(|age| !age.is_zero()),
             api_addr: self.api_addr.unwrap_or(defaults.api_addr),
             quotas: quotas::quotas(self.quotas, &self.quota),
+            api_auth,
+            identity,
             admin_addr: self.admin_addr.unwrap_or(defaults.admin_addr),
             dns,
             translation,
@@ -273,8 +319,12 @@ impl Layer {
 
 impl Settings {
     fn check(&self, insecure: bool) -> Result<(), ConfigError> {
-        for (flag, addr) in [("--xds-addr", self.xds_addr), ("--api-addr", self.api_addr)] {
-            if !addr.ip().is_loopback() && !insecure {
+        let open = self.api_auth == ApiAuth::None;
+        for (flag, addr, open) in [
+            ("--xds-addr", self.xds_addr, true),
+            ("--api-addr", self.api_addr, open),
+        ] {
+            if open && !addr.ip().is_loopback() && !insecure {
                 return Err(ConfigError::Open { flag, addr });
             }
         }
@@ -300,6 +350,8 @@ impl Default for Settings {
             xds_connection_age: None,
             api_addr: loopback(9080),
             quotas: Quotas::default(),
+            api_auth: ApiAuth::None,
+            identity: Identity::default(),
             admin_addr: loopback(9081),
             dns: discovery::Settings::default(),
             translation: translate::Options::default(),
@@ -394,6 +446,37 @@ mod tests {
                     .into_settings()
                     .is_ok()
             );
+        }
+    }
+
+    #[test]
+    fn the_api_beyond_loopback_may_be_open_to_those_who_sign() {
+        let open = "mesh: [a]\napi-addr: 0.0.0.0:1\napi-auth: sigv4\n";
+        let settings = layer(&format!("{open}api-credentials: keys.yaml\n"));
+        let credentials = PathBuf::from("keys.yaml");
+        let expected = ApiAuth::Sigv4 { credentials };
+        assert_eq!(settings.into_settings().unwrap().api_auth, expected);
+        let error = layer(open).into_settings().unwrap_err();
+        assert!(matches!(error, ConfigError::NoCredentials), "{error}");
+        for unused in ["", "api-auth: none\n"] {
+            let unused = layer(&format!("mesh: [a]\n{unused}api-credentials: keys.yaml\n"));
+            let error = unused.into_settings().unwrap_err();
+            assert!(matches!(error, ConfigError::UnusedCredentials), "{error}");
+        }
+        let xds =
+            layer("mesh: [a]\nxds-addr: 0.0.0.0:1\napi-auth: sigv4\napi-credentials: keys.yaml\n");
+        assert!(matches!(xds.into_settings(), Err(ConfigError::Open { .. })));
+    }
+
+    #[test]
+    fn arns_have_an_account_and_a_region() {
+        let settings = layer("mesh: [a]\naccount-id: 012345678901\nregion: eu-central-1\n");
+        let settings = settings.into_settings().unwrap();
+        assert_eq!(settings.identity.account_id.as_str(), "012345678901");
+        assert_eq!(settings.identity.region.as_str(), "eu-central-1");
+        for wrong in ["account-id: '1'", "region: Frankfurt"] {
+            let error = layer(&format!("mesh: [a]\n{wrong}\n")).into_settings();
+            assert!(error.is_err(), "{wrong}");
         }
     }
 

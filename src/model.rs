@@ -6,6 +6,8 @@
 
 pub mod admission;
 pub mod arn;
+#[cfg(test)]
+pub(crate) mod cases;
 pub mod defaults;
 pub mod document;
 pub mod endpoint;

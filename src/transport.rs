@@ -30,11 +30,11 @@ use tracing::{debug, warn};
 use crate::telemetry::metrics::{Closed, ConnectionMetrics};
 use authority::UnixConnection;
 use connection::Connection;
-use throttle::Throttle;
 
 pub use limits::Limits;
 pub use open_files::raise_open_files;
 pub use tcp::{BindError, listen};
+pub use throttle::Throttle;
 pub use unix::{SocketError, SocketMode, SocketModeError, UnixSocket};
 
 /// How long to leave the listener alone when the system has no descriptor left for another connection.

@@ -7,7 +7,7 @@
 //! **Invariants:** every answer has a request id; every error has the name of one of App Mesh's exceptions; a client can
 //! cause none of 500. What was answered with 200 is kept by the store. A read never waits for a write.
 //!
-//! Not here: authentication, which is around this.
+//! Not here: authentication, which is around this and says whose call it is ([`Caller`]).
 
 mod account;
 mod answer;
@@ -38,10 +38,11 @@ use tokio::time::timeout;
 use tracing::error;
 use uuid::Uuid;
 
+use crate::api::auth::Caller;
 use crate::model::arn::Identity;
 use crate::store::{Store, Stored};
 use crate::transport::Peer;
-use error::{ApiError, REQUEST_ID};
+use error::{ApiError, REQUEST_ID, chain};
 use metrics::Metrics;
 use operation::{Operation, Writing};
 use query::Query;
@@ -129,6 +130,11 @@ impl Call<'_> {
         self.parts.extensions.get()
     }
 
+    /// Whose call it is.
+    fn caller(&self) -> Caller {
+        Caller::of(&self.parts.extensions)
+    }
+
     fn query(&self) -> Result<Query, ApiError> {
         Query::read(self.parts.uri.query().unwrap_or_default())
     }
@@ -184,7 +190,7 @@ impl AppMesh {
         let name = operation.to_string();
         match operation {
             Operation::Options { allow } => Ok(answer::options(allow)),
-            Operation::Read(reading) => self.read(&reading, &call.query()?),
+            Operation::Read(reading) => self.read(call, &reading),
             Operation::Write(writing) => {
                 check_origin(&call.parts.headers)?;
                 self.loaded()?;
@@ -253,10 +259,4 @@ fn note(error: &ApiError, operation: &str, request_id: &str) {
         }
         _ => {}
     }
-}
-
-/// What an error does not say itself: its sources.
-fn chain(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |error| error.source());
-    sources.map(|source| format!(": {source}")).collect()
 }

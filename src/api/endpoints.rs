@@ -19,6 +19,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
+use super::auth::Caller;
 use crate::endpoints::{Call, CallError, Done, Outcome, Registrations, read_list};
 use crate::model::endpoint::{NodeKey, RegisteredSet};
 use crate::model::{MeshName, NodeName};
@@ -90,9 +91,14 @@ async fn list_mesh(
     Ok(List::new(of_mesh, &model).into_response())
 }
 
-async fn list_all(State(state): State<EndpointsState>) -> Result<Response, ApiError> {
+async fn list_all(
+    State(state): State<EndpointsState>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
     let model = state.loaded()?.model;
-    Ok(List::new(state.registrations.all(), &model).into_response())
+    let mut all = state.registrations.all();
+    all.retain(|((mesh, _), _)| caller.may_read(mesh.as_str()));
+    Ok(List::new(all, &model).into_response())
 }
 
 async fn replace(

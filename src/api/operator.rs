@@ -24,6 +24,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
+use super::auth::Caller;
 use crate::clients::Clients;
 use crate::model::{NodeRef, ViewKey};
 use crate::snapshot::{Kind, Snapshot};
@@ -71,15 +72,21 @@ impl Operator for Server {
         &self,
         request: Request<ListClientsRequest>,
     ) -> Result<Response<ListClientsResponse>, Status> {
+        let caller = Caller::of(request.extensions());
         let node = request.into_inner().node;
         let node = (!node.is_empty()).then(|| parse_node(&node)).transpose()?;
+        if let Some(node) = &node {
+            check(&caller, node)?;
+        }
         let clients = (self.state.clients.list().into_iter())
+            .filter(|client| caller.may_read(client.info.node.mesh().as_str()))
             .filter(|client| node.as_ref().is_none_or(|node| client.info.node == *node))
             .map(|client| convert::client(&client))
             .collect();
         let id = node.as_ref().map(NodeRef::to_string);
         let refused = (self.state.clients.list_refused().into_iter())
             .filter(|refused| id.as_ref().is_none_or(|id| refused.node == *id))
+            .filter(|refused| may_see(&caller, &refused.node))
             .map(convert::refused)
             .collect();
         let stored = self.state.model.borrow().clone();
@@ -97,8 +104,10 @@ impl Operator for Server {
         &self,
         request: Request<GetConfigRequest>,
     ) -> Result<Response<GetConfigResponse>, Status> {
+        let caller = Caller::of(request.extensions());
         let request = request.into_inner();
         let node = parse_node(&request.node)?;
+        check(&caller, &node)?;
         let kinds = parse_kinds(&request.kinds)?;
         let views = (self.state.views)(&node);
         if views.is_empty() {
@@ -117,6 +126,25 @@ impl Operator for Server {
             node: node.to_string(),
             views,
         }))
+    }
+}
+
+fn check(caller: &Caller, node: &NodeRef) -> Result<(), Status> {
+    let mesh = node.mesh();
+    if caller.may_read(mesh.as_str()) {
+        return Ok(());
+    }
+    Err(Status::permission_denied(format!(
+        "key `{}` is not authorized to read mesh `{mesh}`; use another key, or change its `meshes`",
+        caller.name()
+    )))
+}
+
+/// Whether a node is one of the caller's. What names no node at all is for callers without a limit.
+fn may_see(caller: &Caller, id: &str) -> bool {
+    match NodeRef::parse(id) {
+        Ok(node) => caller.may_read(node.mesh().as_str()),
+        Err(_) => !caller.is_limited(),
     }
 }
 

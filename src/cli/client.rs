@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderMap};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, StatusCode, Uri};
 use serde_json::Value;
@@ -20,6 +20,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::connect::{ApiArgs, ApiError};
 use super::paths;
 use super::remote::Listing;
+use super::sign::Signing;
+use crate::api::auth::sigv4::Payload;
 use connection::Connection;
 
 /// How long one answer may take.
@@ -36,6 +38,7 @@ pub(super) struct Client {
     authority: Authority,
     /// What stands before every path.
     prefix: String,
+    signing: Signing,
     /// How long trouble that may pass is waited out.
     patience: Duration,
     idle: Mutex<Vec<Connection>>,
@@ -62,7 +65,7 @@ impl Client {
     /// A client for the API that the flags and the environment name; connects with the first call.
     ///
     /// # Errors
-    /// When the URL is none.
+    /// When the URL is none, or the key in the environment cannot be sent.
     pub(super) fn new(api: &ApiArgs, patience: Duration) -> Result<Self, ApiError> {
         let url = api.url();
         let broken = |source: &'static str| ApiError::Url {
@@ -83,6 +86,7 @@ impl Client {
             authority: authority.clone(),
             prefix: uri.path().trim_end_matches('/').to_owned(),
             url: url.clone(),
+            signing: Signing::from_environment()?,
             patience,
             idle: Mutex::default(),
             told: AtomicBool::new(false),
@@ -177,16 +181,26 @@ impl Client {
     }
 
     fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        let path = format!("{}{}", self.prefix, call.path);
+        let body = call.body.as_ref().map(|json| Bytes::from(json.to_string()));
+        let payload = Payload::Bytes(body.as_deref().unwrap_or_default());
+        let url = Uri::builder()
+            .scheme("http")
+            .authority(self.authority.clone());
+        let url = url.path_and_query(path.as_str()).build()?;
+        // At every try, since a signature is good for some minutes only.
+        let signed = self.signing.headers(&call.method, &url, payload);
         let mut request = Request::builder()
             .method(call.method.clone())
-            .uri(format!("{}{}", self.prefix, call.path))
-            .header(HOST, self.authority.as_str());
-        let mut body = Bytes::new();
-        if let Some(json) = &call.body {
-            request = request.header(CONTENT_TYPE, "application/json");
-            body = json.to_string().into();
+            .uri(path)
+            .header(HOST, self.authority.as_str())
+            .body(Full::new(body.clone().unwrap_or_default()))?;
+        request.headers_mut().extend(signed);
+        if body.is_some() {
+            let kind = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(CONTENT_TYPE, kind);
         }
-        request.body(Full::new(body))
+        Ok(request)
     }
 
     /// The answer's JSON, or what the server has against the call.

@@ -5,12 +5,13 @@ use std::time::Duration;
 use hyper::StatusCode;
 use miette::Diagnostic;
 use thiserror::Error;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
 use super::output::{CliError, Exit};
+use super::sign::{SignedChannel, Signing};
 use crate::api::operator::generated::operator_client::OperatorClient;
-use crate::config::ClientEnvironment;
+use crate::config::AwsEnvironment;
 
 /// Where `outrigger serve` has its API unless told otherwise.
 const DEFAULT_URL: &str = "http://127.0.0.1:9080";
@@ -52,6 +53,11 @@ pub enum ApiError {
         url: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("the key in the environment holds what cannot be sent in a header")]
+    #[diagnostic(help(
+        "set AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN and AWS_REGION to printable ASCII without blanks"
+    ))]
+    Key,
     #[error("{message}")]
     Refused { message: String },
     /// A refusal of App Mesh's API.
@@ -65,6 +71,11 @@ pub enum ApiError {
         /// How often the call was sent: of one that was sent twice, the first may have been done.
         tries: u32,
     },
+    #[error("{url} does not let this call through: {message}")]
+    #[diagnostic(help(
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key of the control plane's --api-credentials"
+    ))]
+    Forbidden { url: String, message: String },
     #[error("{url} answered {code:?}: {message}")]
     #[diagnostic(help("is that the --api-addr of an `outrigger serve` of this version?"))]
     Failed {
@@ -88,6 +99,8 @@ impl From<ApiError> for CliError {
             ApiError::Exception { status, .. } if status.is_client_error() => Exit::No,
             ApiError::Exception { .. }
             | ApiError::Url { .. }
+            | ApiError::Key
+            | ApiError::Forbidden { .. }
             | ApiError::Unreachable { .. }
             | ApiError::Failed { .. }
             | ApiError::Answered { .. } => Exit::Unable,
@@ -105,7 +118,13 @@ impl ApiError {
         let status = match self {
             Self::Unreachable { .. } => return true,
             Self::Exception { status, .. } | Self::Answered { status, .. } => *status,
-            Self::Url { .. } | Self::Refused { .. } | Self::Failed { .. } => return false,
+            Self::Url { .. }
+            | Self::Key
+            | Self::Forbidden { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. } => {
+                return false;
+            }
         };
         status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE
     }
@@ -123,7 +142,7 @@ impl ApiArgs {
     /// The URL that was typed, or that the environment has.
     pub fn url(&self) -> String {
         let typed = self.api_url.clone().filter(|url| !url.is_empty());
-        let url = typed.or_else(|| ClientEnvironment::read().endpoint);
+        let url = typed.or_else(|| AwsEnvironment::read().endpoint);
         url.unwrap_or_else(|| DEFAULT_URL.to_owned())
     }
 
@@ -131,7 +150,8 @@ impl ApiArgs {
     ///
     /// # Errors
     /// When the URL is none, or nobody answers there within five seconds.
-    pub async fn connect(&self) -> Result<OperatorClient<Channel>, ApiError> {
+    pub async fn connect(&self) -> Result<OperatorClient<SignedChannel>, ApiError> {
+        let signing = Signing::from_environment()?;
         let url = || self.url();
         let endpoint = Endpoint::from_shared(url())
             .map_err(|source| ApiError::Url {
@@ -140,11 +160,13 @@ impl ApiArgs {
             })?
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(30));
+        let target = endpoint.uri().clone();
         let channel = endpoint.connect().await;
         let channel = channel.map_err(|source| ApiError::Unreachable {
             url: url(),
             source: source.into(),
         })?;
+        let channel = SignedChannel::new(channel, target, signing);
         Ok(OperatorClient::new(channel).max_decoding_message_size(MAX_ANSWER))
     }
 
@@ -153,7 +175,10 @@ impl ApiArgs {
         let url = self.url();
         let message = status.message().to_owned();
         match status.code() {
-            Code::InvalidArgument | Code::NotFound => ApiError::Refused { message },
+            Code::InvalidArgument | Code::NotFound | Code::PermissionDenied => {
+                ApiError::Refused { message }
+            }
+            Code::Unauthenticated => ApiError::Forbidden { url, message },
             Code::Unavailable => ApiError::Unreachable {
                 url,
                 source: status.into(),

@@ -17,6 +17,8 @@ use tokio::time::timeout;
 use super::connect::{ApiArgs, ApiError};
 use super::output::{self, CliError, Output};
 use super::paths::escaped;
+use super::sign::Signing;
+use crate::api::auth::sigv4::Payload;
 use crate::envoy::http;
 use crate::model::{MeshName, NodeRef};
 
@@ -222,7 +224,9 @@ async fn call(
         url: base.clone(),
         source: Box::new(source),
     })?;
-    let answered = timeout(PATIENCE, http::call_url(method, &uri, body)).await;
+    let payload = Payload::Bytes(body.as_deref().unwrap_or_default());
+    let signed = Signing::from_environment()?.headers(&method, &uri, payload);
+    let answered = timeout(PATIENCE, http::call_url(method, &uri, signed, body)).await;
     let answered = answered.unwrap_or_else(|late| Err(late.into()));
     let (status, body) = answered.map_err(|source| ApiError::Unreachable {
         url: base.clone(),
@@ -233,8 +237,16 @@ async fn call(
         if status.is_success() {
             return Ok(answer);
         }
-        if let Some(message) = refusal(&answer).filter(|_| is_refusal(status)) {
-            return Err(ApiError::Refused { message });
+        if let Some(message) = refusal(&answer) {
+            match status {
+                StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => {
+                    return Err(ApiError::Refused { message });
+                }
+                StatusCode::FORBIDDEN => {
+                    return Err(ApiError::Forbidden { url: base, message });
+                }
+                _ => {}
+            }
         }
     }
     Err(ApiError::Answered {
@@ -242,10 +254,6 @@ async fn call(
         status,
         message: String::from_utf8_lossy(&body).trim().to_owned(),
     })
-}
-
-fn is_refusal(status: StatusCode) -> bool {
-    status == StatusCode::BAD_REQUEST || status == StatusCode::NOT_FOUND
 }
 
 /// The error and what is wrong with each endpoint, if it is the API's.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, ToSocketAddrs};
@@ -29,15 +29,16 @@ pub(crate) async fn get(peer: SocketAddr, uri: &Uri) -> Result<(StatusCode, Byte
 ///
 /// Without a limit in time: the caller has one.
 pub(crate) async fn get_url(url: &Uri) -> Result<(StatusCode, Bytes), BoxError> {
-    call_url(Method::GET, url, None).await
+    call_url(Method::GET, url, HeaderMap::new(), None).await
 }
 
-/// Calls an `http` URL of the host that it names, with JSON as the body if there is one.
+/// Calls an `http` URL of the host that it names, with these headers, and with JSON as the body if there is one.
 ///
 /// Without a limit in time: the caller has one.
 pub(crate) async fn call_url(
     method: Method,
     url: &Uri,
+    headers: HeaderMap,
     json: Option<Bytes>,
 ) -> Result<(StatusCode, Bytes), BoxError> {
     let (Some("http"), Some(authority)) = (url.scheme_str(), url.authority()) else {
@@ -47,6 +48,7 @@ pub(crate) async fn call_url(
     let name = format!("{}:{port}", authority.host());
     let path = url.path_and_query().map_or("/", |path| path.as_str());
     let mut request = request(method, path.parse()?, authority.as_str())?;
+    request.headers_mut().extend(headers);
     if let Some(json) = json {
         let kind = HeaderValue::from_static("application/json");
         request.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -8,8 +8,6 @@
 //!
 //! **Invariant:** a look costs what the change touches, whatever the size of the mesh.
 
-#[cfg(test)]
-pub(crate) mod cases;
 mod dependents;
 #[cfg(test)]
 mod tests;

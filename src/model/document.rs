@@ -3,7 +3,11 @@
 //! What is checked against the schema is this tree and not the typed spec, because a problem is worth little without
 //! its place, and because one mistake must not hide the next.
 
+mod json;
+
 use std::fmt;
+
+pub use json::JsonError;
 
 /// A place in a text, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

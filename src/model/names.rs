@@ -146,6 +146,10 @@ const SHOWN: usize = 200;
 pub(super) fn shown(text: &str) -> String {
     text.chars()
         .take(SHOWN)
-        .flat_map(char::escape_debug)
+        .map(|c| match c {
+            // Printable, and no end of the text in a sentence.
+            '"' | '\'' | '\\' => c.to_string(),
+            _ => c.escape_debug().to_string(),
+        })
         .collect()
 }

@@ -9,18 +9,24 @@
 //! Looser than the API's own model where its clients are: Terraform leaves out zeros, so a duration without `value`, a
 //! range without `start` and an outlier detection without `maxEjectionPercent` are accepted.
 
+#[cfg(test)]
+mod audit;
+mod body;
 mod check;
+#[cfg(test)]
+mod echo;
 mod gateway;
 mod node;
 mod read;
 mod route;
 mod rules;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod text;
 mod tls;
 
-pub use read::{Read, check_spec, check_tag_keys, check_tags, kind_schema, read};
+pub use body::{CreateBody, UpdateBody, read_create, read_tag_keys, read_tags, read_update};
+pub use read::{Read, check_spec, kind_schema, read};
 pub use text::Form;
 
 use super::names::{LONGEST_NAME, ResourceKind};
@@ -36,6 +42,10 @@ pub struct KindSchema {
     pub parent: Option<&'static str>,
     /// The whole document, `kind` included.
     pub document: &'static Object,
+    /// The body of the API's create call.
+    pub create: &'static Object,
+    /// The body of the API's update call.
+    pub update: &'static Object,
     pub spec: &'static Object,
 }
 

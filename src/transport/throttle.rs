@@ -10,7 +10,7 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// Lets one line through every ten seconds, and counts the others.
 #[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<Option<Passed>>);
+pub struct Throttle(Mutex<Option<Passed>>);
 
 #[derive(Debug)]
 struct Passed {
@@ -20,7 +20,7 @@ struct Passed {
 
 impl Throttle {
     /// If a line may be written now: how many were held back since the last.
-    pub(super) fn pass(&self) -> Option<u64> {
+    pub fn pass(&self) -> Option<u64> {
         let now = Instant::now();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match last.as_mut() {

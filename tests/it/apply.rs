@@ -2,6 +2,7 @@
 
 mod interrupted;
 mod shown;
+mod signed;
 
 use std::io::Write;
 use std::path::Path;
@@ -63,9 +64,14 @@ struct Shop {
 
 impl Shop {
     async fn open() -> Self {
-        let mut world = World::new().await;
+        Self::of(World::new().await).await
+    }
+
+    /// The same, with what a world has `serve` told already.
+    async fn of(mut world: World) -> Self {
         let data = world.folder.path().join("data");
-        world.serve_args = ["--data-dir".to_owned(), data.display().to_string()].into();
+        let data = ["--data-dir".to_owned(), data.display().to_string()];
+        world.serve_args.extend(data);
         world.serve(OWNED).await;
         let files = tempfile::tempdir().unwrap();
         Self { world, files }

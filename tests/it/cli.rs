@@ -43,9 +43,14 @@ fn outrigger(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 /// The same, with these variables.
-fn outrigger_with(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+pub(crate) fn outrigger_with(
+    folder: &Path,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+) -> Output {
     let mut command = Command::new(OUTRIGGER);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OUTRIGGER_")) {
+    let own = |name: &String| name.starts_with("OUTRIGGER_") || name.starts_with("AWS_");
+    for name in std::env::vars().map(|(name, _)| name).filter(own) {
         command.env_remove(name);
     }
     command

@@ -13,6 +13,8 @@
 
 mod admin;
 mod apply;
+mod appmesh;
+mod auth;
 mod capture;
 mod changes;
 mod child;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use outrigger::api::appmesh::AppMesh;
+use outrigger::api::auth::Auth;
 use outrigger::api::endpoints::EndpointsState;
 use outrigger::api::operator::State;
 use outrigger::api::operator::generated::operator_client::OperatorClient;
@@ -69,7 +70,7 @@ impl Plane {
         let registry = Metrics::new().unwrap();
         let identity = outrigger::model::arn::Identity::default();
         let appmesh = AppMesh::new(store.clone(), identity, registry.registry()).unwrap();
-        let router = outrigger::api::router(state, endpoints, appmesh);
+        let router = outrigger::api::router(state, endpoints, appmesh, Auth::None);
         let options = Options {
             http: Http::OneAndTwo,
             limits: Limits::OPERATORS,

@@ -1,4 +1,5 @@
-//! Python with gRPC's own client and Envoy's messages, fetched once with the machine's `pip`, as Envoy is.
+//! Python with other people's clients (gRPC's own with Envoy's messages, AWS's own), fetched once with the machine's `pip`,
+//! as Envoy is.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -6,17 +7,27 @@ use std::process::{Command, Stdio};
 
 use crate::envoy::cache;
 
-/// What is fetched; the C core of gRPC is in the first.
-const REQUIREMENTS: [&str; 2] = ["grpcio==1.85.1", "xds-protos==1.85.0"];
+/// The C core of gRPC is in the first.
+const GRPC: [&str; 2] = ["grpcio==1.85.1", "xds-protos==1.85.0"];
+const AWS: [&str; 2] = ["boto3==1.44.8", "botocore==1.44.8"];
 
-/// The folder of the packages; the first test that asks has them fetched.
+/// The folder of gRPC's packages; the first test that asks has them fetched.
 pub(crate) fn packages() -> PathBuf {
+    fetched(&GRPC)
+}
+
+/// The same for AWS's SDK.
+pub(crate) fn aws_packages() -> PathBuf {
+    fetched(&AWS)
+}
+
+fn fetched(requirements: &[&str]) -> PathBuf {
     let cache = cache();
     fs::create_dir_all(&cache).unwrap();
     let lock = File::create(cache.join("python.lock")).unwrap();
     lock.lock().unwrap();
     let tag = python(&["-c", "import sys; print(sys.implementation.cache_tag)"]);
-    let folder = cache.join(format!("{}-{}", REQUIREMENTS.join("-"), tag.trim()));
+    let folder = cache.join(format!("{}-{}", requirements.join("-"), tag.trim()));
     if !folder.exists() {
         let staging = cache.join("python.partial");
         if staging.exists() {
@@ -33,7 +44,7 @@ pub(crate) fn packages() -> PathBuf {
             target,
         ];
         let binary = ["--only-binary", ":all:", "--disable-pip-version-check"];
-        python(&[&install[..], &binary, &REQUIREMENTS].concat());
+        python(&[&install[..], &binary, requirements].concat());
         fs::rename(staging, &folder).unwrap();
     }
     folder
@@ -47,7 +58,7 @@ pub(crate) fn script(name: &str) -> PathBuf {
 }
 
 fn python(arguments: &[&str]) -> String {
-    let needed = "the tests with gRPC's own client need `python3` with `pip` that reaches its package index; \
+    let needed = "the tests with clients in Python need `python3` with `pip` that reaches its package index; \
                   `bash .ci/run` installs them";
     let output = Command::new("python3")
         .args(arguments)

@@ -1,16 +1,14 @@
-//! Bodies of requests, read and checked against the model's schema.
-//!
-//! A body of a create is a document of a mesh file without what the path says, so it is completed by that and then read as
-//! one: what a file may hold and what the API takes is one table.
+//! Bodies of requests: from bytes to what an operation asks for. What they may hold is the model's [`schema`].
 
-use serde_json::Value as Json;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::error::ApiError;
 use super::kind::Collection;
-use crate::model::document::{Key, Located, Path, Value};
-use crate::model::problem::{Problem, Severity};
-use crate::model::schema::{check_tag_keys, check_tags, kind_schema, read};
+use crate::model::document::{Located, Path, Value};
+use crate::model::problem::Problem;
+use crate::model::schema::{
+    CreateBody, UpdateBody, read_create, read_tag_keys, read_tags, read_update,
+};
 use crate::model::tags::{MOST, Tags};
 use crate::model::{Resource, ResourceId};
 use crate::store::ClientToken;
@@ -18,9 +16,9 @@ use crate::store::ClientToken;
 /// Members that an object may have; none of App Mesh's has half as many. Each is compared with all others.
 const MOST_MEMBERS: usize = 64;
 
-/// A body as JSON, or nothing.
+/// A body that is JSON.
 #[derive(Clone, Debug)]
-pub(super) struct Body(Json);
+pub(super) struct Body(Located);
 
 /// What a create or an update asks for.
 #[derive(Clone, Debug)]
@@ -34,21 +32,20 @@ impl Body {
     /// Reads the bytes of a body; none are an object without members.
     ///
     /// # Errors
-    /// When they are no JSON object, or one that is of no use to anybody.
+    /// When they are no JSON, or of a kind that is only meant to cost time.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, ApiError> {
-        if bytes.is_empty() {
-            return Ok(Self(Json::Object(serde_json::Map::new())));
-        }
-        let json: Json =
-            serde_json::from_slice(bytes).map_err(|problem| ApiError::NotJson { problem })?;
-        if !json.is_object() {
-            return Err(invalid("the body is no JSON object", "send `{…}`"));
-        }
+        let json = match bytes {
+            [] => Located::unplaced(Value::Map(Vec::new())),
+            bytes => Located::from_json(bytes).map_err(|problem| ApiError::NotJson { problem })?,
+        };
         if has_too_many_members(&json) {
-            return Err(invalid(
+            let problem = Problem::error(
+                Path::default(),
                 format!("an object in the body has more than {MOST_MEMBERS} members"),
+                "too many",
                 "send what the operation takes",
-            ));
+            );
+            return Err(invalid(vec![problem]));
         }
         Ok(Self(json))
     }
@@ -57,203 +54,86 @@ impl Body {
     ///
     /// # Errors
     /// With everything that is wrong with the body.
-    pub(super) fn create(self, collection: &Collection) -> Result<Wanted, ApiError> {
-        let schema = collection.schema();
-        let name = self.0.get(schema.name).and_then(Json::as_str);
-        let known = [schema.name, "spec", "tags", "clientToken"];
-        // Without a name that could be, the schema says what is wrong with it.
-        let id = name.map(|name| collection.named(name)).and_then(Result::ok);
-        let within = collection.within.as_ref();
-        let about = id.as_ref().or(within).map(ToString::to_string);
-        self.wanted(
-            collection,
-            &known,
-            &format!("Create {}", about.unwrap_or_default()),
-        )
+    pub(super) fn create(&self, collection: &Collection) -> Result<Wanted, ApiError> {
+        let read = read_create(collection.kind, collection.within.as_ref(), &self.0);
+        let CreateBody {
+            resource,
+            tags,
+            client_token,
+            ..
+        } = read.map_err(invalid)?;
+        let token = self.token(client_token, "Create", &resource.id);
+        Ok(Wanted {
+            resource,
+            tags,
+            token,
+        })
     }
 
     /// The resource that an update asks for.
     ///
     /// # Errors
     /// With everything that is wrong with the body.
-    pub(super) fn update(mut self, id: &ResourceId) -> Result<Wanted, ApiError> {
-        let collection = Collection {
-            kind: id.kind(),
-            within: id.parent(),
-        };
-        self.check_members(&["spec", "clientToken"])?;
-        let name = kind_schema(id.kind()).name;
-        if let Json::Object(members) = &mut self.0 {
-            members.insert(name.to_owned(), id.name().into());
-        }
-        self.wanted(
-            &collection,
-            &[name, "spec", "clientToken"],
-            &format!("Update {id}"),
-        )
+    pub(super) fn update(&self, id: &ResourceId) -> Result<Wanted, ApiError> {
+        let UpdateBody {
+            resource,
+            client_token,
+            ..
+        } = read_update(id, &self.0).map_err(invalid)?;
+        Ok(Wanted {
+            resource,
+            tags: Tags::new(),
+            token: self.token(client_token, "Update", id),
+        })
     }
 
     /// The tags that are to be added.
     ///
     /// # Errors
     /// With everything that is wrong with the body.
-    pub(super) fn tags(self) -> Result<Tags, ApiError> {
-        let tags = self.only_member("tags")?;
-        let count = tags.items().len();
+    pub(super) fn tags(&self) -> Result<Tags, ApiError> {
+        let count = self.0.get("tags").map_or(0, |tags| tags.items().len());
         if count > MOST {
             return Err(ApiError::TooManyTags { count, limit: MOST });
         }
-        sound(check_tags(&tags))?;
-        tags_of(&tags)
+        read_tags(&self.0).map_err(invalid)
     }
 
     /// The keys of the tags that are to go.
     ///
     /// # Errors
     /// With everything that is wrong with the body.
-    pub(super) fn tag_keys(self) -> Result<Vec<String>, ApiError> {
-        let keys = self.only_member("tagKeys")?;
-        sound(check_tag_keys(&keys))?;
-        let texts = keys.items().iter().filter_map(Located::as_str);
-        Ok(texts.map(str::to_owned).collect())
+    pub(super) fn tag_keys(&self) -> Result<Vec<String>, ApiError> {
+        read_tag_keys(&self.0).map_err(invalid)
     }
 
-    fn wanted(
-        self,
-        collection: &Collection,
-        known: &[&str],
-        operation: &str,
-    ) -> Result<Wanted, ApiError> {
-        self.check_members(known)?;
-        let canonical = format!("{operation}\n{}", self.0);
-        let mut document = Located::from(self.0);
-        if let Value::Map(members) = &mut document.value {
-            let mut add = |name: &str, text: &str| {
-                let key = Key {
-                    name: name.to_owned(),
-                    span: None,
-                };
-                let value = Value::String(text.to_owned());
-                members.push((key, Located::unplaced(value)));
-            };
-            add("kind", collection.kind.as_str());
-            if let Some(within) = &collection.within {
-                add("meshName", within.mesh().as_str());
-                if let Some(parent) = collection.schema().parent {
-                    add(parent, within.name());
-                }
-            }
+    /// A token stands for one operation on one resource with a body that says the same.
+    fn token(&self, token: Option<String>, verb: &str, id: &ResourceId) -> Option<ClientToken> {
+        let token = token?;
+        let said = format!("{verb} {id}\n{}", self.0.to_json());
+        let digest = xxh3_128(said.as_bytes());
+        Some(ClientToken { token, digest })
+    }
+}
+
+fn invalid(problems: Vec<Problem>) -> ApiError {
+    ApiError::Invalid { problems }
+}
+
+fn has_too_many_members(json: &Located) -> bool {
+    match &json.value {
+        Value::Map(members) => {
+            members.len() > MOST_MEMBERS
+                || members.iter().any(|(_, value)| has_too_many_members(value))
         }
-        let read = read(&document);
-        let (Some(resource), true) = (read.resource, is_sound(&read.problems)) else {
-            return Err(ApiError::Invalid {
-                problems: errors(read.problems),
-            });
-        };
-        let tags = document.get("tags").map(tags_of).transpose()?;
-        let token = document.get("clientToken").and_then(Located::as_str);
-        Ok(Wanted {
-            resource,
-            tags: tags.unwrap_or_default(),
-            token: token.map(|token| ClientToken {
-                token: token.to_owned(),
-                digest: xxh3_128(canonical.as_bytes()),
-            }),
-        })
-    }
-
-    /// The one member that the operation takes, which must be there.
-    fn only_member(self, name: &'static str) -> Result<Located, ApiError> {
-        self.check_members(&[name])?;
-        let member = Located::from(self.0).get(name).cloned();
-        member.ok_or_else(|| {
-            invalid(
-                format!("the body lacks `{name}`"),
-                format!("add `{name}`: a list"),
-            )
-        })
-    }
-
-    /// Refuses members that the operation does not take. Null is as good as absent.
-    fn check_members(&self, known: &[&str]) -> Result<(), ApiError> {
-        let members = self.0.as_object().into_iter().flatten();
-        let unknown =
-            members.filter(|(name, value)| !value.is_null() && !known.contains(&name.as_str()));
-        let problems: Vec<Problem> = unknown
-            .map(|(name, _)| {
-                Problem::error(
-                    Path::default().field(name.as_str()),
-                    format!("unknown field `{name}`"),
-                    "not a field of this operation",
-                    format!("known fields: {}", known.join(", ")),
-                )
-            })
-            .collect();
-        sound(problems)
-    }
-}
-
-fn invalid(what: impl Into<String>, help: impl Into<String>) -> ApiError {
-    ApiError::Invalid {
-        problems: vec![Problem::error(Path::default(), what, "", help)],
-    }
-}
-
-fn is_sound(problems: &[Problem]) -> bool {
-    let is_error = |problem: &Problem| problem.severity == Severity::Error;
-    !problems.iter().any(is_error)
-}
-
-fn errors(mut problems: Vec<Problem>) -> Vec<Problem> {
-    problems.retain(|problem| problem.severity == Severity::Error);
-    problems
-}
-
-fn sound(problems: Vec<Problem>) -> Result<(), ApiError> {
-    if is_sound(&problems) {
-        return Ok(());
-    }
-    Err(ApiError::Invalid {
-        problems: errors(problems),
-    })
-}
-
-/// The tags of a list that has been checked.
-fn tags_of(list: &Located) -> Result<Tags, ApiError> {
-    let mut tags = Tags::new();
-    let mut problems = Vec::new();
-    for (index, tag) in list.items().iter().enumerate() {
-        let text = |name| tag.get(name).and_then(Located::as_str).unwrap_or_default();
-        let key = text("key");
-        if tags
-            .insert(key.to_owned(), text("value").to_owned())
-            .is_some()
-        {
-            problems.push(Problem::error(
-                Path::of("tags").index(index).field("key"),
-                format!("the key `{key}` is given twice"),
-                "given before",
-                "keep one of the two",
-            ));
-        }
-    }
-    sound(problems)?;
-    Ok(tags)
-}
-
-fn has_too_many_members(json: &Json) -> bool {
-    match json {
-        Json::Object(members) => {
-            members.len() > MOST_MEMBERS || members.values().any(has_too_many_members)
-        }
-        Json::Array(items) => items.iter().any(has_too_many_members),
+        Value::List(items) => items.iter().any(has_too_many_members),
         _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     use super::*;
 
@@ -306,8 +186,11 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (body, expected) in [
-            ("{", "the body is not valid JSON: EOF"),
-            ("[]", "the body is no JSON object"),
+            (
+                "{",
+                "the body is not valid JSON; mind commas, quotes and brackets: EOF",
+            ),
+            ("[]", "must be a map, not a list"),
             ("", "lacks `virtualNodeName`"),
             (r#"{"spec":{}}"#, "lacks `virtualNodeName`"),
             (r#"{"virtualNodeName":"n"}"#, "lacks `spec`"),

@@ -10,7 +10,8 @@ use thiserror::Error;
 use super::page::PageError;
 use crate::model::admission::Refusal;
 use crate::model::arn::{AccountId, ArnError, Region};
-use crate::model::problem::Problem;
+use crate::model::document::JsonError;
+use crate::model::problem::{Problem, Severity};
 use crate::model::{NameError, ResourceId};
 use crate::store::{Trouble, WriteError};
 
@@ -98,14 +99,16 @@ pub(super) enum ApiError {
         "this is a call of a web page, which may change nothing here; call from a program, with `Content-Type: application/json`"
     )]
     WebPage,
+    #[error("key `{name}` may not do this in mesh `{mesh}`")]
+    Denied { name: String, mesh: String },
     #[error("the body is longer than {limit} bytes, which no resource needs; send less")]
     TooLarge { limit: usize },
     #[error("the body was cut off; send it again")]
     CutOff,
     #[error("the body did not come within {seconds} s; send it faster")]
     Late { seconds: u64 },
-    #[error("the body is not valid JSON: {problem}")]
-    NotJson { problem: serde_json::Error },
+    #[error("{problem}{}", chain(problem))]
+    NotJson { problem: JsonError },
     #[error("{}", Problems(problems))]
     Invalid { problems: Vec<Problem> },
     #[error("{}", Absent { id, account })]
@@ -176,7 +179,7 @@ impl ApiError {
             | Self::NotFound { .. }
             | Self::OtherAccount { .. }
             | Self::OtherRegion { .. } => Exception::NotFound,
-            Self::WebPage => Exception::Forbidden,
+            Self::WebPage | Self::Denied { .. } => Exception::Forbidden,
             Self::TooManyTags { .. } => Exception::TooManyTags,
             Self::Busy { .. } => Exception::TooManyRequests,
             Self::NotLoaded => Exception::ServiceUnavailable,
@@ -222,6 +225,12 @@ fn of_write(error: &WriteError) -> Exception {
     }
 }
 
+/// What an error does not say itself: its sources.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.map(|source| format!(": {source}")).collect()
+}
+
 /// That there is no such resource, in App Mesh's words.
 struct Absent<'a, A> {
     id: &'a ResourceId,
@@ -247,12 +256,14 @@ impl<A: fmt::Display> fmt::Display for Absent<'_, A> {
     }
 }
 
-/// All problems in one line: where, what, and what to do.
+/// All errors in one line: where, what, and what to do.
 struct Problems<'a>(&'a [Problem]);
 
 impl fmt::Display for Problems<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(problems) = self;
+        let errors = self.0.iter();
+        let errors = errors.filter(|problem| problem.severity == Severity::Error);
+        let problems: Vec<&Problem> = errors.collect();
         for (position, problem) in problems.iter().take(SHOWN_PROBLEMS).enumerate() {
             if position > 0 {
                 f.write_char(' ')?;

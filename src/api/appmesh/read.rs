@@ -1,6 +1,7 @@
 //! Operations that read: describe, list, tags, and the list of everything.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
@@ -15,19 +16,23 @@ use super::operation::Reading;
 use super::page::Page;
 use super::query::Query;
 use super::{AppMesh, Call};
+use crate::api::auth::Caller;
+use crate::model::admission::missing;
 use crate::model::arn::Identity;
 use crate::model::{ResourceId, Spec};
 use crate::store::{Owner, Record, Stored};
 
 impl AppMesh {
-    pub(super) fn read(&self, operation: &Reading, query: &Query) -> Result<Response, ApiError> {
+    pub(super) fn read(&self, call: &Call<'_>, operation: &Reading) -> Result<Response, ApiError> {
+        let (query, caller) = (call.query()?, call.caller());
         if let Some(id) = operation.owned() {
-            check_mesh_owner(&self.identity, query, id)?;
+            check_mesh_owner(&self.identity, &query, id)?;
+            check_reader(&caller, id)?;
         }
         let body = match operation {
             Reading::Describe(id) => self.describe(id)?,
-            Reading::List(collection) => self.list(collection, query)?,
-            Reading::ListTags => self.list_tags(query)?,
+            Reading::List(collection) => self.list(collection, &query, &caller)?,
+            Reading::ListTags => self.list_tags(&query, &caller)?,
         };
         answer::response(StatusCode::OK, &body)
     }
@@ -38,7 +43,12 @@ impl AppMesh {
         data(&self.identity, id, &spec, record, Status::Active)
     }
 
-    fn list(&self, collection: &Collection, query: &Query) -> Result<Value, ApiError> {
+    fn list(
+        &self,
+        collection: &Collection,
+        query: &Query,
+        caller: &Caller,
+    ) -> Result<Value, ApiError> {
         let kind = KindPaths::of(collection.kind);
         let name = match &collection.within {
             Some(within) => format!("{within}/{}", kind.collection),
@@ -56,7 +66,8 @@ impl AppMesh {
         };
         let records = stored.records.range((begin, Bound::Unbounded));
         let of_collection = records.take_while(|(id, _)| collection.contains(id));
-        let (taken, next) = page.take(of_collection, |(id, _)| id.name());
+        let readable = of_collection.filter(|(id, _)| caller.may_read(id.mesh().as_str()));
+        let (taken, next) = page.take(readable, |(id, _)| id.name());
         let references = taken
             .into_iter()
             .map(|(id, record)| reference(&self.identity, id, record))
@@ -64,8 +75,9 @@ impl AppMesh {
         Ok(answer::list(kind.collection, references, next))
     }
 
-    fn list_tags(&self, query: &Query) -> Result<Value, ApiError> {
+    fn list_tags(&self, query: &Query, caller: &Caller) -> Result<Value, ApiError> {
         let id = addressed(&self.identity, query)?;
+        check_reader(caller, &id)?;
         let (limit, token) = (query.limit.as_deref(), query.next_token.as_deref());
         let page = Page::of_tags(format!("{id}/tags"), limit, token)?;
         let stored = self.loaded()?;
@@ -91,11 +103,8 @@ impl AppMesh {
         if let Some((spec, record)) = found {
             return Ok((spec, record));
         }
-        if let Some(parent) = id.parent() {
-            self.find(stored, &parent)?;
-        }
         Err(ApiError::NotFound {
-            id: id.clone(),
+            id: missing(&stored.model, id).unwrap_or_else(|| id.clone()),
             account: self.identity.account_id.clone(),
         })
     }
@@ -116,9 +125,10 @@ impl AppMesh {
         }
         let mesh = call.query()?.mesh;
         let stored = self.loaded()?;
-        let identity = self.identity.clone();
-        let telling = spawn_blocking(move || everything(&identity, &stored, mesh.as_deref())).await;
-        telling.unwrap_or(Err(ApiError::NotLoaded))
+        let (identity, caller) = (Arc::clone(&self.identity), call.caller());
+        let telling =
+            spawn_blocking(move || everything(&identity, &stored, mesh.as_deref(), &caller));
+        telling.await.unwrap_or(Err(ApiError::NotLoaded))
     }
 }
 
@@ -126,8 +136,12 @@ fn everything(
     identity: &Identity,
     stored: &Stored,
     mesh: Option<&str>,
+    caller: &Caller,
 ) -> Result<Response, ApiError> {
-    let wanted = |id: &ResourceId| mesh.is_none_or(|mesh| id.mesh().as_str() == mesh);
+    let wanted = |id: &ResourceId| {
+        let name = id.mesh().as_str();
+        mesh.is_none_or(|mesh| name == mesh) && caller.may_read(name)
+    };
     let mut resources = Vec::new();
     for (id, record) in stored.records.iter().filter(|(id, _)| wanted(id)) {
         let Some(spec) = stored.model.get(id) else {
@@ -144,6 +158,17 @@ fn everything(
     let revision = stored.revision.as_u64();
     let body = json!({ "revision": revision, "resources": resources });
     answer::response(StatusCode::OK, &body)
+}
+
+fn check_reader(caller: &Caller, id: &ResourceId) -> Result<(), ApiError> {
+    let mesh = id.mesh().as_str();
+    if caller.may_read(mesh) {
+        return Ok(());
+    }
+    Err(ApiError::Denied {
+        name: caller.name().to_owned(),
+        mesh: mesh.to_owned(),
+    })
 }
 
 fn owner(owner: &Owner) -> Value {

@@ -30,6 +30,13 @@ impl AppMesh {
         body: Bytes,
     ) -> Result<Response, ApiError> {
         let write = self.wanted(operation, call.query()?, body).await?;
+        let (caller, mesh) = (call.caller(), write.action.id().mesh().as_str());
+        if !caller.may_write(mesh) {
+            return Err(ApiError::Denied {
+                name: caller.name().to_owned(),
+                mesh: mesh.to_owned(),
+            });
+        }
         let answered = match write.action {
             Action::Tag { .. } | Action::Untag { .. } => None,
             Action::Delete { .. } => Some(Status::Deleted),
@@ -117,6 +124,7 @@ fn log(call: &Call<'_>, operation: &str, written: &Written) {
         ..
     } = written;
     info!(
+        caller = call.caller().name(),
         peer = call.peer().map(tracing::field::display),
         operation,
         resource = %id,

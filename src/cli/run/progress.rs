@@ -70,7 +70,7 @@ impl Progress {
                 self.bar.set_draw_target(ProgressDrawTarget::stderr());
                 self.bar.enable_steady_tick(Duration::from_millis(100));
             }
-            self.next = now + Duration::from_secs(3600);
+            self.next = now + Duration::from_hours(1);
             return;
         }
         self.next = now + LINE_EVERY;

@@ -22,7 +22,7 @@ type Seen = Arc<Mutex<Vec<String>>>;
 /// Answers each request, of which it sees method and path, and keeps what it was asked.
 async fn server(
     answer: impl Fn(&str, usize) -> (StatusCode, &'static str) + Clone + Send + Sync + 'static,
-) -> (SocketAddr, Seen) {
+) -> (SocketAddr, Seen, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let seen = Seen::default();
@@ -34,8 +34,9 @@ async fn server(
         log.push(line.clone());
         respond(answer(&line, before))
     });
-    tokio::spawn(axum::serve(listener, app).into_future());
-    (address, seen)
+    let mut serving = JoinSet::new();
+    serving.spawn(async { axum::serve(listener, app).await.unwrap() });
+    (address, seen, serving)
 }
 
 fn respond((status, exception): (StatusCode, &'static str)) -> Response {
@@ -81,7 +82,7 @@ const PATIENT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn trouble_that_passes_is_waited_out() {
-    let (address, seen) = server(|_, before| match before {
+    let (address, seen, _serving) = server(|_, before| match before {
         0 => (
             StatusCode::SERVICE_UNAVAILABLE,
             "ServiceUnavailableException",
@@ -99,7 +100,7 @@ async fn trouble_that_passes_is_waited_out() {
 
 #[tokio::test]
 async fn trouble_that_stays_ends_the_run() {
-    let (address, _) = server(|_, _| {
+    let (address, _, _serving) = server(|_, _| {
         (
             StatusCode::SERVICE_UNAVAILABLE,
             "ServiceUnavailableException",
@@ -129,7 +130,7 @@ async fn trouble_that_stays_ends_the_run() {
 
 #[tokio::test]
 async fn a_failure_takes_down_what_needs_it_and_no_prune_follows() {
-    let (address, seen) = server(|line, _| match line {
+    let (address, seen, _serving) = server(|line, _| match line {
         "PUT /v20190125/meshes" => (StatusCode::BAD_REQUEST, "LimitExceededException"),
         _ => (StatusCode::OK, ""),
     })
@@ -162,7 +163,7 @@ async fn a_failure_takes_down_what_needs_it_and_no_prune_follows() {
 /// The first delete was done, though its answer was lost.
 #[tokio::test]
 async fn a_delete_that_is_sent_twice_may_find_nothing() {
-    let (address, _) = server(|_, before| match before {
+    let (address, _, _serving) = server(|_, before| match before {
         0 => (
             StatusCode::SERVICE_UNAVAILABLE,
             "ServiceUnavailableException",
@@ -173,7 +174,7 @@ async fn a_delete_that_is_sent_twice_may_find_nothing() {
     let client = client(address, PATIENT);
     let (lines, _) = done(&client, vec![Step::delete(node("a"))]).await;
     assert_eq!(lines, ["deleted mesh/m/virtualNode/a", "1 deleted"]);
-    let (address, _) = server(|_, _| (StatusCode::NOT_FOUND, "NotFoundException")).await;
+    let (address, _, _serving) = server(|_, _| (StatusCode::NOT_FOUND, "NotFoundException")).await;
     let client = self::client(address, PATIENT);
     let (lines, _) = done(&client, vec![Step::delete(node("a"))]).await;
     assert_eq!(lines[0], "failed to delete mesh/m/virtualNode/a");
@@ -181,7 +182,7 @@ async fn a_delete_that_is_sent_twice_may_find_nothing() {
 
 #[tokio::test]
 async fn after_an_interrupt_nothing_new_is_begun() {
-    let (address, seen) = server(|_, _| (StatusCode::OK, "")).await;
+    let (address, seen, _serving) = server(|_, _| (StatusCode::OK, "")).await;
     let interrupt = Interrupt::default();
     interrupt.once.cancel();
     let steps = vec![create(mesh(), &[])];
@@ -201,7 +202,8 @@ async fn connections_are_kept_and_one_that_was_closed_is_replaced() {
     let client = client(listener.local_addr().unwrap(), Duration::ZERO);
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
     // Two calls on the first connection, which is then closed, and one on the second.
-    let serving = tokio::spawn(async move {
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
         for calls in [2, 1] {
             let (mut stream, _) = listener.accept().await.unwrap();
             for _ in 0..calls {
@@ -219,5 +221,5 @@ async fn connections_are_kept_and_one_that_was_closed_is_replaced() {
     for _ in 0..3 {
         assert_eq!(client.call(&call).await.unwrap(), json!({}));
     }
-    serving.await.unwrap();
+    serving.join_all().await;
 }

@@ -3,13 +3,23 @@
 use super::text::HTTP_RETRY_EVENTS;
 use super::{Field, Form, Object, Rule, Type};
 use crate::model::document::{Key, Located, Member, Path, Span, Value, member};
+use crate::model::names::shown as shown_text;
 use crate::model::problem::{Problem, known_names};
+
+/// Errors and warnings that are kept of a document: enough to mend it by, and no more however large it is.
+const MOST_PROBLEMS: usize = 100;
+
+/// Members beyond any that an object of the table could have.
+const MOST_MEMBERS: usize = 256;
 
 /// Where the walk stands, and what it has found.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     path: Path,
-    pub(super) problems: Vec<Problem>,
+    problems: Vec<Problem>,
+    /// Those found, kept or not.
+    errors: usize,
+    warnings: usize,
 }
 
 /// An object's members, as rules see them: null counts as absent.
@@ -39,6 +49,19 @@ impl<'a> Members<'a> {
 }
 
 impl Walk {
+    /// What was found. There is an error among it if there was one at all.
+    pub(super) fn finish(mut self) -> Vec<Problem> {
+        if self.errors > MOST_PROBLEMS {
+            self.problems.push(Problem::error(
+                Path::default(),
+                format!("more than {MOST_PROBLEMS} errors; the rest is not shown"),
+                "and more",
+                "mend the others first",
+            ));
+        }
+        self.problems
+    }
+
     pub(super) fn error(
         &mut self,
         span: Option<Span>,
@@ -46,8 +69,11 @@ impl Walk {
         label: impl Into<String>,
         help: impl Into<String>,
     ) {
-        let problem = Problem::error(self.path.clone(), what, label, help).at(span);
-        self.problems.push(problem);
+        self.errors += 1;
+        if self.errors <= MOST_PROBLEMS {
+            let problem = Problem::error(self.path.clone(), what, label, help).at(span);
+            self.problems.push(problem);
+        }
     }
 
     pub(super) fn warning(
@@ -57,8 +83,11 @@ impl Walk {
         label: impl Into<String>,
         help: impl Into<String>,
     ) {
-        let problem = Problem::warning(self.path.clone(), what, label, help).at(span);
-        self.problems.push(problem);
+        self.warnings += 1;
+        if self.warnings <= MOST_PROBLEMS {
+            let problem = Problem::warning(self.path.clone(), what, label, help).at(span);
+            self.problems.push(problem);
+        }
     }
 
     pub(super) fn in_field<T>(&mut self, name: &str, walk: impl FnOnce(&mut Self) -> T) -> T {
@@ -77,6 +106,9 @@ impl Walk {
 
     /// Checks a value. `name` is its member's, `at` where that stands.
     pub(super) fn value(&mut self, r#type: &Type, name: &str, node: &Located, at: Option<Span>) {
+        if self.errors > MOST_PROBLEMS {
+            return;
+        }
         match (r#type, &node.value) {
             (Type::Bool, Value::Bool(_)) => {}
             (Type::Int { min, max }, Value::Int(number)) => {
@@ -95,7 +127,7 @@ impl Walk {
                 } else if let (false, Err(wanted)) = (text.is_empty(), form.check(text)) {
                     self.error(
                         node.span,
-                        format!("`{name}` cannot be `{text}`"),
+                        format!("`{name}` cannot be `{}`", shown_text(text)),
                         "not allowed",
                         wanted,
                     );
@@ -159,7 +191,10 @@ impl Walk {
         if !HTTP_RETRY_EVENTS.contains(&event) {
             self.warning(
                 at,
-                format!("`{event}` is no HTTP retry event, so nothing is retried on it"),
+                format!(
+                    "`{}` is no HTTP retry event, so nothing is retried on it",
+                    shown_text(event)
+                ),
                 "no such event",
                 known_names(event, "events", HTTP_RETRY_EVENTS),
             );
@@ -196,7 +231,7 @@ impl Walk {
         if !values.contains(&text) {
             self.error(
                 span,
-                format!("`{name}` cannot be `{text}`"),
+                format!("`{name}` cannot be `{}`", shown_text(text)),
                 "not one of its values",
                 known_names(text, "values", values.iter().copied()),
             );
@@ -205,11 +240,20 @@ impl Walk {
 
     pub(super) fn object(
         &mut self,
-        object: &Object,
+        object: &'static Object,
         name: &str,
         members: &[Member],
         span: Option<Span>,
     ) {
+        if members.len() > MOST_MEMBERS {
+            self.error(
+                span,
+                format!("`{name}` has {} fields", members.len()),
+                "too many fields",
+                format!("write {}", describe(&Type::Object(object))),
+            );
+            return;
+        }
         self.unknown_and_repeated(object, members);
         let present = Members { all: members, span };
         for field in object.fields {
@@ -240,7 +284,7 @@ impl Walk {
                 self.in_field(&key.name, |walk| {
                     walk.error(
                         key.span,
-                        format!("`{}` is given twice", key.name),
+                        format!("`{}` is given twice", shown_text(&key.name)),
                         "given before",
                         "keep one of the two",
                     );
@@ -250,7 +294,7 @@ impl Walk {
                 self.in_field(&key.name, |walk| {
                     walk.error(
                         key.span,
-                        format!("unknown field `{}`", key.name),
+                        format!("unknown field `{}`", shown_text(&key.name)),
                         format!("not a field of {}", object.name),
                         known_names(&key.name, "fields", names()),
                     );
@@ -385,7 +429,7 @@ fn shown(value: &Value) -> String {
         Value::Int(number) => number.to_string(),
         // With its point, which is what is wrong with it.
         Value::Float(number) => format!("{number:?}"),
-        Value::String(text) => format!("the text \"{text}\""),
+        Value::String(text) => format!("the text \"{}\"", shown_text(text)),
         Value::List(_) => "a list".into(),
         Value::Map(_) => "a map".into(),
     }

@@ -8,7 +8,10 @@ use super::check::Walk;
 use super::gateway::{GATEWAY_ROUTE_SPEC, VIRTUAL_GATEWAY_SPEC};
 use super::node::{MESH_SPEC, VIRTUAL_NODE_SPEC, VIRTUAL_ROUTER_SPEC, VIRTUAL_SERVICE_SPEC};
 use super::route::ROUTE_SPEC;
-use super::{Form, KindSchema, NAME, Object, SERVICE_NAME, TEXT, Type, optional, required};
+use super::{
+    Check, Form, KindSchema, NAME, Object, Rule, SERVICE_NAME, TEXT, Type, optional, required,
+    rules,
+};
 use crate::model::document::{Located, Path};
 use crate::model::names::{
     GatewayName, GatewayRouteName, MeshName, NodeName, ResourceId, ResourceKind, RouteName,
@@ -28,40 +31,46 @@ pub struct Read {
     pub problems: Vec<Problem>,
 }
 
-/// Declares the document of each kind: names, then what every create call has.
-macro_rules! documents {
-    ($($kind:ident $static:ident $spec:ident $need:ident $name:literal: $type:ident $(in $parent:literal)?;)+) => {
-        $(static $static: Object = Object {
-            name: stringify!($kind),
-            fields: &[
-                required("kind", KIND),
-                required("meshName", NAME),
-                $(required($parent, NAME),)?
-                required($name, $type),
-                $need("spec", Type::Object(&$spec)),
-                optional("tags", TAGS),
-                optional("clientToken", CLIENT_TOKEN),
-                optional("meshOwner", TEXT),
-            ],
-            rules: &[],
-        };)+
-
-        static KINDS: [KindSchema; 7] = [
-            KindSchema {
-                kind: ResourceKind::Mesh,
-                name: "meshName",
-                parent: None,
-                document: &MESH,
-                spec: &MESH_SPEC,
+/// Declares each kind: its names, and the documents and bodies that they stand in.
+macro_rules! kinds {
+    ($($kind:ident $spec:ident $need:ident $name:literal: $type:ident $(in $mesh:literal $($parent:literal)?)?;)+) => {
+        static KINDS: [KindSchema; 7] = [$(KindSchema {
+            kind: ResourceKind::$kind,
+            name: $name,
+            parent: parent!($($($parent)?)?),
+            document: &Object {
+                name: stringify!($kind),
+                fields: &[
+                    required("kind", KIND),
+                    $(required($mesh, NAME), $(required($parent, NAME),)?)?
+                    required($name, $type),
+                    $need("spec", Type::Object(&$spec)),
+                    optional("tags", TAGS),
+                    optional("clientToken", CLIENT_TOKEN),
+                    optional("meshOwner", TEXT),
+                ],
+                rules: &[Rule::Check(Check(rules::distinct_tags))],
             },
-            $(KindSchema {
-                kind: ResourceKind::$kind,
-                name: $name,
-                parent: parent!($($parent)?),
-                document: &$static,
-                spec: &$spec,
-            },)+
-        ];
+            create: &Object {
+                name: concat!("Create", stringify!($kind)),
+                fields: &[
+                    required($name, $type),
+                    $need("spec", Type::Object(&$spec)),
+                    optional("tags", TAGS),
+                    optional("clientToken", CLIENT_TOKEN),
+                ],
+                rules: &[Rule::Check(Check(rules::distinct_tags))],
+            },
+            update: &Object {
+                name: concat!("Update", stringify!($kind)),
+                fields: &[
+                    $need("spec", Type::Object(&$spec)),
+                    optional("clientToken", CLIENT_TOKEN),
+                ],
+                rules: &[],
+            },
+            spec: &$spec,
+        },)+];
     };
 }
 
@@ -74,26 +83,14 @@ macro_rules! parent {
     };
 }
 
-static MESH: Object = Object {
-    name: "Mesh",
-    fields: &[
-        required("kind", KIND),
-        required("meshName", NAME),
-        optional("spec", Type::Object(&MESH_SPEC)),
-        optional("tags", TAGS),
-        optional("clientToken", CLIENT_TOKEN),
-        optional("meshOwner", TEXT),
-    ],
-    rules: &[],
-};
-
-documents! {
-    VirtualNode VIRTUAL_NODE VIRTUAL_NODE_SPEC required "virtualNodeName": NAME;
-    VirtualService VIRTUAL_SERVICE VIRTUAL_SERVICE_SPEC required "virtualServiceName": SERVICE_NAME;
-    VirtualRouter VIRTUAL_ROUTER VIRTUAL_ROUTER_SPEC required "virtualRouterName": NAME;
-    Route ROUTE ROUTE_SPEC required "routeName": NAME in "virtualRouterName";
-    VirtualGateway VIRTUAL_GATEWAY VIRTUAL_GATEWAY_SPEC required "virtualGatewayName": NAME;
-    GatewayRoute GATEWAY_ROUTE GATEWAY_ROUTE_SPEC required "gatewayRouteName": NAME in "virtualGatewayName";
+kinds! {
+    Mesh MESH_SPEC optional "meshName": NAME;
+    VirtualNode VIRTUAL_NODE_SPEC required "virtualNodeName": NAME in "meshName";
+    VirtualService VIRTUAL_SERVICE_SPEC required "virtualServiceName": SERVICE_NAME in "meshName";
+    VirtualRouter VIRTUAL_ROUTER_SPEC required "virtualRouterName": NAME in "meshName";
+    Route ROUTE_SPEC required "routeName": NAME in "meshName" "virtualRouterName";
+    VirtualGateway VIRTUAL_GATEWAY_SPEC required "virtualGatewayName": NAME in "meshName";
+    GatewayRoute GATEWAY_ROUTE_SPEC required "gatewayRouteName": NAME in "meshName" "virtualGatewayName";
 }
 
 const KIND: Type = Type::Enum(&[
@@ -106,7 +103,7 @@ const KIND: Type = Type::Enum(&[
     "GatewayRoute",
 ]);
 
-const TAGS: Type = Type::List {
+pub(super) const TAGS: Type = Type::List {
     item: &Type::Object(&TAG),
     min: 0,
     max: tags::MOST,
@@ -119,16 +116,17 @@ const CLIENT_TOKEN: Type = Type::Text {
     form: Form::ClientToken,
 };
 
-const TAG_KEY: Type = Type::Text {
-    min: 1,
-    max: 128,
-    form: Form::TagKey,
-};
-
 static TAG: Object = Object {
     name: "TagRef",
     fields: &[
-        required("key", TAG_KEY),
+        required(
+            "key",
+            Type::Text {
+                min: 1,
+                max: 128,
+                form: Form::TagKey,
+            },
+        ),
         optional(
             "value",
             Type::Text {
@@ -179,7 +177,7 @@ pub fn read(document: &Located) -> Read {
         document.members().unwrap_or_default(),
         at,
     );
-    let mut problems = walk.problems;
+    let mut problems = walk.finish();
     let id = id_of(schema, document);
     let sound = problems
         .iter()
@@ -197,28 +195,10 @@ pub fn read(document: &Located) -> Read {
 
 /// Checks a spec alone, as the API gets it. Paths start at `spec`.
 pub fn check_spec(kind: ResourceKind, spec: &Located) -> Vec<Problem> {
-    check_member(&Type::Object(kind_schema(kind).spec), "spec", spec)
-}
-
-/// Checks a list of tags alone. Paths start at `tags`.
-pub fn check_tags(tags: &Located) -> Vec<Problem> {
-    check_member(&TAGS, "tags", tags)
-}
-
-/// Checks a list of keys of tags. Paths start at `tagKeys`.
-pub fn check_tag_keys(keys: &Located) -> Vec<Problem> {
-    let r#type = Type::List {
-        item: &TAG_KEY,
-        min: 0,
-        max: tags::MOST,
-    };
-    check_member(&r#type, "tagKeys", keys)
-}
-
-fn check_member(r#type: &Type, name: &str, value: &Located) -> Vec<Problem> {
     let mut walk = Walk::default();
-    walk.in_field(name, |walk| walk.value(r#type, name, value, value.span));
-    walk.problems
+    let r#type = Type::Object(kind_schema(kind).spec);
+    walk.in_field("spec", |walk| walk.value(&r#type, "spec", spec, spec.span));
+    walk.finish()
 }
 
 fn kind_of(document: &Located) -> Result<ResourceKind, Box<Problem>> {
@@ -302,7 +282,11 @@ fn id_of(schema: &KindSchema, document: &Located) -> Option<ResourceId> {
     })
 }
 
-fn build(id: ResourceId, spec: Option<&Located>, problems: &mut Vec<Problem>) -> Option<Resource> {
+pub(super) fn build(
+    id: ResourceId,
+    spec: Option<&Located>,
+    problems: &mut Vec<Problem>,
+) -> Option<Resource> {
     let json = spec.map_or_else(
         || serde_json::Value::Object(serde_json::Map::new()),
         Located::to_json,

@@ -2,8 +2,11 @@
 //!
 //! A member of the wrong type is reported where it stands; here it counts as absent.
 
+use std::collections::BTreeMap;
+
 use super::check::{Members, Walk};
 use crate::model::document::Located;
+use crate::model::names::shown;
 
 /// `[start, end)` holds at least one number.
 pub(super) fn range_grows(range: &Members<'_>, walk: &mut Walk) {
@@ -70,34 +73,62 @@ pub(super) fn distinct_ports(spec: &Members<'_>, walk: &mut Walk) {
     let Some(listeners) = spec.get("listeners") else {
         return;
     };
-    let port_of = |listener: &'_ Located| listener.get("portMapping")?.get("port")?.as_int();
+    let mut taken = BTreeMap::new();
     for (index, listener) in listeners.items().iter().enumerate() {
-        let Some(port) = port_of(listener) else {
+        let port = listener
+            .get("portMapping")
+            .and_then(|mapping| mapping.get("port"));
+        let Some((number, span)) = port.and_then(|port| Some((port.as_int()?, port.span))) else {
             continue;
         };
-        let taken = listeners
-            .items()
-            .iter()
-            .take(index)
-            .position(|earlier| port_of(earlier) == Some(port));
-        if let Some(first) = taken {
-            let span = listener
-                .get("portMapping")
-                .and_then(|mapping| mapping.get("port"))
-                .and_then(|port| port.span)
-                .or(spec.key_span("listeners"));
-            walk.in_field("listeners", |walk| {
-                walk.in_item(index, |walk| {
-                    walk.error(
-                        span,
-                        format!("two listeners have port {port}"),
-                        format!("taken by `listeners[{first}]`"),
-                        "give each listener a port of its own",
-                    );
-                });
+        let Some(first) = first_of(&mut taken, number, index) else {
+            continue;
+        };
+        let span = span.or(spec.key_span("listeners"));
+        walk.in_field("listeners", |walk| {
+            walk.in_item(index, |walk| {
+                walk.error(
+                    span,
+                    format!("two listeners have port {number}"),
+                    format!("taken by `listeners[{first}]`"),
+                    "give each listener a port of its own",
+                );
             });
-        }
+        });
     }
+}
+
+/// No two tags have the same key.
+pub(super) fn distinct_tags(body: &Members<'_>, walk: &mut Walk) {
+    let Some(tags) = body.get("tags") else {
+        return;
+    };
+    let mut taken = BTreeMap::new();
+    for (index, tag) in tags.items().iter().enumerate() {
+        let Some(key) = tag.get("key").and_then(Located::as_str) else {
+            continue;
+        };
+        let Some(first) = first_of(&mut taken, key, index) else {
+            continue;
+        };
+        let span = tag.pointer().or(body.key_span("tags"));
+        walk.in_field("tags", |walk| {
+            walk.in_item(index, |walk| {
+                walk.error(
+                    span,
+                    format!("two tags have the key `{}`", shown(key)),
+                    format!("taken by `tags[{first}]`"),
+                    "keep one of the two",
+                );
+            });
+        });
+    }
+}
+
+/// Where something that shall be there once has been before.
+fn first_of<T: Ord>(taken: &mut BTreeMap<T, usize>, item: T, index: usize) -> Option<usize> {
+    let first = *taken.entry(item).or_insert(index);
+    (first != index).then_some(first)
 }
 
 /// `connectionPool` and `timeout` have the member of the listener's protocol.

@@ -94,7 +94,7 @@ fn example(r#type: &Type, name: &str, variant: usize) -> Json {
     }
 }
 
-fn printed(spec: &Spec) -> Json {
+pub(in crate::model) fn printed(spec: &Spec) -> Json {
     match spec {
         Spec::Mesh(spec) => serde_json::to_value(&**spec),
         Spec::VirtualNode(spec) => serde_json::to_value(&**spec),
@@ -105,6 +105,17 @@ fn printed(spec: &Spec) -> Json {
         Spec::GatewayRoute(spec) => serde_json::to_value(&**spec),
     }
     .unwrap()
+}
+
+pub(in crate::model) fn remove_nulls(json: &mut Json) {
+    match json {
+        Json::Array(items) => items.iter_mut().for_each(remove_nulls),
+        Json::Object(members) => {
+            members.retain(|_, value| !value.is_null());
+            members.values_mut().for_each(remove_nulls);
+        }
+        _ => {}
+    }
 }
 
 fn json_paths(json: &Json, prefix: &str, all: &mut BTreeSet<String>) {

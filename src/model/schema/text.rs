@@ -26,6 +26,7 @@ pub enum Form {
     HttpRetryEvent,
     /// Of a Cloud Map instance: `^[a-zA-Z0-9!-~]+$`.
     AttributeKey,
+    /// `^([a-zA-Z0-9!-~][ \ta-zA-Z0-9!-~]*)?[a-zA-Z0-9!-~]?$`.
     AttributeValue,
     TagKey,
     TagValue,
@@ -89,7 +90,9 @@ impl Form {
                 "use printable ASCII without blanks",
             ),
             Self::AttributeValue => (
-                text.chars().all(|c| c.is_ascii_graphic() || c == ' ') && !text.starts_with(' '),
+                text.chars()
+                    .all(|c| c.is_ascii_graphic() || c == ' ' || c == '\t')
+                    && !text.starts_with([' ', '\t']),
                 "use printable ASCII that does not start with a blank",
             ),
         };

@@ -1,0 +1,178 @@
+//! Why a request is not let through, and how that is said: the one place where a reason becomes an exception's name and a
+//! status.
+//!
+//! The names are those that AWS's services of this protocol use, for SDKs act on them: they correct their clock after
+//! `InvalidSignatureException`, by the answer's `Date`. App Mesh's own `ForbiddenException` was never what a missing
+//! permission gave; that was IAM's `AccessDeniedException`.
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use thiserror::Error;
+use tonic::Status;
+use uuid::Uuid;
+
+use super::sigv4::{SERVICE, SignatureError};
+
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// Why a request is not let through.
+#[derive(Debug, Error)]
+pub(super) enum Refusal {
+    #[error(
+        "missing authentication token: the request is not signed; sign it with AWS Signature Version 4 for service \
+         `{SERVICE}`, as every AWS SDK and Outrigger's commands do with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    )]
+    Missing,
+    #[error(
+        "the access key id is not known here; name one of the control plane's --api-credentials"
+    )]
+    UnknownKey,
+    #[error(
+        "the session token is not the one of this key; pass the key's own, or none (AWS_SESSION_TOKEN) if it has none"
+    )]
+    WrongToken,
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    #[error(
+        "the body of a gRPC call is streamed; sign it as `x-amz-content-sha256: UNSIGNED-PAYLOAD`"
+    )]
+    StreamedPayload,
+    #[error("the body is longer than {limit} bytes; send less")]
+    TooLarge { limit: usize },
+    #[error("the body was cut off; send it again")]
+    CutOff,
+    #[error(
+        "key `{name}` is not authorized to {action} on {resource}; \
+         use another key, or change its `readOnly` and `meshes` in the control plane's --api-credentials"
+    )]
+    Denied {
+        name: String,
+        action: String,
+        resource: String,
+    },
+    #[error("the control plane is stopping; ask again when it is back")]
+    Stopping,
+}
+
+impl Refusal {
+    /// The exception's name.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Missing => "MissingAuthenticationTokenException",
+            Self::UnknownKey | Self::WrongToken => "UnrecognizedClientException",
+            Self::Signature(SignatureError::Incomplete { .. }) => "IncompleteSignatureException",
+            Self::Signature(
+                SignatureError::Scope { .. }
+                | SignatureError::Unsigned { .. }
+                | SignatureError::Expired { .. }
+                | SignatureError::NotYet { .. }
+                | SignatureError::Payload
+                | SignatureError::Mismatch { .. },
+            )
+            | Self::StreamedPayload => "InvalidSignatureException",
+            Self::TooLarge { .. } | Self::CutOff => "BadRequestException",
+            Self::Denied { .. } => "AccessDeniedException",
+            Self::Stopping => "ServiceUnavailableException",
+        }
+    }
+
+    /// Every name that [`Refusal::name`] gives, for the metric.
+    pub(super) const NAMES: [&'static str; 7] = [
+        "MissingAuthenticationTokenException",
+        "UnrecognizedClientException",
+        "IncompleteSignatureException",
+        "InvalidSignatureException",
+        "BadRequestException",
+        "AccessDeniedException",
+        "ServiceUnavailableException",
+    ];
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Signature(SignatureError::Incomplete { .. }) | Self::CutOff => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Signature(_)
+            | Self::Missing
+            | Self::UnknownKey
+            | Self::WrongToken
+            | Self::StreamedPayload
+            | Self::Denied { .. } => StatusCode::FORBIDDEN,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// For a call of App Mesh's API, or of Outrigger's own, whose errors have a name of their own.
+    pub(super) fn into_rest(self, path: &str) -> Response {
+        let message = match &self {
+            Self::Signature(SignatureError::Mismatch {
+                canonical,
+                string_to_sign,
+            }) => format!(
+                "{self}\n\nThe Canonical String for this request should have been\n'{canonical}'\n\n\
+                 The String-to-Sign should have been\n'{string_to_sign}'\n"
+            ),
+            _ => self.to_string(),
+        };
+        let member = if path.starts_with("/outrigger/") {
+            "error"
+        } else {
+            "message"
+        };
+        let headers = [
+            (ERROR_TYPE, HeaderValue::from_static(self.name())),
+            (REQUEST_ID, request_id()),
+        ];
+        (self.status(), headers, Json(json!({ member: message }))).into_response()
+    }
+
+    /// For a gRPC call, whose errors are short: they travel in a header.
+    pub(super) fn into_grpc(self) -> Response {
+        let message = format!("{}: {self}", self.name());
+        let status = match self {
+            Self::Denied { .. } => Status::permission_denied(message),
+            Self::Stopping => Status::unavailable(message),
+            _ => Status::unauthenticated(message),
+        };
+        let mut response = status.into_http::<Body>();
+        response.headers_mut().insert(REQUEST_ID, request_id());
+        response
+    }
+}
+
+fn request_id() -> HeaderValue {
+    let id = Uuid::new_v4().to_string();
+    HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_name_that_is_counted() {
+        let signature = |error| Refusal::Signature(error);
+        for (refusal, status) in [
+            (Refusal::Missing, 403),
+            (Refusal::UnknownKey, 403),
+            (Refusal::WrongToken, 403),
+            (signature(SignatureError::Payload), 403),
+            (
+                signature(SignatureError::Incomplete {
+                    what: String::new(),
+                }),
+                400,
+            ),
+            (Refusal::TooLarge { limit: 1 }, 413),
+            (Refusal::Stopping, 503),
+        ] {
+            assert!(Refusal::NAMES.contains(&refusal.name()), "{refusal:?}");
+            assert_eq!(refusal.status().as_u16(), status, "{refusal:?}");
+        }
+    }
+}
