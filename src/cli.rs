@@ -3,17 +3,30 @@
 //! Exit codes: 0 for success, 1 when the answer is no (problems were found, a node is unknown, a check failed), 2 when the
 //! command could not do its work (a flag, a file, an address, a server that does not answer).
 
+pub mod apply;
 pub mod bootstrap;
 pub mod capture;
+mod client;
 pub mod config_dump;
 pub mod connect;
+pub mod delete;
 pub mod demo;
+pub mod describe;
+mod diff;
 pub mod endpoints;
+pub mod get;
 pub mod health;
+mod order;
 pub mod output;
+mod paths;
+mod remote;
+mod report;
+mod run;
+mod select;
 pub mod serve;
 pub mod sign;
 pub mod status;
+mod step;
 pub mod store;
 pub mod validate;
 
@@ -39,6 +52,10 @@ pub struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Validate(validate::ValidateArgs),
+    Apply(Box<apply::ApplyArgs>),
+    Get(get::GetArgs),
+    Describe(describe::DescribeArgs),
+    Delete(Box<delete::DeleteArgs>),
     Bootstrap(bootstrap::BootstrapArgs),
     Capture(capture::CaptureArgs),
     Status(status::StatusArgs),
@@ -84,6 +101,10 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(*args).await.map(|()| String::new()),
         Command::Validate(args) => return answer(validate::run(&args)),
         Command::Capture(args) => return answer(capture::run(args).await),
+        Command::Apply(args) => return answer(apply::run(*args).await),
+        Command::Delete(args) => return answer(delete::run(*args).await),
+        Command::Get(args) => get::run(args).await,
+        Command::Describe(args) => describe::run(args).await,
         Command::Bootstrap(args) => bootstrap::run(args),
         Command::Status(args) => status::run(args).await,
         Command::Config(args) => config_dump::run(args).await,

@@ -14,7 +14,7 @@ mod report;
 mod tests;
 mod watch;
 
-pub use load::{Declared, Invalid, LoadError, Loaded, check_paths, load, load_with};
+pub use load::{Declared, Invalid, LoadError, Loaded, check_paths, load, load_beside, load_with};
 pub use parse::parse;
 pub use report::{Position, Report};
 pub use watch::{MeshFiles, Outcome};

@@ -11,6 +11,10 @@ use tonic::{Code, Status};
 use super::output::{CliError, Exit};
 use super::sign::{SignedChannel, Signing};
 use crate::api::operator::generated::operator_client::OperatorClient;
+use crate::config::AwsEnvironment;
+
+/// Where `outrigger serve` has its API unless told otherwise.
+const DEFAULT_URL: &str = "http://127.0.0.1:9080";
 
 /// Largest answer that is read: a sidecar with thousands of backends gets tens of megabytes.
 const MAX_ANSWER: usize = 512 << 20;
@@ -18,28 +22,32 @@ const MAX_ANSWER: usize = 512 << 20;
 /// Which control plane to ask.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ApiArgs {
-    /// URL of the API of `outrigger serve`
     #[arg(
         long,
         env = "OUTRIGGER_API_URL",
         value_name = "URL",
-        default_value = "http://127.0.0.1:9080"
+        help = "URL of the API of `outrigger serve` [default: AWS_ENDPOINT_URL_APP_MESH, AWS_ENDPOINT_URL, or \
+                http://127.0.0.1:9080]"
     )]
-    pub api_url: String,
+    pub api_url: Option<String>,
 }
 
 /// Why the API gave no answer that can be printed.
 #[derive(Debug, Error, Diagnostic)]
 pub enum ApiError {
     #[error("`{url}` is no URL of Outrigger's API")]
-    #[diagnostic(help("pass --api-url http://HOST:PORT, or set OUTRIGGER_API_URL"))]
+    #[diagnostic(help(
+        "pass --api-url http://HOST:PORT, or set OUTRIGGER_API_URL; else it is taken from AWS_ENDPOINT_URL_APP_MESH or \
+         AWS_ENDPOINT_URL"
+    ))]
     Url {
         url: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     #[error("cannot reach Outrigger's API at {url}")]
     #[diagnostic(help(
-        "is `outrigger serve` running? pass --api-url or OUTRIGGER_API_URL if it is somewhere else"
+        "is `outrigger serve` running? pass --api-url or OUTRIGGER_API_URL if it is somewhere else; AWS_ENDPOINT_URL \
+         counts too"
     ))]
     Unreachable {
         url: String,
@@ -52,6 +60,17 @@ pub enum ApiError {
     Key,
     #[error("{message}")]
     Refused { message: String },
+    /// A refusal of App Mesh's API.
+    #[error("{exception}: {message}")]
+    Exception {
+        exception: String,
+        message: String,
+        #[help]
+        help: Option<String>,
+        status: StatusCode,
+        /// How often the call was sent: of one that was sent twice, the first may have been done.
+        tries: u32,
+    },
     #[error("{url} does not let this call through: {message}")]
     #[diagnostic(help(
         "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key of the control plane's --api-credentials"
@@ -77,7 +96,9 @@ impl From<ApiError> for CliError {
     fn from(error: ApiError) -> Self {
         let exit = match error {
             ApiError::Refused { .. } => Exit::No,
-            ApiError::Url { .. }
+            ApiError::Exception { status, .. } if status.is_client_error() => Exit::No,
+            ApiError::Exception { .. }
+            | ApiError::Url { .. }
             | ApiError::Key
             | ApiError::Forbidden { .. }
             | ApiError::Unreachable { .. }
@@ -91,14 +112,47 @@ impl From<ApiError> for CliError {
     }
 }
 
+impl ApiError {
+    /// Whether the same call may succeed a little later.
+    pub(super) fn may_pass(&self) -> bool {
+        let status = match self {
+            Self::Unreachable { .. } => return true,
+            Self::Exception { status, .. } | Self::Answered { status, .. } => *status,
+            Self::Url { .. }
+            | Self::Key
+            | Self::Forbidden { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. } => {
+                return false;
+            }
+        };
+        status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    /// The error of a call that was sent again so often.
+    pub(super) fn after(mut self, waits: u32) -> Self {
+        if let Self::Exception { tries, .. } = &mut self {
+            *tries += waits;
+        }
+        self
+    }
+}
+
 impl ApiArgs {
+    /// The URL that was typed, or that the environment has.
+    pub fn url(&self) -> String {
+        let typed = self.api_url.clone().filter(|url| !url.is_empty());
+        let url = typed.or_else(|| AwsEnvironment::read().endpoint);
+        url.unwrap_or_else(|| DEFAULT_URL.to_owned())
+    }
+
     /// Opens a connection for the operator service.
     ///
     /// # Errors
     /// When the URL is none, or nobody answers there within five seconds.
     pub async fn connect(&self) -> Result<OperatorClient<SignedChannel>, ApiError> {
         let signing = Signing::from_environment()?;
-        let url = || self.api_url.clone();
+        let url = || self.url();
         let endpoint = Endpoint::from_shared(url())
             .map_err(|source| ApiError::Url {
                 url: url(),
@@ -118,7 +172,7 @@ impl ApiArgs {
 
     /// What a status of the service means for the command.
     pub fn error(&self, status: Status) -> ApiError {
-        let url = self.api_url.clone();
+        let url = self.url();
         let message = status.message().to_owned();
         match status.code() {
             Code::InvalidArgument | Code::NotFound | Code::PermissionDenied => {

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::connect::{ApiArgs, ApiError};
 use super::output::{self, CliError, Output};
+use super::paths::escaped;
 use super::sign::Signing;
 use crate::api::auth::sigv4::Payload;
 use crate::envoy::http;
@@ -170,17 +171,6 @@ fn node_path(id: &str) -> Result<String, CliError> {
     }
 }
 
-/// A name as one segment of a path.
-fn escaped(name: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
-    };
-    name.bytes().map(escape).collect()
-}
-
 /// The endpoints that were typed, or are in the file.
 fn list(args: &SetArgs) -> Result<Value, CliError> {
     let Some(path) = &args.file else {
@@ -228,7 +218,7 @@ async fn call(
     path: &str,
     body: Option<Bytes>,
 ) -> Result<Value, ApiError> {
-    let base = common.api.api_url.clone();
+    let base = common.api.url();
     let url = format!("{}{path}", base.trim_end_matches('/'));
     let uri: Uri = url.parse().map_err(|source| ApiError::Url {
         url: base.clone(),

@@ -93,6 +93,21 @@ impl CliError {
     }
 }
 
+/// An error and what caused it, in one line that says nothing twice.
+pub(super) fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.ends_with(&words) {
+            text += ": ";
+            text += &words;
+        }
+        source = cause.source();
+    }
+    text
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

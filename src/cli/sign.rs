@@ -115,8 +115,8 @@ mod tests {
     fn environment(id: &str) -> AwsEnvironment {
         AwsEnvironment {
             key: Some((id.to_owned(), "0123456789abcdef".to_owned())),
-            session_token: None,
             region: Some("eu-central-1".to_owned()),
+            ..AwsEnvironment::default()
         }
     }
 

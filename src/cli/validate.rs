@@ -70,7 +70,7 @@ pub fn run(args: &ValidateArgs) -> Result<(String, Option<Exit>), CliError> {
     Ok((text, (errors > 0).then_some(Exit::No)))
 }
 
-fn standard_input() -> std::io::Result<Vec<u8>> {
+pub(super) fn standard_input() -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     stdin().read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -97,8 +97,8 @@ fn severity(severity: Severity) -> &'static str {
 }
 
 /// The report with its place drawn: in colour on a terminal that has any, plain in a pipe or a file.
-fn drawn(report: &Report) -> String {
-    if stdout().is_terminal() {
+pub(super) fn drawn(report: &Report, on: &impl IsTerminal) -> String {
+    if on.is_terminal() {
         return format!("{:?}", miette::Report::new(report.clone()));
     }
     let plain = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor());
@@ -111,7 +111,11 @@ fn drawn(report: &Report) -> String {
 }
 
 fn for_people(loaded: &Loaded, verdict: &Verdict<'_>) -> String {
-    let mut lines: Vec<String> = loaded.reports.iter().map(drawn).collect();
+    let mut lines: Vec<String> = loaded
+        .reports
+        .iter()
+        .map(|report| drawn(report, &stdout()))
+        .collect();
     lines.push(format!(
         "{} in {}: {}, {}\n",
         count(verdict.resources, "valid resource"),
@@ -122,7 +126,7 @@ fn for_people(loaded: &Loaded, verdict: &Verdict<'_>) -> String {
     lines.join("\n")
 }
 
-fn count(count: usize, what: &str) -> String {
+pub(super) fn count(count: usize, what: &str) -> String {
     if count == 1 {
         format!("1 {what}")
     } else {

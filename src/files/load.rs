@@ -67,6 +67,8 @@ pub struct Declared {
     pub file: Arc<Path>,
     /// Where the document begins.
     pub span: Option<Span>,
+    /// The tags that it is created with.
+    pub tags: BTreeMap<String, String>,
     /// The same as a line, counted from 1; 0 if it is not known.
     pub line: u32,
 }
@@ -101,6 +103,11 @@ impl Loaded {
         }
     }
 
+    /// What the files declare, that with errors included.
+    pub fn ids(&self) -> &BTreeSet<ResourceId> {
+        &self.ids
+    }
+
     pub fn errors(&self) -> usize {
         self.reports
             .iter()
@@ -125,6 +132,19 @@ pub fn load(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
 /// # Errors
 /// As [`load`].
 pub fn load_with(paths: &[PathBuf], standard_input: Option<Vec<u8>>) -> Result<Loaded, LoadError> {
+    load_beside(paths, standard_input, &|_| Model::default())
+}
+
+/// The same, checked as a part of what there is besides: references may lead to it. `beside` gets what the files declare,
+/// which goes before what it returns.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_beside(
+    paths: &[PathBuf],
+    standard_input: Option<Vec<u8>>,
+    beside: &dyn Fn(&BTreeSet<ResourceId>) -> Model,
+) -> Result<Loaded, LoadError> {
     let mut paths = paths.to_vec();
     let piped = standard_input.map(self::standard_input);
     if piped.is_some() {
@@ -136,7 +156,7 @@ pub fn load_with(paths: &[PathBuf], standard_input: Option<Vec<u8>>) -> Result<L
     }
     let mut contents = Reader::default().read(&found.files);
     contents.extend(piped);
-    Ok(assemble(&contents, &found.odd))
+    Ok(assemble_beside(&contents, &found.odd, beside))
 }
 
 /// Looks whether there are mesh files, without reading them.
@@ -167,6 +187,14 @@ pub(super) fn fingerprint(contents: &[Arc<Content>], odd: &[Odd]) -> u64 {
 
 /// Checks what was read against each other.
 pub(super) fn assemble(contents: &[Arc<Content>], odd: &[Odd]) -> Loaded {
+    assemble_beside(contents, odd, &|_| Model::default())
+}
+
+fn assemble_beside(
+    contents: &[Arc<Content>],
+    odd: &[Odd],
+    beside: &dyn Fn(&BTreeSet<ResourceId>) -> Model,
+) -> Loaded {
     let mut assembly = Assembly {
         contents,
         loaded: Loaded {
@@ -178,7 +206,7 @@ pub(super) fn assemble(contents: &[Arc<Content>], odd: &[Odd]) -> Loaded {
     for (file, content) in contents.iter().enumerate() {
         assembly.file(file, content);
     }
-    assembly.cross_check();
+    assembly.cross_check(beside);
     let Assembly {
         mut loaded, first, ..
     } = assembly;
@@ -243,6 +271,7 @@ impl<'a> Assembly<'a> {
                 resource: resource.clone(),
                 file: Arc::clone(path),
                 span: document.at,
+                tags: document.tags.clone(),
                 line: u32::try_from(line).unwrap_or(u32::MAX),
             });
         }
@@ -256,8 +285,16 @@ impl<'a> Assembly<'a> {
         self.loaded.reports.extend(reports);
     }
 
-    /// Checks the resources against each other.
-    fn cross_check(&mut self) {
+    /// Checks the resources against each other, and what else there is.
+    fn cross_check(&mut self, beside: &dyn Fn(&BTreeSet<ResourceId>) -> Model) {
+        let mut whole = beside(&self.first.keys().cloned().collect());
+        if whole == Model::default() {
+            whole = self.loaded.model.clone();
+        } else {
+            for declared in &self.loaded.resources {
+                whole.insert(declared.resource.clone());
+            }
+        }
         let model = &self.loaded.model;
         let unread = Unread {
             ids: self
@@ -273,7 +310,7 @@ impl<'a> Assembly<'a> {
         };
         let mut parsed: BTreeMap<usize, Vec<Located>> = BTreeMap::new();
         let mut reports = Vec::new();
-        for finding in validate(model, &unread) {
+        for finding in validate(&whole, &unread) {
             let Some(place) = self.first.get(&finding.id) else {
                 continue;
             };

@@ -43,6 +43,13 @@ pub enum Spec {
     GatewayRoute(Arc<GatewayRouteSpec>),
 }
 
+impl Resource {
+    /// What it names as its provider or target, which must be there; the backends of nodes do not count.
+    pub fn uses(&self) -> Vec<ResourceId> {
+        users::used_by(self.id.mesh(), &self.spec)
+    }
+}
+
 /// Every mesh with everything in it, and who uses whom.
 #[derive(Clone, Debug, Default)]
 pub struct Model {

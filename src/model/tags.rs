@@ -24,7 +24,10 @@ pub(super) fn check_key(key: &str) -> Result<(), &'static str> {
 }
 
 /// The same of a value.
-pub(super) fn check_value(value: &str) -> Result<(), &'static str> {
+///
+/// # Errors
+/// What to use instead.
+pub fn check_value(value: &str) -> Result<(), &'static str> {
     let is_allowed = |c: char| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c);
     if value.chars().all(is_allowed) {
         Ok(())

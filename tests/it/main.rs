@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod apply;
 mod appmesh;
 mod auth;
 mod capture;

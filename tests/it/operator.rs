@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+use outrigger::api::appmesh::AppMesh;
+use outrigger::api::appmesh::AppMesh;
 use outrigger::api::auth::Auth;
 use outrigger::api::endpoints::EndpointsState;
 use outrigger::api::operator::State;
@@ -17,6 +19,7 @@ use outrigger::cli::output::{CliError, Exit, Output};
 use outrigger::cli::{config_dump, status};
 use outrigger::clients::{ClientInfo, Clients, RefusedNode, Registration, Variant};
 use outrigger::endpoints::Endpoints;
+use outrigger::model::arn::Identity;
 use outrigger::model::{Capture, ClientKind, NodeRef, ViewKey};
 use outrigger::snapshot::{Kind, Resource, Snapshot, Version, Withheld};
 use outrigger::store::{Store, Writer};
@@ -66,7 +69,10 @@ impl Plane {
             registrations,
             model: store.watch(),
         };
-        let router = outrigger::api::router(state, endpoints, Auth::None);
+        let registry = Metrics::new().unwrap();
+        let identity = outrigger::model::arn::Identity::default();
+        let appmesh = AppMesh::new(store.clone(), identity, registry.registry()).unwrap();
+        let router = outrigger::api::router(state, endpoints, appmesh, Auth::None);
         let options = Options {
             http: Http::OneAndTwo,
             limits: Limits::OPERATORS,
@@ -107,7 +113,7 @@ impl Plane {
 
     fn api(&self) -> ApiArgs {
         ApiArgs {
-            api_url: self.url.clone(),
+            api_url: Some(self.url.clone()),
         }
     }
 
@@ -459,7 +465,7 @@ async fn commands_say_no_with_1_and_fail_with_2() {
             node: None,
             output: Output::Table,
             api: ApiArgs {
-                api_url: url.to_owned(),
+                api_url: Some(url.to_owned()),
             },
         };
         let failed = status::run(args).await.unwrap_err();

@@ -165,5 +165,5 @@ fn arguments_are_read() {
     let Command { args } = clap::Parser::try_parse_from(line.split(' ')).unwrap();
     assert_eq!(args.node.as_deref(), Some("mesh/m/virtualNode/a"));
     assert_eq!(args.output, Output::Yaml);
-    assert_eq!(args.api.api_url, "http://plane:9080");
+    assert_eq!(args.api.url(), "http://plane:9080");
 }

@@ -45,7 +45,7 @@ impl Users {
 /// What a spec names that must be there.
 ///
 /// The backends of a node do not count: they may name what comes later, since two nodes may be each other's backends.
-fn used_by(mesh: &MeshName, spec: &Spec) -> Vec<ResourceId> {
+pub(super) fn used_by(mesh: &MeshName, spec: &Spec) -> Vec<ResourceId> {
     let mesh = || mesh.clone();
     match spec {
         Spec::VirtualService(service) => match &service.provider {

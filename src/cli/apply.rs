@@ -1,0 +1,244 @@
+//! `outrigger apply`: makes the server's resources what files declare.
+//!
+//! Everything is checked before the first write: the files by themselves and against what the server has, who owns what is
+//! there already, and what a prune would take. What fails afterwards is listed, and the same command goes on from there.
+
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::io::{Write, stderr};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use miette::miette;
+
+use super::client::Client;
+use super::connect::ApiArgs;
+use super::output::{CliError, Exit, Output, render};
+use super::remote::Listing;
+use super::report::Report;
+use super::run::{Interrupt, Outcomes, Progress, run as run_steps};
+use super::step::Step;
+use super::validate::{drawn, standard_input};
+use crate::files::{self, LoadError, Loaded};
+use crate::model::problem::Severity;
+use crate::model::tags::check_value;
+use crate::model::{Model, ResourceId};
+use plan::{Conflict, Options, Wanted, orphans, plan};
+
+/// Of the warnings, so many are printed.
+const WARNINGS: usize = 20;
+
+/// Makes the server's resources what files declare: creates what is missing and updates what differs, in the right order
+#[derive(Debug, clap::Args)]
+pub struct ApplyArgs {
+    /// Mesh files and folders, taken together; `-` is standard input
+    #[arg(required_unless_present = "filename", value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The same, as `kubectl` has it; may be repeated
+    #[arg(long, short = 'f', value_name = "PATH")]
+    filename: Vec<PathBuf>,
+    /// Name of the set that these files are, which `--prune` goes by
+    #[arg(long, value_name = "NAME", default_value = "default", value_parser = set_name)]
+    set: String,
+    #[command(flatten)]
+    prune: Prune,
+    /// Apply also what was applied as part of another set, which makes it part of this one
+    #[arg(long)]
+    take_over: bool,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// How long to wait for a server that does not answer or is too busy
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = humantime::parse_duration)]
+    retry_for: Duration,
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+/// What is deleted.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Prune {
+    /// Delete what was applied as part of this set and the files no longer declare
+    #[arg(long)]
+    prune: bool,
+    /// With --prune, delete all of the set where the files declare nothing
+    #[arg(long, requires = "prune")]
+    prune_all: bool,
+}
+
+/// A set's name is the value of a tag.
+fn set_name(name: &str) -> Result<String, String> {
+    if !(1..=256).contains(&name.chars().count()) {
+        return Err("a set's name has 1 to 256 characters".to_owned());
+    }
+    check_value(name)?;
+    Ok(name.to_owned())
+}
+
+/// Applies, and returns what to print; the answer is no if something was refused.
+///
+/// # Errors
+/// When the files have errors, the server cannot be reached, or what is declared belongs to others.
+pub async fn run(args: ApplyArgs) -> Result<(String, Option<Exit>), CliError> {
+    let client = Arc::new(Client::new(&args.api, args.retry_for)?);
+    let piped = piped(args.paths.iter().chain(&args.filename))?;
+    let listing = client.listing(None).await?;
+    let loaded = load(&args, piped, &listing)?;
+    check(&loaded)?;
+    let declared = wanted(&loaded);
+    if args.prune.prune && declared.is_empty() && !args.prune.prune_all {
+        return Err(nothing_declared(&args.set));
+    }
+    let plan = plan(&listing, &declared, args.options());
+    refuse_conflicts(&plan.conflicts, &args.set)?;
+    let unchanged = plan.unchanged;
+    let mut report = if args.dry_run {
+        Report::planned(plan.steps)
+    } else {
+        let outcomes = write(&client, plan.steps).await;
+        Report::done(outcomes)
+    };
+    report.set = Some(args.set);
+    report.unchanged = unchanged;
+    let text = render(args.output, &report, Report::table)?;
+    Ok((text, report.exit()))
+}
+
+/// Does the steps, with progress, until the user interrupts.
+pub(super) async fn write(client: &Arc<Client>, steps: Vec<Step>) -> Outcomes {
+    let interrupt = Interrupt::default();
+    let mut progress = Progress::new(steps.len());
+    let mut running = pin!(run_steps(client, steps, &interrupt, &mut progress));
+    tokio::select! {
+        outcomes = &mut running => outcomes,
+        () = interrupt.clone().listen() => running.await,
+    }
+}
+
+/// What is piped in, if a path asks for it.
+pub(super) fn piped<'a>(
+    mut paths: impl Iterator<Item = &'a PathBuf>,
+) -> Result<Option<Vec<u8>>, CliError> {
+    let asked = paths.any(|path| path == Path::new("-"));
+    let piped = asked.then(standard_input).transpose();
+    piped.map_err(CliError::unable_error)
+}
+
+impl ApplyArgs {
+    fn options(&self) -> Options<'_> {
+        Options {
+            set: &self.set,
+            prune: self.prune.prune,
+            take_over: self.take_over,
+        }
+    }
+}
+
+/// Reads the files as a part of what the server will have besides them.
+fn load(args: &ApplyArgs, piped: Option<Vec<u8>>, listing: &Listing) -> Result<Loaded, CliError> {
+    let beside = |declared: &BTreeSet<ResourceId>| -> Model {
+        let mut model = listing.model();
+        if args.prune.prune {
+            for id in orphans(listing, declared, &args.set) {
+                model.remove(&id);
+            }
+        }
+        model
+    };
+    let paths = [args.paths.as_slice(), &args.filename].concat();
+    match files::load_beside(&paths, piped, &beside) {
+        Ok(loaded) => Ok(loaded),
+        Err(LoadError::Empty { .. }) if args.prune.prune_all && paths.len() == 1 => {
+            Ok(Loaded::default())
+        }
+        Err(LoadError::Empty { .. }) if args.prune.prune => Err(nothing_declared(&args.set)),
+        Err(error) => Err(CliError::unable_error(error)),
+    }
+}
+
+fn nothing_declared(set: &str) -> CliError {
+    CliError::no(miette!(
+        help = "is it the right folder? pass --prune-all if all of the set is to go",
+        "the files declare nothing, so --prune would delete everything of set `{set}`"
+    ))
+}
+
+/// Prints what is wrong with the files, and ends if there are errors.
+fn check(loaded: &Loaded) -> Result<(), CliError> {
+    let (errors, warnings): (Vec<_>, Vec<_>) = loaded
+        .reports
+        .iter()
+        .partition(|report| report.severity() == Severity::Error);
+    let mut lines: Vec<String> = errors
+        .iter()
+        .map(|report| drawn(report, &stderr()))
+        .collect();
+    let shown = warnings.iter().take(WARNINGS);
+    lines.extend(shown.map(|warning| format!("warning: {}", warning.line())));
+    if warnings.len() > WARNINGS {
+        let more = warnings.len() - WARNINGS;
+        lines.push(format!(
+            "and {more} more warnings; `outrigger validate` prints all"
+        ));
+    }
+    lines.push(String::new());
+    // A closed standard error is no reason to stop.
+    drop(stderr().write_all(lines.join("\n").as_bytes()));
+    match loaded.model() {
+        Ok(_) => Ok(()),
+        Err(invalid) => Err(CliError::no(miette!(
+            help = "nothing was written",
+            "{invalid}"
+        ))),
+    }
+}
+
+fn wanted(loaded: &Loaded) -> Vec<Wanted> {
+    let declared = loaded.resources.iter();
+    let wanted = declared.map(|declared| Wanted {
+        resource: declared.resource.clone(),
+        tags: declared.tags.clone(),
+    });
+    wanted.collect()
+}
+
+fn refuse_conflicts(conflicts: &[Conflict], set: &str) -> Result<(), CliError> {
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
+    let lines = lines.join(
+        "
+  ",
+    );
+    let of_files = conflicts
+        .iter()
+        .any(|conflict| matches!(conflict, Conflict::OwnedByFile { .. }));
+    let of_sets = conflicts
+        .iter()
+        .any(|conflict| matches!(conflict, Conflict::OfAnotherSet { .. }));
+    let mut help = Vec::new();
+    if of_files {
+        help.push(
+            "change what belongs to a file of the server there, or take it out of there first"
+                .to_owned(),
+        );
+    }
+    if of_sets {
+        help.push(format!(
+            "pass --set with the set's name, or --take-over to make it part of `{set}`"
+        ));
+    }
+    Err(CliError::no(miette!(
+        help = help.join("; "),
+        "nothing was written, because of what belongs to others:\n  {lines}"
+    )))
+}

@@ -1,0 +1,171 @@
+//! What an apply does: from what there is and what is declared to the steps between them. Pure.
+//!
+//! **Invariant:** nothing is deleted that the set did not apply, that is still declared, or that belongs to a file of the
+//! server.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::cli::diff::{Change, changes};
+use crate::cli::order;
+use crate::cli::remote::{Listing, Owner, Remote};
+use crate::cli::step::{Action, Step};
+use crate::model::tags::Tags;
+use crate::model::{Resource, ResourceId, Spec};
+
+/// The tag that says which set a resource belongs to.
+pub(super) const SET_TAG: &str = "outrigger:applied-by";
+
+/// A resource as the files declare it.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) resource: Resource,
+    pub(super) tags: Tags,
+}
+
+/// How to get from one to the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options<'a> {
+    /// Whose resources these are.
+    pub(super) set: &'a str,
+    /// Delete what the set applied and nothing declares any more.
+    pub(super) prune: bool,
+    /// Take over what another set applied.
+    pub(super) take_over: bool,
+}
+
+/// Why a declared resource cannot be applied, which is known before anything is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Conflict {
+    OwnedByFile { id: ResourceId, file: Owner },
+    OfAnotherSet { id: ResourceId, set: String },
+}
+
+/// Everything that an apply does.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plan {
+    /// In an order in which they can be done: creates and updates, then deletes.
+    pub(super) steps: Vec<Step>,
+    pub(super) unchanged: usize,
+    pub(super) conflicts: Vec<Conflict>,
+}
+
+/// Compares what there is with what is declared.
+pub(super) fn plan(current: &Listing, declared: &[Wanted], options: Options<'_>) -> Plan {
+    let mut plan = Plan::default();
+    for wanted in declared {
+        let id = &wanted.resource.id;
+        match current.resources.get(id) {
+            None => plan.steps.push(create(wanted, options)),
+            Some(there) => update(&mut plan, there, wanted, options),
+        }
+    }
+    if options.prune {
+        let declared = declared.iter().map(|wanted| wanted.resource.id.clone());
+        let gone = orphans(current, &declared.collect(), options.set);
+        plan.steps.extend(gone.into_iter().map(Step::delete));
+    }
+    plan.steps
+        .sort_by(|a, b| (a.phase(), &a.id).cmp(&(b.phase(), &b.id)));
+    plan
+}
+
+/// What the set applied and nothing declares any more.
+pub(super) fn orphans(
+    current: &Listing,
+    declared: &BTreeSet<ResourceId>,
+    set: &str,
+) -> BTreeSet<ResourceId> {
+    let is_orphan = |there: &&Remote| {
+        there.owner == Owner::Api
+            && there.tags.get(SET_TAG).is_some_and(|of| of == set)
+            && !declared.contains(&there.id)
+    };
+    let orphans = current.resources.values().filter(is_orphan);
+    orphans.map(|there| there.id.clone()).collect()
+}
+
+fn create(wanted: &Wanted, options: Options<'_>) -> Step {
+    Step {
+        id: wanted.resource.id.clone(),
+        action: Action::Create {
+            spec: spec_json(&wanted.resource.spec),
+            tags: tags(wanted, options.set),
+        },
+        needs: order::needs(&wanted.resource),
+    }
+}
+
+/// What the files say, and whose it is.
+fn tags(wanted: &Wanted, set: &str) -> Tags {
+    let mut tags = wanted.tags.clone();
+    tags.insert(SET_TAG.to_owned(), set.to_owned());
+    tags
+}
+
+fn update(plan: &mut Plan, there: &Remote, wanted: &Wanted, options: Options<'_>) {
+    let id = &there.id;
+    let spec = spec_json(&wanted.resource.spec);
+    let mut changes = changes(&there.spec, &spec);
+    let spec = (!changes.is_empty()).then_some(spec);
+    if there.owner != Owner::Api {
+        // What a file declares is no business of the API's, and fine if it is what is wanted.
+        match spec {
+            None => plan.unchanged += 1,
+            Some(_) => plan.conflicts.push(Conflict::OwnedByFile {
+                id: id.clone(),
+                file: there.owner.clone(),
+            }),
+        }
+        return;
+    }
+    let other = there.tags.get(SET_TAG).filter(|of| *of != options.set);
+    if let Some(other) = other.filter(|_| !options.take_over) {
+        plan.conflicts.push(Conflict::OfAnotherSet {
+            id: id.clone(),
+            set: other.clone(),
+        });
+        return;
+    }
+    let mut new = tags(wanted, options.set);
+    new.retain(|key, value| there.tags.get(key) != Some(value));
+    changes.extend(new.iter().map(|(key, value)| Change {
+        path: format!("tags.{key}"),
+        before: there.tags.get(key).cloned().map(Value::String),
+        after: Some(Value::String(value.clone())),
+    }));
+    if changes.is_empty() {
+        plan.unchanged += 1;
+        return;
+    }
+    plan.steps.push(Step {
+        id: id.clone(),
+        action: Action::Update {
+            arn: there.metadata.arn.clone(),
+            spec,
+            tags: new,
+            changes,
+        },
+        needs: order::needs(&wanted.resource),
+    });
+}
+
+/// A spec as the API has it.
+fn spec_json(spec: &Spec) -> Value {
+    // The specs are structs with names for keys, which always have a form in JSON.
+    serde_json::to_value(spec).unwrap_or_default()
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OwnedByFile { id, file } => write!(
+                f,
+                "{id} belongs to {file}, a file of the server, and differs from it"
+            ),
+            Self::OfAnotherSet { id, set } => write!(f, "{id} was applied as part of set `{set}`"),
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The client of the management API: calls over connections that stay open, tried again while the trouble may pass.
+//!
+//! What is called is safe to send twice: creates and updates carry a token, and the rest says how things are to be.
+
+mod connection;
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::http::uri::Authority;
+use hyper::{Method, Request, StatusCode, Uri};
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::connect::{ApiArgs, ApiError};
+use super::paths;
+use super::remote::Listing;
+use super::sign::Signing;
+use crate::api::auth::sigv4::Payload;
+use connection::Connection;
+
+/// How long one answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// The first wait before another try, and the longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+/// Bytes of an answer that is no JSON which an error repeats.
+const SHOWN: usize = 300;
+
+/// A server to call, with the connections to it that are open.
+#[derive(Debug)]
+pub(super) struct Client {
+    url: String,
+    authority: Authority,
+    /// What stands before every path.
+    prefix: String,
+    signing: Signing,
+    /// How long trouble that may pass is waited out.
+    patience: Duration,
+    idle: Mutex<Vec<Connection>>,
+    /// Whether it was said that the server does not answer.
+    told: AtomicBool,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// With what is in it escaped.
+    pub(super) path: String,
+    pub(super) body: Option<Value>,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Client {
+    /// A client for the API that the flags and the environment name; connects with the first call.
+    ///
+    /// # Errors
+    /// When the URL is none, or the key in the environment cannot be sent.
+    pub(super) fn new(api: &ApiArgs, patience: Duration) -> Result<Self, ApiError> {
+        let url = api.url();
+        let broken = |source: &'static str| ApiError::Url {
+            url: url.clone(),
+            source: source.into(),
+        };
+        let uri: Uri = url.parse().map_err(|source| ApiError::Url {
+            url: url.clone(),
+            source: Box::new(source),
+        })?;
+        if uri.scheme_str() == Some("https") {
+            return Err(broken("the API is not served over TLS yet"));
+        }
+        let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(broken("it does not start with http:// and a host"));
+        };
+        Ok(Self {
+            authority: authority.clone(),
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+            url: url.clone(),
+            signing: Signing::from_environment()?,
+            patience,
+            idle: Mutex::default(),
+            told: AtomicBool::new(false),
+        })
+    }
+
+    /// Everything that there is, or all of one mesh.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, refuses, or answers something else.
+    pub(super) async fn listing(&self, mesh: Option<&str>) -> Result<Listing, ApiError> {
+        let call = Call {
+            method: Method::GET,
+            path: paths::everything(mesh),
+            body: None,
+        };
+        Listing::read(self.call(&call).await?).map_err(|error| ApiError::Answered {
+            url: self.url.clone(),
+            status: StatusCode::OK,
+            message: error.to_string(),
+        })
+    }
+
+    /// Calls, and calls again while the trouble may pass and patience lasts.
+    ///
+    /// # Errors
+    /// The last trouble, or a refusal.
+    pub(super) async fn call(&self, call: &Call) -> Result<Value, ApiError> {
+        let mut waits = 0;
+        let mut since = None;
+        loop {
+            let error = match self.attempt(call).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) if !error.may_pass() => return Err(error.after(waits)),
+                Err(error) => error,
+            };
+            let since = since.get_or_insert_with(Instant::now);
+            let wait = back_off(waits, spread());
+            if since.elapsed() + wait > self.patience {
+                return Err(error);
+            }
+            self.tell(&error);
+            sleep(wait).await;
+            waits += 1;
+        }
+    }
+
+    /// Says once that there is trouble, and how long it is waited out.
+    fn tell(&self, error: &ApiError) {
+        if self.told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let patience = humantime::format_duration(self.patience);
+        let line = format!("{error}; trying again for {patience}\n");
+        drop(std::io::stderr().write_all(line.as_bytes()));
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<Value, ApiError> {
+        let answered = timeout(ANSWER_WITHIN, self.send(call)).await;
+        let answered = answered.unwrap_or_else(|late| Err(late.into()));
+        let answer = answered.map_err(|source| ApiError::Unreachable {
+            url: self.url.clone(),
+            source,
+        })?;
+        self.read(&answer)
+    }
+
+    async fn send(&self, call: &Call) -> Result<Answer, connection::BoxError> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        if let Some(mut connection) = idle
+            && let Ok(answer) = connection.send(self.request(call)?).await
+        {
+            self.keep(connection);
+            return Ok(answer);
+        }
+        // The one that was kept may have been closed for idleness meanwhile, which says nothing of the server.
+        let mut connection = Connection::open(&self.authority).await?;
+        let answer = connection.send(self.request(call)?).await?;
+        self.keep(connection);
+        Ok(answer)
+    }
+
+    fn keep(&self, connection: Connection) {
+        if connection.is_open() {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.push(connection);
+        }
+    }
+
+    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        let path = format!("{}{}", self.prefix, call.path);
+        let body = call.body.as_ref().map(|json| Bytes::from(json.to_string()));
+        let payload = Payload::Bytes(body.as_deref().unwrap_or_default());
+        let url = Uri::builder()
+            .scheme("http")
+            .authority(self.authority.clone());
+        let url = url.path_and_query(path.as_str()).build()?;
+        // At every try, since a signature is good for some minutes only.
+        let signed = self.signing.headers(&call.method, &url, payload);
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(path)
+            .header(HOST, self.authority.as_str())
+            .body(Full::new(body.clone().unwrap_or_default()))?;
+        request.headers_mut().extend(signed);
+        if body.is_some() {
+            let kind = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(CONTENT_TYPE, kind);
+        }
+        Ok(request)
+    }
+
+    /// The answer's JSON, or what the server has against the call.
+    fn read(&self, answer: &Answer) -> Result<Value, ApiError> {
+        let json: Option<Value> = if answer.body.is_empty() {
+            Some(Value::Null)
+        } else {
+            serde_json::from_slice(&answer.body).ok()
+        };
+        match json {
+            Some(json) if answer.status.is_success() => Ok(json),
+            json => Err(self.refusal(answer, &json.unwrap_or_default())),
+        }
+    }
+
+    fn refusal(&self, answer: &Answer, json: &Value) -> ApiError {
+        let header = answer.headers.get("x-amzn-errortype");
+        let header = header.and_then(|value| value.to_str().ok());
+        let exception = header.or_else(|| json["__type"].as_str());
+        let message = json["message"]
+            .as_str()
+            .or_else(|| json["Message"].as_str());
+        if let Some(exception) = exception {
+            // Servers may add a URI behind a colon, or a name space before a hash.
+            let exception = exception.split(':').next().unwrap_or_default();
+            let exception = exception.rsplit('#').next().unwrap_or_default();
+            return ApiError::Exception {
+                help: help(answer.status, json),
+                exception: exception.to_owned(),
+                message: message.unwrap_or("no reason given").to_owned(),
+                status: answer.status,
+                tries: 1,
+            };
+        }
+        let text = String::from_utf8_lossy(&answer.body);
+        ApiError::Answered {
+            url: self.url.clone(),
+            status: answer.status,
+            message: text.trim().chars().take(SHOWN).collect(),
+        }
+    }
+}
+
+/// What to do about a refusal: the server's own words, or what goes with its status.
+fn help(status: StatusCode, json: &Value) -> Option<String> {
+    let help = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION to what the server's --api-credentials has"
+        }
+        StatusCode::TOO_MANY_REQUESTS => "run it again; it goes on where it ended",
+        _ => return json["help"].as_str().map(str::to_owned),
+    };
+    Some(help.to_owned())
+}
+
+/// How long to wait before the next try: twice as long each time up to a cap, and up to half of it less, so that clients
+/// which failed together do not come back together.
+fn back_off(waits: u32, spread: u64) -> Duration {
+    let (first, cap) = BACK_OFF;
+    let wait = first.saturating_mul(2_u32.saturating_pow(waits)).min(cap);
+    let percent = u32::try_from(50 + spread % 51).unwrap_or(100);
+    wait * percent / 100
+}
+
+/// Any number.
+pub(super) fn spread() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn client(url: &str) -> Result<Client, ApiError> {
+        let api = ApiArgs {
+            api_url: Some(url.to_owned()),
+        };
+        Client::new(&api, Duration::ZERO)
+    }
+
+    #[test]
+    fn waits_grow_up_to_a_cap_and_differ() {
+        let longest: Vec<u128> = (0..8)
+            .map(|waits| back_off(waits, 50).as_millis())
+            .collect();
+        assert_eq!(longest, [100, 200, 400, 800, 1600, 3000, 3000, 3000]);
+        assert_eq!(back_off(0, 0).as_millis(), 50);
+        assert_eq!(back_off(u32::MAX, 51).as_millis(), 1500);
+    }
+
+    #[test]
+    fn a_url_may_have_a_path_and_must_be_http() {
+        let served = client("http://host:1/base/").unwrap();
+        assert_eq!(served.prefix, "/base");
+        assert_eq!(served.authority.as_str(), "host:1");
+        for url in ["https://host", "host:9080", "http://"] {
+            let error = client(url).unwrap_err();
+            assert!(matches!(error, ApiError::Url { .. }), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_has_its_exception_message_and_help() {
+        let client = client("http://host").unwrap();
+        let answer = |status, kind: Option<&str>, body: &Value| Answer {
+            status,
+            headers: kind
+                .map(|kind| ("x-amzn-errortype".parse().unwrap(), kind.parse().unwrap()))
+                .into_iter()
+                .collect(),
+            body: body.to_string().into(),
+        };
+        let text = |answer| {
+            let error = client.read(&answer).unwrap_err();
+            super::super::output::CliError::from(error).text()
+        };
+        let body = json!({ "message": "no such mesh" });
+        let refused = answer(
+            StatusCode::NOT_FOUND,
+            Some("NotFoundException:http://x"),
+            &body,
+        );
+        assert_eq!(text(refused), "error: NotFoundException: no such mesh\n");
+        let body = json!({ "__type": "a.b#ForbiddenException", "message": "no" });
+        let forbidden = text(answer(StatusCode::FORBIDDEN, None, &body));
+        assert!(
+            forbidden.starts_with("error: ForbiddenException: no\n  help: set AWS_ACCESS_KEY_ID"),
+            "{forbidden}"
+        );
+        let strange = text(answer(StatusCode::NOT_FOUND, None, &json!("lost")));
+        assert!(
+            strange.contains("answered 404 Not Found: \"lost\""),
+            "{strange}"
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! What differs between two specs, as the service sees it.
+//!
+//! Two things are no difference: a health check's port that the service has filled in from its listener, and an empty list
+//! where the other has none.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// One value that differs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Change {
+    /// Such as `spec.listeners[0].portMapping.port`.
+    pub(super) path: String,
+    /// `None` if it is added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) before: Option<Value>,
+    /// `None` if it is removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<Value>,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => write!(f, "~ {path}: {before} → {after}"),
+            (None, Some(after)) => write!(f, "+ {path}: {after}"),
+            (Some(before), None) => write!(f, "- {path}: {before}"),
+            (None, None) => write!(f, "  {path}"),
+        }
+    }
+}
+
+/// What an update from one spec to the other changes; nothing if the service sees no difference.
+pub(super) fn changes(before: &Value, after: &Value) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let (before, after) = (normal(before), normal(after));
+    collect("spec", Some(&before), Some(&after), &mut changes);
+    changes
+}
+
+fn collect(path: &str, before: Option<&Value>, after: Option<&Value>, changes: &mut Vec<Change>) {
+    match (before, after) {
+        (Some(Value::Object(before)), Some(Value::Object(after))) => {
+            for (name, old) in before {
+                let path = format!("{path}.{name}");
+                collect(&path, Some(old), after.get(name), changes);
+            }
+            for (name, new) in after.iter().filter(|(name, _)| !before.contains_key(*name)) {
+                collect(&format!("{path}.{name}"), None, Some(new), changes);
+            }
+        }
+        (Some(Value::Array(before)), Some(Value::Array(after))) => {
+            for index in 0..before.len().max(after.len()) {
+                let path = format!("{path}[{index}]");
+                collect(&path, before.get(index), after.get(index), changes);
+            }
+        }
+        (before, after) if before == after => {}
+        (before, after) => changes.push(Change {
+            path: path.to_owned(),
+            before: before.cloned(),
+            after: after.cloned(),
+        }),
+    }
+}
+
+/// A spec with what the service fills in, and without what says nothing.
+fn normal(spec: &Value) -> Value {
+    match spec {
+        Value::Object(members) => {
+            let says = |value: &Value| {
+                !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
+            };
+            let mut filled: serde_json::Map<String, Value> = members
+                .iter()
+                .filter(|(_, value)| says(value))
+                .map(|(name, value)| (name.clone(), normal(value)))
+                .collect();
+            let port = filled
+                .get("portMapping")
+                .and_then(|mapping| mapping.get("port"))
+                .cloned();
+            let check = filled.get_mut("healthCheck").and_then(Value::as_object_mut);
+            if let (Some(port), Some(check)) = (port, check) {
+                check.entry("port").or_insert(port);
+            }
+            Value::Object(filled)
+        }
+        Value::Array(items) => items.iter().map(normal).collect(),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn lines(before: &Value, after: &Value) -> Vec<String> {
+        let changes = changes(before, after);
+        changes.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_the_service_fills_in_is_no_difference() {
+        let declared = json!({ "backends": [], "listeners": [
+            { "healthCheck": { "protocol": "http" }, "portMapping": { "port": 80, "protocol": "http" } } ] });
+        let echoed = json!({ "listeners": [
+            { "healthCheck": { "protocol": "http", "port": 80 }, "portMapping": { "port": 80, "protocol": "http" } } ] });
+        assert_eq!(lines(&echoed, &declared), [""; 0]);
+        assert_eq!(lines(&declared, &echoed), [""; 0]);
+        let other = json!({ "listeners": [
+            { "healthCheck": { "protocol": "http", "port": 81 }, "portMapping": { "port": 80, "protocol": "http" } } ] });
+        assert_eq!(
+            lines(&declared, &other),
+            ["~ spec.listeners[0].healthCheck.port: 80 → 81"]
+        );
+    }
+
+    #[test]
+    fn each_value_that_differs_is_a_change_of_its_own() {
+        let before = json!({ "a": { "b": 1, "gone": true }, "list": [1, 2, 3], "zero": 0 });
+        let after = json!({ "a": { "b": 2 }, "list": [1, 9], "new": { "x": [] }, "zero": 0 });
+        assert_eq!(
+            lines(&before, &after),
+            [
+                "~ spec.a.b: 1 → 2",
+                "- spec.a.gone: true",
+                "~ spec.list[1]: 2 → 9",
+                "- spec.list[2]: 3",
+                "+ spec.new: {}",
+            ]
+        );
+    }
+
+    #[test]
+    fn order_in_a_list_counts_and_order_of_members_does_not() {
+        let (one, two) = (json!({ "l": [1, 2] }), json!({ "l": [2, 1] }));
+        assert_eq!(lines(&one, &two).len(), 2);
+        let text = |text| serde_json::from_str::<Value>(text).unwrap();
+        let (one, two) = (text(r#"{"a":1,"b":2}"#), text(r#"{"b":2,"a":1}"#));
+        assert_eq!(lines(&one, &two), [""; 0]);
+    }
+}

@@ -1,0 +1,213 @@
+//! What a run of writes prints: each resource that was touched and how it went, and the sums.
+
+use serde::Serialize;
+
+use super::diff::Change;
+use super::output::Exit;
+use super::run::{Ended, Outcome, Outcomes};
+use super::step::{Action, Step, Verb};
+use super::validate::count;
+
+/// Of what was not tried, so many are named for people.
+const SHOWN: usize = 10;
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Report {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) set: Option<String>,
+    pub(super) dry_run: bool,
+    created: usize,
+    updated: usize,
+    deleted: usize,
+    pub(super) unchanged: usize,
+    failed: usize,
+    not_tried: usize,
+    resources: Vec<Line>,
+    #[serde(skip)]
+    ended: Option<Ended>,
+    #[serde(skip)]
+    unreachable: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    id: String,
+    action: Verb,
+    result: Result,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<Change>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Result {
+    Planned,
+    Done,
+    Failed,
+    /// What it needs has failed.
+    Blocked,
+    NotTried,
+    /// It may have been done.
+    Unknown,
+}
+
+impl Report {
+    /// Of what would be done.
+    pub(super) fn planned(steps: Vec<Step>) -> Self {
+        let mut report = Self {
+            dry_run: true,
+            ..Self::default()
+        };
+        for step in steps {
+            report.add(step, Result::Planned, None, None);
+        }
+        report
+    }
+
+    /// Of what was done.
+    pub(super) fn done(outcomes: Outcomes) -> Self {
+        let mut report = Self {
+            ended: outcomes.ended,
+            ..Self::default()
+        };
+        for (step, outcome) in outcomes.steps {
+            match outcome {
+                Outcome::Done => report.add(step, Result::Done, None, None),
+                Outcome::Failed(error) => {
+                    report.unreachable |= error.may_pass();
+                    let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
+                    let error = super::output::one_line(&error);
+                    report.add(step, Result::Failed, Some(error), help);
+                }
+                Outcome::Blocked { by } => {
+                    let error = format!("needs {by}, which failed");
+                    report.add(step, Result::Blocked, Some(error), None);
+                }
+                Outcome::NotTried => report.add(step, Result::NotTried, None, None),
+                Outcome::Unknown => report.add(step, Result::Unknown, None, None),
+            }
+        }
+        report
+    }
+
+    fn add(&mut self, step: Step, result: Result, error: Option<String>, help: Option<String>) {
+        let action = step.action.verb();
+        match (result, action) {
+            (Result::Planned | Result::Done, Verb::Create) => self.created += 1,
+            (Result::Planned | Result::Done, Verb::Update) => self.updated += 1,
+            (Result::Planned | Result::Done, Verb::Delete) => self.deleted += 1,
+            (Result::Failed | Result::Blocked, _) => self.failed += 1,
+            (Result::NotTried | Result::Unknown, _) => self.not_tried += 1,
+        }
+        let changes = match step.action {
+            Action::Update { changes, .. } => changes,
+            Action::Create { .. } | Action::Delete => Vec::new(),
+        };
+        self.resources.push(Line {
+            id: step.id.to_string(),
+            action,
+            result,
+            changes,
+            error,
+            help,
+        });
+    }
+
+    /// What the shell is told.
+    pub(super) fn exit(&self) -> Option<Exit> {
+        if self.unreachable || matches!(self.ended, Some(Ended::Interrupted | Ended::Unavailable)) {
+            return Some(Exit::Unable);
+        }
+        (self.failed > 0 || self.not_tried > 0).then_some(Exit::No)
+    }
+
+    /// For people.
+    pub(super) fn table(&self) -> String {
+        let tried = |line: &&Line| line.result != Result::NotTried;
+        let mut lines: Vec<String> = self
+            .resources
+            .iter()
+            .filter(tried)
+            .flat_map(Line::lines)
+            .collect();
+        let rest: Vec<&Line> = self.resources.iter().filter(|line| !tried(line)).collect();
+        lines.extend(rest.iter().take(SHOWN).flat_map(|line| line.lines()));
+        if rest.len() > SHOWN {
+            lines.push(format!(
+                "and {} more that were not tried",
+                rest.len() - SHOWN
+            ));
+        }
+        lines.push(self.sums());
+        lines.join("\n")
+    }
+
+    fn sums(&self) -> String {
+        let touched = self.created + self.updated + self.deleted;
+        if touched + self.failed + self.not_tried == 0 {
+            return format!(
+                "nothing differs: {} unchanged\n",
+                count(self.unchanged, "resource")
+            );
+        }
+        let to = if self.dry_run {
+            ("to create", "to update", "to delete")
+        } else {
+            ("created", "updated", "deleted")
+        };
+        let mut sums = Vec::new();
+        let mut sum =
+            |count: usize, what: &str| sums.extend((count > 0).then(|| format!("{count} {what}")));
+        sum(self.created, to.0);
+        sum(self.updated, to.1);
+        sum(self.deleted, to.2);
+        sum(self.unchanged, "unchanged");
+        sum(self.failed, "failed");
+        sum(self.not_tried, "not tried");
+        let sums = sums.join(", ");
+        if self.dry_run {
+            return format!("{sums}; nothing was written, since this is a dry run\n");
+        }
+        let why = match self.ended {
+            Some(Ended::Interrupted) => {
+                "interrupted; run it again, and it goes on where it ended\n"
+            }
+            Some(Ended::Unavailable) => {
+                "the server is not available; run it again when it is, and it goes on where it ended\n"
+            }
+            Some(Ended::Unpruned) => {
+                "nothing was pruned, since not everything could be applied; mend that and run it again\n"
+            }
+            None if self.failed > 0 => {
+                "mend what failed and run it again: what is done stays done\n"
+            }
+            None => "",
+        };
+        format!("{sums}\n{why}")
+    }
+}
+
+impl Line {
+    /// How it went, and below it what there is to say of that.
+    fn lines(&self) -> Vec<String> {
+        let (action, id) = (self.action.as_str(), &self.id);
+        let mut lines = vec![match self.result {
+            Result::Planned => format!("{action} {id}"),
+            Result::Done => format!("{} {id}", self.action.past()),
+            Result::Failed => format!("failed to {action} {id}"),
+            Result::Blocked => format!("could not {action} {id}"),
+            Result::NotTried => format!("did not try to {action} {id}"),
+            Result::Unknown => format!("may or may not have {} {id}", self.action.past()),
+        }];
+        lines.extend(self.changes.iter().map(|change| format!("    {change}")));
+        lines.extend(self.error.iter().map(|error| format!("    {error}")));
+        lines.extend(self.help.iter().map(|help| format!("    help: {help}")));
+        lines
+    }
+}

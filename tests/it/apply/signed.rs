@@ -1,0 +1,40 @@
+//! With a control plane that takes signed calls only.
+
+use super::{CREATED, Printed, SHOP, Shop};
+use crate::auth::write_keys;
+use crate::world::World;
+
+const KEYS: &str = "\
+keys:
+- id: AKIDWRITER
+  secret: 0123456789abcdef
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_is_signed_with_the_key_of_the_environment() {
+    let mut world = World::new().await;
+    let keys = write_keys(&world, KEYS).display().to_string();
+    world.serve_args = ["--api-auth", "sigv4", "--api-credentials", &keys]
+        .map(str::to_owned)
+        .to_vec();
+    let shop = Shop::of(world).await;
+    shop.write("shop.yaml", SHOP);
+    let help = ["Exception: ", "set AWS_ACCESS_KEY_ID"];
+    shop.run(&["apply", "."]).fails(1, &help);
+    shop.run(&["get", "all"]).fails(1, &help);
+    let signed = |secret: &str, arguments: &[&str]| {
+        let mut command = shop.command(arguments);
+        command
+            .env("AWS_ACCESS_KEY_ID", "AKIDWRITER")
+            .env("AWS_SECRET_ACCESS_KEY", secret);
+        Printed::of(command.env("AWS_REGION", "eu-west-1").output().unwrap())
+    };
+    signed("another-secret-than-the-server", &["apply", "."]).fails(1, &help);
+    let secret = "0123456789abcdef";
+    signed(secret, &["apply", "."]).prints(0, CREATED);
+    // Tags are called with an ARN in the query, which is signed as it is sent.
+    let taken = signed(secret, &["apply", ".", "--set", "a b/c", "--take-over"]);
+    assert!(taken.out.ends_with("5 updated\n"), "{taken:?}");
+    let deleted = signed(secret, &["delete", "-f", "."]);
+    assert!(deleted.out.ends_with("5 deleted\n"), "{deleted:?}");
+}
