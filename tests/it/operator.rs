@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+use outrigger::api::appmesh::AppMesh;
 use outrigger::api::auth::Auth;
 use outrigger::api::endpoints::EndpointsState;
 use outrigger::api::operator::State;
@@ -17,6 +18,7 @@ use outrigger::cli::output::{CliError, Exit, Output};
 use outrigger::cli::{config_dump, status};
 use outrigger::clients::{ClientInfo, Clients, RefusedNode, Registration, Variant};
 use outrigger::endpoints::Endpoints;
+use outrigger::model::arn::Identity;
 use outrigger::model::{Capture, ClientKind, NodeRef, ViewKey};
 use outrigger::snapshot::{Kind, Resource, Snapshot, Version, Withheld};
 use outrigger::store::{Store, Writer};
@@ -66,7 +68,9 @@ impl Plane {
             registrations,
             model: store.watch(),
         };
-        let router = outrigger::api::router(state, endpoints, Auth::None);
+        let registry = Metrics::new().unwrap().registry().clone();
+        let appmesh = AppMesh::new(store, Identity::default(), &registry).unwrap();
+        let router = outrigger::api::router(state, endpoints, appmesh, Auth::None);
         let options = Options {
             http: Http::OneAndTwo,
             limits: Limits::OPERATORS,

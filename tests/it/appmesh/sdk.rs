@@ -67,7 +67,7 @@ async fn create(client: &Client) {
         .spec(spec.build())
         .tags(tag);
     let mesh = call.send().await.unwrap().mesh.unwrap();
-    assert_eq!(mesh.status.unwrap().status, MeshStatusCode::Active);
+    assert_eq!(mesh.status.unwrap().status, Some(MeshStatusCode::Active));
     assert_eq!(mesh.metadata.unwrap().version, 1);
     let call = client
         .create_virtual_node()
@@ -121,7 +121,7 @@ async fn resources_come_back_as_they_were_sent() {
         .list_routes()
         .mesh_name("mesh")
         .virtual_router_name("router");
-    let mut pages = pages.into_paginator().items().page_size(1).send();
+    let mut pages = pages.into_paginator().page_size(1).items().send();
     let reference = pages.next().await.unwrap().unwrap();
     assert_eq!(
         (reference.route_name.as_str(), reference.version),
