@@ -194,10 +194,9 @@ impl Engine {
                 }),
                 Decision::SendOld(resource) => {
                     behind.owed = false;
-                    batch.sent.push(Sent {
-                        resource,
-                        prior: behind.has.clone(),
-                    });
+                    let has = Has::Resource(Arc::clone(&resource));
+                    let prior = mem::replace(&mut behind.has, has);
+                    batch.sent.push(Sent { resource, prior });
                     kept.push((name, behind));
                     answer = true;
                 }
@@ -424,7 +423,7 @@ enum Decision {
     /// Not now; look again then, or when something comes in.
     Wait(Option<Duration>),
     Send(Arc<Resource>),
-    /// The last good one, in place of one that was rejected.
+    /// An older one, in place of one that was rejected or is not there.
     SendOld(Arc<Resource>),
     /// A rejected one whose back-off is over.
     Retry(Arc<Resource>),
@@ -466,9 +465,9 @@ impl Rules {
                     Decision::LeftAsItIs
                 }
                 until if until > self.now => Decision::Wait(Some(until)),
-                _ => match &behind.has {
-                    Has::Resource(good) => Decision::SendOld(Arc::clone(good)),
-                    _ => Decision::AbsentForNow,
+                _ => match behind.has.newest() {
+                    Some(newest) => Decision::SendOld(Arc::clone(newest)),
+                    None => Decision::AbsentForNow,
                 },
             };
         }
@@ -476,10 +475,10 @@ impl Rules {
             if traps::active(Trap::AbsentIsNotTold) {
                 return Decision::Wait(None);
             }
-            return match (&behind.has, self.absent_until) {
+            return match (behind.has.newest(), self.absent_until) {
                 // It went while the client rejected the response that it was in.
-                (Has::Resource(good), _) if !self.kind.is_wildcard() => {
-                    Decision::SendOld(Arc::clone(good))
+                (Some(newest), _) if !self.kind.is_wildcard() => {
+                    Decision::SendOld(Arc::clone(newest))
                 }
                 (_, Some(until)) => Decision::Wait(Some(until)),
                 _ => Decision::Absent,
@@ -507,11 +506,11 @@ impl Rules {
             return Decision::Even;
         }
         if let Some(until) = ledger.quarantine.until(resource.name(), version) {
-            return match &behind.has {
+            return match behind.has.accepted() {
                 _ if until <= self.now && behind.owed => Decision::Send(Arc::clone(resource)),
                 _ if until <= self.now => Decision::Retry(Arc::clone(resource)),
-                Has::Resource(good) if behind.owed => Decision::SendOld(Arc::clone(good)),
-                _ if behind.owed => Decision::AbsentForNow,
+                Some(good) if behind.owed => Decision::SendOld(Arc::clone(good)),
+                None if behind.owed => Decision::AbsentForNow,
                 _ => Decision::Wait(Some(until)),
             };
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 
-use super::ledger::{Batch, Has, Ledger, Nack};
+use super::ledger::{Batch, Ledger, Nack};
 use super::limits::Limits;
 use super::message::SotwRequest;
 use super::names::NameSets;
@@ -265,13 +265,8 @@ fn full_set(kind: Kind, ledger: &Ledger, seen: &Snapshot) -> Vec<Arc<Resource>> 
             .cloned()
             .collect()
     };
-    let kept = ledger
-        .behind
-        .values()
-        .filter_map(|behind| match &behind.has {
-            Has::Resource(resource) => Some(Arc::clone(resource)),
-            Has::Nothing | Has::Unknown | Has::Version(_) => None,
-        });
+    let kept = ledger.behind.values();
+    let kept = kept.filter_map(|behind| behind.has.accepted().cloned());
     current.into_iter().chain(kept).collect()
 }
 

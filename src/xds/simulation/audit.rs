@@ -146,7 +146,7 @@ impl Audit {
             .collect();
         for (name, text) in book.sent.get(&nonce).into_iter().flatten() {
             let is_newest = book.held.get(name) == Some(&Held::Content(text.clone()));
-            if is_newest && error.contains(&format!("{name}: ")) {
+            if is_newest && blames(error, name) {
                 book.rejected.insert(name.clone(), (text.clone(), now));
             }
         }
@@ -326,6 +326,11 @@ impl Audit {
         let late = due.map(|due| due + Duration::from_millis(1));
         late.filter(|late| *late > now).min()
     }
+}
+
+fn blames(error: &str, name: &str) -> bool {
+    let mut words = error.split([' ', ',']);
+    words.any(|word| word.trim_matches(['"', ':']) == name)
 }
 
 /// What a client is sent of a name: the load assignment of another cluster than before is news.

@@ -119,26 +119,34 @@ impl Envoy {
             .filter(|(name, ..)| kind.is_wildcard() || wanted.contains(name))
             .collect();
         resources.sort();
-        let bad = |poison: Poison| {
-            let bad = resources
-                .iter()
-                .filter(move |(_, text, _)| poison_of(text) == poison);
-            bad.map(|(name, ..)| name.clone()).collect::<Vec<_>>()
-        };
-        let (named, unnamed) = (bad(Poison::Named), bad(Poison::Unnamed));
-        let all_bad = named.iter().chain(&unnamed);
-        let all_bad: Vec<_> = all_bad.map(|name| (kind, name.clone())).collect();
-        self.rejected.extend(all_bad);
-        if kind == Kind::Endpoint && !(named.is_empty() && unnamed.is_empty()) {
+        let all_bad = resources
+            .iter()
+            .filter(|(_, text, _)| poison_of(text) != Poison::None);
+        let all_bad: Vec<_> = all_bad.map(|(name, ..)| (kind, name.clone())).collect();
+        if kind == Kind::Endpoint && !all_bad.is_empty() {
             let names = resources.iter().map(|(name, ..)| name.clone());
             self.untaken.extend(names);
         }
-        if !unnamed.is_empty() {
+        self.rejected.extend(all_bad);
+        let mut words = resources
+            .iter()
+            .filter_map(|(name, text, _)| match poison_of(text) {
+                Poison::Unnamed => Some("Invalid duration: Expected positive duration".to_owned()),
+                Poison::Repeated => Some(format!(
+                    "name: \"{name}\" Proto constraint validation failed"
+                )),
+                Poison::None | Poison::Named => None,
+            });
+        if let Some(error) = words.next() {
             return Ok(Outcome {
-                error: Some("Invalid duration: Expected positive duration".to_owned()),
+                error: Some(error),
                 ..Outcome::default()
             });
         }
+        let named = resources
+            .iter()
+            .filter(|(_, text, _)| poison_of(text) == Poison::Named);
+        let named: Vec<_> = named.map(|(name, ..)| name.clone()).collect();
         let before_the_first_bad = match (kind, named.first()) {
             (Kind::Cluster | Kind::Listener, _) | (_, None) => resources.len(),
             (_, Some(first)) => resources

@@ -105,9 +105,10 @@ impl Schedule {
 }
 
 fn content(random: &mut Random, may_be_bad: bool) -> Content {
-    let poison = match random.below(8) {
+    let poison = match random.below(9) {
         0 if may_be_bad => Poison::Named,
         1 if may_be_bad => Poison::Unnamed,
+        2 if may_be_bad => Poison::Repeated,
         _ => Poison::None,
     };
     Content {
