@@ -283,8 +283,8 @@ impl<V: Side> Simulation<V> {
                 self.take()?;
             } else if wake_at == Some(at) {
                 self.step(Vec::new())?;
-            } else {
-                self.envoy.give_up(self.now);
+            }
+            if self.envoy.give_up(self.now) {
                 self.speak();
             }
             self.envoy.check(self.now, &self.snapshot)?;

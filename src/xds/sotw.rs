@@ -217,7 +217,7 @@ fn hear_verdict(
     }
 }
 
-fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &mut Step) {
+fn respond(engine: &mut Engine, kind: Kind, mut batch: Batch, now: Duration, step: &mut Step) {
     let nonce = engine.next_nonce();
     let (ledger, seen) = (&mut engine.kinds[kind], &engine.seen);
     let version = seen.version(kind);
@@ -239,6 +239,10 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
     });
     let response = Response::of(kind, version, nonce, Entries::Sotw(entries));
     step.responses.push(response);
+    if !kind.is_wildcard() && kind != Kind::Endpoint {
+        // The response does not say so, and nothing of that is to be said again if it is rejected.
+        batch.absent.clear();
+    }
     ledger.sending(nonce, version, batch, now);
     if kind == Kind::Cluster && engine.clusters_unsure {
         engine.uncover_all(now);

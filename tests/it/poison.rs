@@ -37,7 +37,8 @@ fn cluster(number: usize, patience: i32, poison: Option<Poison>) -> Resource {
     let name = format!("c{number:02}");
     let nanos = match poison {
         Some(Poison::IsNoCluster) => {
-            let other = UInt32Value { value: 1 };
+            let value = patience.unsigned_abs();
+            let other = UInt32Value { value };
             return Resource::new(Kind::Cluster, name.as_str().into(), &other, None);
         }
         Some(Poison::BreaksConstraint) => 0,
@@ -46,6 +47,8 @@ fn cluster(number: usize, patience: i32, poison: Option<Poison>) -> Resource {
     let connect_timeout = Some(ProtoDuration { seconds: 0, nanos });
     let cluster = Cluster {
         name: name.clone(),
+        // So that what is poisoned differs too: what was rejected before is not sent again so soon.
+        alt_stat_name: format!("patient-for-{patience}"),
         connect_timeout,
         ..Cluster::default()
     };

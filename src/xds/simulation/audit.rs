@@ -144,8 +144,12 @@ impl Audit {
         let names: BTreeSet<_> = responses
             .flat_map(|(_, names)| names.iter().map(|(name, _)| name.clone()))
             .collect();
-        for (name, text) in book.sent.get(&nonce).into_iter().flatten() {
-            let is_newest = book.held.get(name) == Some(&Held::Content(text.clone()));
+        // Of what comes whole, the verdict on an older one is not the last word.
+        let is_stale = covers_older && ask.nonce != book.newest;
+        let rejected = book.sent.get(&nonce).filter(|_| !is_stale);
+        for (name, text) in rejected.into_iter().flatten() {
+            let held = book.held.get(name);
+            let is_newest = held.is_none_or(|held| *held == Held::Content(text.clone()));
             if is_newest && blames(error, name) {
                 book.rejected.insert(name.clone(), (text.clone(), now));
             }

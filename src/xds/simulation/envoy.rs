@@ -55,9 +55,11 @@ pub(super) struct Envoy {
     kept_untold: BTreeSet<String>,
     /// Clusters whose load assignment came in a response that it rejected: they warm until it comes again.
     untaken: BTreeSet<String>,
+    /// Clusters that came in a response of which it took nothing.
+    untaken_clusters: BTreeSet<String>,
     /// It has heard of clusters from its present server, which it does not ask for while one warms.
     pub(super) has_heard: bool,
-    /// It could not ask for clusters, because one warmed whose load assignment it rejects.
+    /// It could not ask for clusters, because one warmed whose load assignment it rejects, or which nobody knows.
     is_held_up: bool,
     /// When it came to its present server, which is not late before its time.
     pub(super) connected: Duration,
@@ -138,6 +140,10 @@ impl Envoy {
                 Poison::None | Poison::Named => None,
             });
         if let Some(error) = words.next() {
+            if kind == Kind::Cluster {
+                let names = resources.iter().map(|(name, ..)| name.clone());
+                self.untaken_clusters.extend(names);
+            }
             return Ok(Outcome {
                 error: Some(error),
                 ..Outcome::default()
@@ -199,6 +205,7 @@ impl Envoy {
     fn take_clusters(&mut self, good: &[(&str, &str)], removed: &[String], now: Duration) -> bool {
         let mut asks_anew = false;
         for (name, content) in good {
+            self.untaken_clusters.remove(*name);
             let warming = self.warming.get(*name).map(|warming| &warming.of);
             let newest = warming.or_else(|| self.clusters.get(*name));
             if newest.is_some_and(|newest| newest.content == *content) {
@@ -330,9 +337,17 @@ impl Envoy {
         deadlines.filter(|deadline| *deadline > now).min()
     }
 
-    /// Gives up on what has not come within the time for it.
-    pub(super) fn give_up(&mut self, now: Duration) {
+    /// Gives up on what has not come within the time for it. Says whether there is any.
+    pub(super) fn give_up(&mut self, now: Duration) -> bool {
         let is_late = |since: Duration| since + INITIAL_FETCH <= now;
+        let waiting = self.targets.values().filter_map(|target| match target {
+            Target::Waiting { since } => Some(*since),
+            _ => None,
+        });
+        let warming = self.warming.values().map(|warming| warming.since);
+        if !warming.chain(waiting).any(is_late) {
+            return false;
+        }
         let late = self.warming.iter();
         let late: Vec<_> = late
             .filter(|(_, warming)| is_late(warming.since))
@@ -345,6 +360,7 @@ impl Envoy {
             }
         }
         self.finish_listeners();
+        true
     }
 
     /// What must hold at any time.
@@ -387,14 +403,22 @@ impl Envoy {
             self.serves = is_ready && !self.listeners.is_empty();
             return Ok(());
         }
-        // It asks for no cluster while one warms whose load assignment it rejects, and for its routes all the same.
+        // It asks for no cluster while one warms whose load assignment it rejects, or may have of an earlier stream while
+        // nobody knows it, and for its routes all the same.
         let mut warming = self.warming.keys();
-        let is_rejected = warming.any(|name| self.has_rejected(Kind::Endpoint, name));
-        self.is_held_up |= !self.has_heard && is_rejected;
+        let is_unknown =
+            |name: &str| self.kept.contains(name) && snapshot.is_withheld(Kind::Endpoint, name);
+        let never_ends =
+            warming.any(|name| self.has_rejected(Kind::Endpoint, name) || is_unknown(name));
+        self.is_held_up |= !self.has_heard && never_ends;
         self.is_held_up &= !(self.has_heard && self.warming.is_empty());
         if self.is_held_up {
             return Ok(());
         }
+        let rejects_endpoints = self
+            .rejected
+            .iter()
+            .any(|(kind, _)| *kind == Kind::Endpoint);
         for (listener, content) in &self.listeners {
             let (kind, name) = target_of(content);
             let Some(Target::Config(text)) = self.targets.get(&(kind, name.clone())) else {
@@ -411,7 +435,9 @@ impl Envoy {
                     || snapshot.is_withheld(Kind::Endpoint, cluster)
                     || self.lost.contains(cluster)
                     // It rejected the response that would have ended the warming.
-                    || self.untaken.contains(cluster);
+                    || self.untaken.contains(cluster)
+                    // Its verdict on clusters comes late, after the warming of one whose load assignment it rejects.
+                    || self.untaken_clusters.contains(cluster) && rejects_endpoints;
                 if !is_excused {
                     return Err(format!("{listener} sends to {cluster}, which is not there"));
                 }
