@@ -41,6 +41,8 @@ pub(super) struct Engine {
     pub(super) clusters_unsure: bool,
     /// Since when a client of state of the world that came back with clusters waits for its answer about them.
     pub(super) returned: Option<Duration>,
+    /// As [`Self::clusters_are_due`] says, as long as one push takes.
+    clusters_due: bool,
     uncovered: Uncovered,
     nonce: u64,
 }
@@ -58,6 +60,7 @@ impl Engine {
             kinds: PerKind::default(),
             clusters_unsure: false,
             returned: None,
+            clusters_due: false,
             uncovered: Uncovered::default(),
             nonce: 0,
         }
@@ -113,6 +116,7 @@ impl Engine {
         step: &mut Step,
         respond: impl Fn(&mut Self, Kind, Batch, &mut Step),
     ) {
+        self.clusters_due = self.clusters_are_due();
         for kind in Kind::ALL {
             self.kinds[kind].release_suspects();
             if traps::active(Trap::NextTypeWaitsForAck)
@@ -312,7 +316,7 @@ impl Engine {
             Some(until).filter(|until| *until > now)
         };
         let is_held = names_clusters && will_ask && !self.uncovered.is_empty();
-        let clusters_due = (names_clusters || kind == Kind::Endpoint) && self.clusters_are_due();
+        let clusters_due = (names_clusters || kind == Kind::Endpoint) && self.clusters_due;
         let held_until = until(self.uncovered.newest(|_| is_held));
         // What is asked for waits for what the client is about to ask for; not for what nobody knows.
         let is_there = |name: &str| self.seen.get(Kind::Endpoint, name).is_some();
@@ -371,11 +375,13 @@ impl Engine {
     }
 
     /// Whether the client is yet to ask for clusters that it does not have: one that comes back while a cluster warms
-    /// asks for load assignments first, and for clusters once it has them (measured on Envoy 1.40).
+    /// asks for load assignments first, and for clusters once it has them (measured on Envoy 1.40). May cost a look at each
+    /// load assignment, if anything is to be sent.
     fn clusters_are_due(&self) -> bool {
         self.only.is_none()
             && self.kinds[Kind::Endpoint].subscription.is_asked()
             && !self.kinds[Kind::Cluster].subscription.is_asked()
+            && self.kinds.iter().any(|(_, ledger)| ledger.is_behind())
             && self.is_any_cluster_new()
     }
 
