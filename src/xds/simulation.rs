@@ -223,10 +223,13 @@ impl<V: Side> Simulation<V> {
         let held = self.envoy.interest(Kind::Endpoint);
         let snapshot = &self.snapshot;
         let clusters: Vec<_> = snapshot.resources(Kind::Cluster).collect();
-        if clusters
+        let is_any_new = clusters
             .iter()
-            .any(|cluster| !held.contains(&**cluster.name()))
-        {
+            .any(|cluster| !held.contains(&**cluster.name()));
+        // One that had listeners before it had clusters asks for them first, and nobody knows yet that it has clusters.
+        let is_unknown =
+            self.audit.is_asked(Kind::Listener) && !self.audit.is_asked(Kind::Endpoint);
+        if is_any_new || is_unknown {
             // It is sent the new clusters before its routes, and with them the loss of others.
             let is_gone = |name: &String| snapshot.get(Kind::Cluster, name).is_none();
             self.envoy

@@ -68,6 +68,11 @@ impl Audit {
         self.books = PerKind::default();
     }
 
+    /// Whether the type was asked for on this stream.
+    pub(super) fn is_asked(&self, kind: Kind) -> bool {
+        self.books[kind].is_asked
+    }
+
     /// A request has arrived.
     pub(super) fn request(&mut self, ask: &Ask, now: Duration) {
         let Some(kind) = ask.kind else { return };

@@ -55,7 +55,7 @@ pub(super) struct Envoy {
     kept_untold: BTreeSet<String>,
     /// Clusters whose load assignment came in a response that it rejected: they warm until it comes again.
     untaken: BTreeSet<String>,
-    /// Clusters that came in a response of which it took nothing.
+    /// Clusters that came in a response of which it took nothing, until they are in use.
     untaken_clusters: BTreeSet<String>,
     /// It has heard of clusters from its present server, which it does not ask for while one warms.
     pub(super) has_heard: bool,
@@ -205,7 +205,6 @@ impl Envoy {
     fn take_clusters(&mut self, good: &[(&str, &str)], removed: &[String], now: Duration) -> bool {
         let mut asks_anew = false;
         for (name, content) in good {
-            self.untaken_clusters.remove(*name);
             let warming = self.warming.get(*name).map(|warming| &warming.of);
             let newest = warming.or_else(|| self.clusters.get(*name));
             if newest.is_some_and(|newest| newest.content == *content) {
@@ -236,6 +235,7 @@ impl Envoy {
             }
             if let Some(mut warming) = self.warming.remove(*name) {
                 warming.of.endpoints = Some((*text).to_owned());
+                self.untaken_clusters.remove(*name);
                 self.clusters.insert((*name).to_owned(), warming.of);
             }
         }
@@ -243,6 +243,7 @@ impl Envoy {
             self.untaken.remove(name);
             match self.warming.remove(name) {
                 Some(warming) => {
+                    self.untaken_clusters.remove(name);
                     self.clusters.insert(name.clone(), warming.of);
                 }
                 None => {
