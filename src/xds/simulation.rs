@@ -340,10 +340,12 @@ impl<V: Side> Simulation<V> {
     /// A response arrives at the client, or all that are there.
     fn take(&mut self) -> Result<(), String> {
         while let Some((_, response)) = self.to_client.pop_front_if(|(at, _)| *at <= self.now) {
-            if response.kind().is_some() {
+            let kind = response.kind();
+            if kind.is_some() {
                 self.hear(&response)?;
             }
-            if !self.hears_all {
+            // What a cluster or a listener no longer names is said before another names it again.
+            if !self.hears_all || kind.is_some_and(Kind::is_wildcard) {
                 break;
             }
         }

@@ -121,29 +121,7 @@ impl Envoy {
             .filter(|(name, ..)| kind.is_wildcard() || wanted.contains(name))
             .collect();
         resources.sort();
-        let all_bad = resources
-            .iter()
-            .filter(|(_, text, _)| poison_of(text) != Poison::None);
-        let all_bad: Vec<_> = all_bad.map(|(name, ..)| (kind, name.clone())).collect();
-        if kind == Kind::Endpoint && !all_bad.is_empty() {
-            let names = resources.iter().map(|(name, ..)| name.clone());
-            self.untaken.extend(names);
-        }
-        self.rejected.extend(all_bad);
-        let mut words = resources
-            .iter()
-            .filter_map(|(name, text, _)| match poison_of(text) {
-                Poison::Unnamed => Some("Invalid duration: Expected positive duration".to_owned()),
-                Poison::Repeated => Some(format!(
-                    "name: \"{name}\" Proto constraint validation failed"
-                )),
-                Poison::None | Poison::Named => None,
-            });
-        if let Some(error) = words.next() {
-            if kind == Kind::Cluster {
-                let names = resources.iter().map(|(name, ..)| name.clone());
-                self.untaken_clusters.extend(names);
-            }
+        if let Some(error) = self.reject(kind, &resources) {
             return Ok(Outcome {
                 error: Some(error),
                 ..Outcome::default()
@@ -189,6 +167,34 @@ impl Envoy {
         }
         self.finish_listeners();
         Ok(outcome)
+    }
+
+    /// Notes what is bad in a response. `Some` says why nothing of it is taken.
+    fn reject(&mut self, kind: Kind, resources: &[&(String, String, String)]) -> Option<String> {
+        let all_bad = resources
+            .iter()
+            .filter(|(_, text, _)| poison_of(text) != Poison::None);
+        let all_bad: Vec<_> = all_bad.map(|(name, ..)| (kind, name.clone())).collect();
+        if kind == Kind::Endpoint && !all_bad.is_empty() {
+            let names = resources.iter().map(|(name, ..)| name.clone());
+            self.untaken.extend(names);
+        }
+        self.rejected.extend(all_bad);
+        let mut words = resources
+            .iter()
+            .filter_map(|(name, text, _)| match poison_of(text) {
+                Poison::Unnamed => Some("Invalid duration: Expected positive duration".to_owned()),
+                Poison::Repeated => Some(format!(
+                    "name: \"{name}\" Proto constraint validation failed"
+                )),
+                Poison::None | Poison::Named => None,
+            });
+        let error = words.next()?;
+        if kind == Kind::Cluster {
+            let names = resources.iter().map(|(name, ..)| name.clone());
+            self.untaken_clusters.extend(names);
+        }
+        Some(error)
     }
 
     fn known(&self, kind: Kind) -> BTreeSet<String> {
