@@ -14,16 +14,18 @@ use std::time::Duration;
 use super::quarantine::Quarantine;
 use super::subscription::{Change, Subscription};
 use super::traps::{self, Trap};
-use crate::snapshot::{Kind, Resource, ResourceName, Snapshot, Version};
+use crate::snapshot::{Kind, ResourceName, Snapshot, Version};
 use crate::xds::KindStatus;
 
 mod flight;
 mod fresh;
+mod has;
 mod held;
 mod rejection;
 
 use flight::InFlight;
 pub(super) use flight::{Batch, Sent};
+pub(super) use has::Has;
 pub(super) use rejection::Nack;
 
 #[derive(Debug, Default)]
@@ -53,34 +55,6 @@ pub(super) struct Ledger {
     present: usize,
     sent: Option<Version>,
     acked: Option<Version>,
-}
-
-/// What a client has of one name.
-#[derive(Clone, Debug, Default)]
-pub(super) enum Has {
-    #[default]
-    Nothing,
-    /// Something from an earlier stream, that is not what the snapshot has.
-    Unknown,
-    /// This version, from an earlier stream.
-    Version(Version),
-    Resource(Arc<Resource>),
-}
-
-impl Has {
-    pub(super) fn is(&self, version: Version) -> bool {
-        match self {
-            Self::Resource(resource) => resource.version() == version,
-            Self::Version(held) => *held == version,
-            Self::Nothing | Self::Unknown => false,
-        }
-    }
-
-    fn of(resource: Option<&Arc<Resource>>) -> Self {
-        resource.map_or(Self::Nothing, |resource| {
-            Self::Resource(Arc::clone(resource))
-        })
-    }
 }
 
 /// A name of which the client has something else than the snapshot, or waits for an answer.
@@ -279,10 +253,10 @@ impl Ledger {
             self.present
         };
         for (name, behind) in &self.behind {
-            match (&behind.has, seen.get(kind, name)) {
-                (Has::Nothing, Some(_)) => count = count.saturating_sub(1),
-                (Has::Nothing, None) | (_, Some(_)) => {}
-                (_, None) => count += 1,
+            match (behind.has.is_nothing(), seen.get(kind, name)) {
+                (true, Some(_)) => count = count.saturating_sub(1),
+                (true, None) | (false, Some(_)) => {}
+                (false, None) => count += 1,
             }
         }
         #[cfg(test)]
@@ -300,7 +274,7 @@ impl Ledger {
             names.collect()
         };
         let has = |name: &&ResourceName| match self.behind.get(&***name) {
-            Some(behind) => !matches!(behind.has, Has::Nothing),
+            Some(behind) => !behind.has.is_nothing(),
             None => seen.get(kind, name).is_some(),
         };
         wanted.iter().copied().filter(has).count()

@@ -41,6 +41,8 @@ pub(super) struct Engine {
     pub(super) clusters_unsure: bool,
     /// Since when a client of state of the world that came back with clusters waits for its answer about them.
     pub(super) returned: Option<Duration>,
+    /// As [`Self::clusters_are_due`] says, as long as one push takes.
+    clusters_due: bool,
     uncovered: Uncovered,
     nonce: u64,
 }
@@ -58,6 +60,7 @@ impl Engine {
             kinds: PerKind::default(),
             clusters_unsure: false,
             returned: None,
+            clusters_due: false,
             uncovered: Uncovered::default(),
             nonce: 0,
         }
@@ -113,6 +116,7 @@ impl Engine {
         step: &mut Step,
         respond: impl Fn(&mut Self, Kind, Batch, &mut Step),
     ) {
+        self.clusters_due = self.clusters_are_due();
         for kind in Kind::ALL {
             self.kinds[kind].release_suspects();
             if traps::active(Trap::NextTypeWaitsForAck)
@@ -194,10 +198,9 @@ impl Engine {
                 }),
                 Decision::SendOld(resource) => {
                     behind.owed = false;
-                    batch.sent.push(Sent {
-                        resource,
-                        prior: behind.has.clone(),
-                    });
+                    let has = Has::Resource(Arc::clone(&resource));
+                    let prior = mem::replace(&mut behind.has, has);
+                    batch.sent.push(Sent { resource, prior });
                     kept.push((name, behind));
                     answer = true;
                 }
@@ -313,7 +316,7 @@ impl Engine {
             Some(until).filter(|until| *until > now)
         };
         let is_held = names_clusters && will_ask && !self.uncovered.is_empty();
-        let clusters_due = (names_clusters || kind == Kind::Endpoint) && self.clusters_are_due();
+        let clusters_due = (names_clusters || kind == Kind::Endpoint) && self.clusters_due;
         let held_until = until(self.uncovered.newest(|_| is_held));
         // What is asked for waits for what the client is about to ask for; not for what nobody knows.
         let is_there = |name: &str| self.seen.get(Kind::Endpoint, name).is_some();
@@ -372,11 +375,13 @@ impl Engine {
     }
 
     /// Whether the client is yet to ask for clusters that it does not have: one that comes back while a cluster warms
-    /// asks for load assignments first, and for clusters once it has them (measured on Envoy 1.40).
+    /// asks for load assignments first, and for clusters once it has them (measured on Envoy 1.40). May cost a look at each
+    /// load assignment, if anything is to be sent.
     fn clusters_are_due(&self) -> bool {
         self.only.is_none()
             && self.kinds[Kind::Endpoint].subscription.is_asked()
             && !self.kinds[Kind::Cluster].subscription.is_asked()
+            && self.kinds.iter().any(|(_, ledger)| ledger.is_behind())
             && self.is_any_cluster_new()
     }
 
@@ -424,7 +429,7 @@ enum Decision {
     /// Not now; look again then, or when something comes in.
     Wait(Option<Duration>),
     Send(Arc<Resource>),
-    /// The last good one, in place of one that was rejected.
+    /// An older one, in place of one that was rejected or is not there.
     SendOld(Arc<Resource>),
     /// A rejected one whose back-off is over.
     Retry(Arc<Resource>),
@@ -466,9 +471,9 @@ impl Rules {
                     Decision::LeftAsItIs
                 }
                 until if until > self.now => Decision::Wait(Some(until)),
-                _ => match &behind.has {
-                    Has::Resource(good) => Decision::SendOld(Arc::clone(good)),
-                    _ => Decision::AbsentForNow,
+                _ => match behind.has.newest() {
+                    Some(newest) => Decision::SendOld(Arc::clone(newest)),
+                    None => Decision::AbsentForNow,
                 },
             };
         }
@@ -476,10 +481,10 @@ impl Rules {
             if traps::active(Trap::AbsentIsNotTold) {
                 return Decision::Wait(None);
             }
-            return match (&behind.has, self.absent_until) {
+            return match (behind.has.newest(), self.absent_until) {
                 // It went while the client rejected the response that it was in.
-                (Has::Resource(good), _) if !self.kind.is_wildcard() => {
-                    Decision::SendOld(Arc::clone(good))
+                (Some(newest), _) if !self.kind.is_wildcard() => {
+                    Decision::SendOld(Arc::clone(newest))
                 }
                 (_, Some(until)) => Decision::Wait(Some(until)),
                 _ => Decision::Absent,
@@ -507,11 +512,11 @@ impl Rules {
             return Decision::Even;
         }
         if let Some(until) = ledger.quarantine.until(resource.name(), version) {
-            return match &behind.has {
+            return match behind.has.accepted() {
                 _ if until <= self.now && behind.owed => Decision::Send(Arc::clone(resource)),
                 _ if until <= self.now => Decision::Retry(Arc::clone(resource)),
-                Has::Resource(good) if behind.owed => Decision::SendOld(Arc::clone(good)),
-                _ if behind.owed => Decision::AbsentForNow,
+                Some(good) if behind.owed => Decision::SendOld(Arc::clone(good)),
+                None if behind.owed => Decision::AbsentForNow,
                 _ => Decision::Wait(Some(until)),
             };
         }

@@ -98,6 +98,7 @@ struct Simulation<V: Side> {
     mux: Mux,
     audit: Audit,
     events: usize,
+    hears_all: bool,
     /// The client has accepted clusters on this stream.
     is_answered: bool,
     /// What happened, for the reader of a failure.
@@ -105,10 +106,10 @@ struct Simulation<V: Side> {
 }
 
 impl<V: Side> Simulation<V> {
-    fn new(seed: u64) -> Self {
+    fn new(schedule: &Schedule) -> Self {
         mesh::forget_built();
         Self {
-            random: Random(seed),
+            random: Random(schedule.seed),
             now: Duration::ZERO,
             mesh: Mesh::default(),
             history: vec![Mesh::default()],
@@ -123,6 +124,7 @@ impl<V: Side> Simulation<V> {
             mux: Mux::new(V::IS_WHOLE),
             audit: Audit::new(V::IS_WHOLE),
             events: 0,
+            hears_all: schedule.hears_all,
             is_answered: true,
             trace: None,
         }
@@ -221,10 +223,13 @@ impl<V: Side> Simulation<V> {
         let held = self.envoy.interest(Kind::Endpoint);
         let snapshot = &self.snapshot;
         let clusters: Vec<_> = snapshot.resources(Kind::Cluster).collect();
-        if clusters
+        let is_any_new = clusters
             .iter()
-            .any(|cluster| !held.contains(&**cluster.name()))
-        {
+            .any(|cluster| !held.contains(&**cluster.name()));
+        // One that had listeners before it had clusters asks for them first, and nobody knows yet that it has clusters.
+        let is_unknown =
+            self.audit.is_asked(Kind::Listener) && !self.audit.is_asked(Kind::Endpoint);
+        if is_any_new || is_unknown {
             // It is sent the new clusters before its routes, and with them the loss of others.
             let is_gone = |name: &String| snapshot.get(Kind::Cluster, name).is_none();
             self.envoy
@@ -283,8 +288,8 @@ impl<V: Side> Simulation<V> {
                 self.take()?;
             } else if wake_at == Some(at) {
                 self.step(Vec::new())?;
-            } else {
-                self.envoy.give_up(self.now);
+            }
+            if self.envoy.give_up(self.now) {
                 self.speak();
             }
             self.envoy.check(self.now, &self.snapshot)?;
@@ -332,21 +337,29 @@ impl<V: Side> Simulation<V> {
         Ok(())
     }
 
-    /// A response arrives at the client.
+    /// A response arrives at the client, or all that are there.
     fn take(&mut self) -> Result<(), String> {
-        let Some((_, response)) = self.to_client.pop_front() else {
-            return Ok(());
-        };
-        if response.kind().is_none() {
-            return Ok(());
+        while let Some((_, response)) = self.to_client.pop_front_if(|(at, _)| *at <= self.now) {
+            let kind = response.kind();
+            if kind.is_some() {
+                self.hear(&response)?;
+            }
+            // What a cluster or a listener no longer names is said before another names it again.
+            if !self.hears_all || kind.is_some_and(Kind::is_wildcard) {
+                break;
+            }
         }
+        self.speak();
+        Ok(())
+    }
+
+    fn hear(&mut self, response: &Received) -> Result<(), String> {
         let outcome = self
             .envoy
-            .take(&response, V::IS_WHOLE, self.now, &self.snapshot)?;
+            .take(response, V::IS_WHOLE, self.now, &self.snapshot)?;
         self.note(|| format!("  taken {} {outcome:?}", response.nonce));
         self.is_answered |= response.kind() == Some(Kind::Cluster) && outcome.error.is_none();
-        self.mux.hear(&response, &outcome, &self.envoy);
-        self.speak();
+        self.mux.hear(response, &outcome, &self.envoy);
         Ok(())
     }
 
@@ -439,7 +452,7 @@ impl<V: Side> Simulation<V> {
 
 /// Runs a schedule against one variant.
 fn run<V: Side>(schedule: &Schedule) -> Result<Contents, String> {
-    Simulation::<V>::new(schedule.seed).run(schedule)
+    Simulation::<V>::new(schedule).run(schedule)
 }
 
 /// Runs a schedule against both variants. `Err` says what went wrong.
@@ -460,7 +473,7 @@ fn check(schedule: &Schedule) -> Result<(), String> {
 
 /// What happens in a schedule, for the reader of a failure.
 fn trace<V: Side>(schedule: &Schedule) -> String {
-    let mut simulation = Simulation::<V>::new(schedule.seed);
+    let mut simulation = Simulation::<V>::new(schedule);
     simulation.trace = Some(Vec::new());
     let result = simulation.run(schedule).map(drop);
     let lines = simulation.trace.unwrap_or_default();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 
-use super::ledger::{Batch, Has, Ledger, Nack};
+use super::ledger::{Batch, Ledger, Nack};
 use super::limits::Limits;
 use super::message::SotwRequest;
 use super::names::NameSets;
@@ -217,7 +217,7 @@ fn hear_verdict(
     }
 }
 
-fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &mut Step) {
+fn respond(engine: &mut Engine, kind: Kind, mut batch: Batch, now: Duration, step: &mut Step) {
     let nonce = engine.next_nonce();
     let (ledger, seen) = (&mut engine.kinds[kind], &engine.seen);
     let version = seen.version(kind);
@@ -239,6 +239,10 @@ fn respond(engine: &mut Engine, kind: Kind, batch: Batch, now: Duration, step: &
     });
     let response = Response::of(kind, version, nonce, Entries::Sotw(entries));
     step.responses.push(response);
+    if !kind.is_wildcard() && kind != Kind::Endpoint {
+        // The response does not say so, and nothing of that is to be said again if it is rejected.
+        batch.absent.clear();
+    }
     ledger.sending(nonce, version, batch, now);
     if kind == Kind::Cluster && engine.clusters_unsure {
         engine.uncover_all(now);
@@ -265,13 +269,8 @@ fn full_set(kind: Kind, ledger: &Ledger, seen: &Snapshot) -> Vec<Arc<Resource>> 
             .cloned()
             .collect()
     };
-    let kept = ledger
-        .behind
-        .values()
-        .filter_map(|behind| match &behind.has {
-            Has::Resource(resource) => Some(Arc::clone(resource)),
-            Has::Nothing | Has::Unknown | Has::Version(_) => None,
-        });
+    let kept = ledger.behind.values();
+    let kept = kept.filter_map(|behind| behind.has.accepted().cloned());
     current.into_iter().chain(kept).collect()
 }
 

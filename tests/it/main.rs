@@ -42,6 +42,7 @@ mod minimal;
 mod operator;
 mod per_type;
 mod plane;
+mod poison;
 mod python;
 mod raw;
 mod redirect;

@@ -54,6 +54,6 @@ fn state(behind: Option<&Behind>, is_there: bool, is_withheld: bool) -> HeldStat
         None if is_there => HeldState::Current,
         None | Some(Has::Nothing) if is_there || is_withheld => HeldState::NotSent,
         None | Some(Has::Nothing) => HeldState::Absent,
-        Some(Has::Unknown | Has::Version(_) | Has::Resource(_)) => HeldState::Older,
+        Some(_) => HeldState::Older,
     }
 }

@@ -1,9 +1,10 @@
-//! What a NACK does to a ledger: the blamed resources are quarantined, the others sent again.
+//! What a NACK does to a ledger: the blamed resources are quarantined, the others sent again, applied or not.
 //!
 //! Where the client blames nothing (Envoy, of a message that fails validation), the blame is found by halves: one half
 //! is sent by itself, the other waits for the verdict. A single resource needs no blame.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub(in crate::xds) struct Nack<'a> {
 }
 
 impl Ledger {
-    /// Takes a NACK. The client has of the response's resources what it had before.
+    /// Takes a NACK. The client has of the blamed resources what it had before, and of the others that or what was sent.
     pub(in crate::xds) fn reject(
         &mut self,
         nack: &Nack<'_>,
@@ -62,15 +63,21 @@ impl Ledger {
                 self.quarantine
                     .reject(name, version, newest, &message, now, nack.backoff);
             }
-            if !bad.is_empty() && !bad.contains(name) {
-                // Envoy applies them, but lists them as not accepted until they are (measured on Envoy 1.40); of load
-                // assignments, those after the first bad one not even that, and a cluster warms until they come again,
-                // though they be gone from the mesh.
-                let is_wanted = !nack.kind.is_wildcard() || seen.get(nack.kind, name).is_some();
-                if is_wanted && self.is_newest(nack, &sent.resource, seen) {
-                    self.owe(nack.kind, name, seen, now);
-                }
-            } else if self.take_back(nack, sent, seen, now) && bad.is_empty() {
+            let is_open = !bad.is_empty() && !bad.contains(name);
+            let prior = sent.prior.clone();
+            let has = if is_open {
+                prior.or(&sent.resource)
+            } else {
+                prior.but_for(version)
+            };
+            let is_newest = self.take_back(nack, &sent.resource, has, seen, now);
+            // Not applied, or applied and listed as not accepted until they are (measured on Envoy 1.40). Of load
+            // assignments, those after the first bad one are not applied either way, and a cluster warms until they come
+            // again, though they be gone from the mesh.
+            let is_wanted = !nack.kind.is_wildcard() || seen.get(nack.kind, name).is_some();
+            if is_newest && is_open && is_wanted {
+                self.owe(nack.kind, name, seen, now);
+            } else if is_newest && bad.is_empty() {
                 suspects.push(Arc::clone(name));
             }
         }
@@ -115,19 +122,26 @@ impl Ledger {
         }
     }
 
-    /// Notes that the client still has what it had before a resource that it rejected. Says whether nothing newer was
-    /// sent.
-    fn take_back(&mut self, nack: &Nack<'_>, sent: &Sent, seen: &Snapshot, now: Duration) -> bool {
-        let name = sent.resource.name();
-        let is_newest = self.is_newest(nack, &sent.resource, seen);
+    /// Notes that the client has this of the name of a resource whose response it rejected. Says whether nothing newer
+    /// was sent.
+    fn take_back(
+        &mut self,
+        nack: &Nack<'_>,
+        resource: &Resource,
+        has: Has,
+        seen: &Snapshot,
+        now: Duration,
+    ) -> bool {
+        let name = resource.name();
+        let is_newest = self.is_newest(nack, resource, seen);
         let mut later = self
             .in_flight
             .iter_mut()
             .filter(|later| Some(later.nonce) > nack.nonce);
         // What replaced the rejected one has replaced what was there before.
         let replaced = later.find_map(|later| later.batch.prior_mut(name));
-        if let Some(prior) = replaced.filter(|prior| prior.is(sent.resource.version())) {
-            *prior = sent.prior.clone();
+        if let Some(prior) = replaced.filter(|prior| prior.is(resource.version())) {
+            prior.clone_from(&has);
         }
         if is_newest {
             let behind = self
@@ -139,7 +153,7 @@ impl Ledger {
                     since: now,
                     deferred: false,
                 });
-            behind.has = sent.prior.clone();
+            behind.has = has;
         }
         is_newest
     }
@@ -207,9 +221,8 @@ fn merged(responses: Vec<InFlight>) -> (Vec<Sent>, Vec<(ResourceName, Has)>) {
             match all.get_mut(place) {
                 Some(known) => {
                     // The client may have applied the older one, as part of a response that it rejected for another.
-                    let differs = known.resource.version() != sent.resource.version();
-                    if differs && matches!(known.prior, Has::Nothing) {
-                        known.prior = Has::Unknown;
+                    if known.resource.version() != sent.resource.version() {
+                        known.prior = mem::take(&mut known.prior).or(&known.resource);
                     }
                     known.resource = sent.resource;
                 }

@@ -1,8 +1,10 @@
 //! The search for what a client rejects without naming it is short, delivers the rest, and is not held up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use crate::snapshot::Kind;
+use super::{Batch, Ledger};
+use crate::snapshot::{Kind, Version};
 use crate::xds::testing::{Client, Received};
 use crate::xds::{DeltaStream, SotwStream};
 
@@ -162,4 +164,24 @@ fn the_search_goes_on_while_others_change() {
         }
     }
     assert_eq!(strict.has["c4"], "2");
+}
+
+#[test]
+fn a_nack_says_which_older_response_was_accepted() {
+    let version = |of: u64| Some(Version::from_hash(of));
+    let mut ledger = Ledger::default();
+    for (nonce, of) in [(1, 1), (2, 2), (3, 2), (4, 4)] {
+        let version = Version::from_hash(of);
+        ledger.sending(nonce, version, Batch::default(), Duration::ZERO);
+    }
+    ledger.named = version(2);
+    assert_eq!(ledger.accepted_before(Some(4), None), Some(2));
+    // It may be that of the response before, said again.
+    assert_eq!(ledger.accepted_before(Some(4), version(2)), None);
+    // What is named came later, or never.
+    assert_eq!(ledger.accepted_before(Some(2), None), None);
+    ledger.named = version(9);
+    assert_eq!(ledger.accepted_before(Some(4), None), None);
+    ledger.named = None;
+    assert_eq!(ledger.accepted_before(Some(4), version(2)), None);
 }

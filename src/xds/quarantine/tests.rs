@@ -75,3 +75,77 @@ fn a_message_is_cut_between_characters() {
     assert_eq!(shortened(&long).len(), MESSAGE_LEN);
     assert_eq!(shortened(&format!("a{long}")).len(), MESSAGE_LEN - 1);
 }
+
+fn version(of: u64) -> Version {
+    Version::from_hash(of)
+}
+
+/// Rejects a version that is the newest of its name.
+fn reject(quarantine: &mut Quarantine, name: &str, of: u64, seconds: u64) {
+    let backoff = Backoff {
+        first: Duration::from_secs(30),
+        cap: Duration::from_mins(10),
+    };
+    let now = Duration::from_secs(seconds);
+    let newest = Some(version(of));
+    quarantine.reject(
+        &name.into(),
+        version(of),
+        newest,
+        &"no".into(),
+        now,
+        backoff,
+    );
+}
+
+#[test]
+fn rejected_content_that_comes_back_waits_for_the_rest_of_its_time() {
+    let mut quarantine = Quarantine::default();
+    let a = ResourceName::from("a");
+    reject(&mut quarantine, "a", 1, 0);
+    assert!(quarantine.change(&a, Some(version(2))));
+    assert_eq!(quarantine.until("a", version(1)), None);
+    assert!(quarantine.rejections().is_empty());
+    assert!(!quarantine.change(&a, Some(version(1))));
+    assert_eq!(
+        quarantine.until("a", version(1)),
+        Some(Duration::from_secs(30))
+    );
+    // It is still known how often it was tried.
+    reject(&mut quarantine, "a", 1, 30);
+    assert_eq!(
+        quarantine.until("a", version(1)),
+        Some(Duration::from_secs(90))
+    );
+    // It went meanwhile.
+    assert!(quarantine.change(&a, None));
+    assert!(!quarantine.change(&"b".into(), Some(version(1))));
+    assert_eq!(quarantine.until("b", version(1)), None);
+    assert!(!quarantine.change(&a, Some(version(1))));
+    assert_eq!(
+        quarantine.until("a", version(1)),
+        Some(Duration::from_secs(90))
+    );
+    // Nobody asks for it, and then somebody does.
+    quarantine.change(&a, None);
+    quarantine.forget("a");
+    quarantine.change(&a, Some(version(1)));
+    assert_eq!(quarantine.until("a", version(1)), None);
+}
+
+#[test]
+fn only_the_newest_of_what_was_rejected_is_remembered() {
+    let mut quarantine = Quarantine::default();
+    let name = |n: usize| ResourceName::from(format!("n{n}"));
+    for n in 0..=PAST {
+        reject(&mut quarantine, &name(n), 1, 0);
+        quarantine.change(&name(n), None);
+    }
+    assert_eq!(quarantine.past.len(), PAST);
+    for n in 0..=PAST {
+        quarantine.change(&name(n), Some(version(1)));
+        let is_known = quarantine.until(&name(n), version(1)).is_some();
+        assert_eq!(is_known, n > 0, "{n} of {PAST}");
+    }
+    assert!(quarantine.past.is_empty());
+}

@@ -68,6 +68,11 @@ impl Audit {
         self.books = PerKind::default();
     }
 
+    /// Whether the type was asked for on this stream.
+    pub(super) fn is_asked(&self, kind: Kind) -> bool {
+        self.books[kind].is_asked
+    }
+
     /// A request has arrived.
     pub(super) fn request(&mut self, ask: &Ask, now: Duration) {
         let Some(kind) = ask.kind else { return };
@@ -144,9 +149,13 @@ impl Audit {
         let names: BTreeSet<_> = responses
             .flat_map(|(_, names)| names.iter().map(|(name, _)| name.clone()))
             .collect();
-        for (name, text) in book.sent.get(&nonce).into_iter().flatten() {
-            let is_newest = book.held.get(name) == Some(&Held::Content(text.clone()));
-            if is_newest && error.contains(&format!("{name}: ")) {
+        // Of what comes whole, the verdict on an older one is not the last word.
+        let is_stale = covers_older && ask.nonce != book.newest;
+        let rejected = book.sent.get(&nonce).filter(|_| !is_stale);
+        for (name, text) in rejected.into_iter().flatten() {
+            let held = book.held.get(name);
+            let is_newest = held.is_none_or(|held| *held == Held::Content(text.clone()));
+            if is_newest && blames(error, name) {
                 book.rejected.insert(name.clone(), (text.clone(), now));
             }
         }
@@ -326,6 +335,11 @@ impl Audit {
         let late = due.map(|due| due + Duration::from_millis(1));
         late.filter(|late| *late > now).min()
     }
+}
+
+fn blames(error: &str, name: &str) -> bool {
+    let mut words = error.split([' ', ',']);
+    words.any(|word| word.trim_matches(['"', ':']) == name)
 }
 
 /// What a client is sent of a name: the load assignment of another cluster than before is news.

@@ -55,9 +55,11 @@ pub(super) struct Envoy {
     kept_untold: BTreeSet<String>,
     /// Clusters whose load assignment came in a response that it rejected: they warm until it comes again.
     untaken: BTreeSet<String>,
+    /// Clusters that came in a response of which it took nothing, until they are in use.
+    untaken_clusters: BTreeSet<String>,
     /// It has heard of clusters from its present server, which it does not ask for while one warms.
     pub(super) has_heard: bool,
-    /// It could not ask for clusters, because one warmed whose load assignment it rejects.
+    /// It could not ask for clusters, because one warmed whose load assignment it rejects, or which nobody knows.
     is_held_up: bool,
     /// When it came to its present server, which is not late before its time.
     pub(super) connected: Duration,
@@ -119,26 +121,16 @@ impl Envoy {
             .filter(|(name, ..)| kind.is_wildcard() || wanted.contains(name))
             .collect();
         resources.sort();
-        let bad = |poison: Poison| {
-            let bad = resources
-                .iter()
-                .filter(move |(_, text, _)| poison_of(text) == poison);
-            bad.map(|(name, ..)| name.clone()).collect::<Vec<_>>()
-        };
-        let (named, unnamed) = (bad(Poison::Named), bad(Poison::Unnamed));
-        let all_bad = named.iter().chain(&unnamed);
-        let all_bad: Vec<_> = all_bad.map(|name| (kind, name.clone())).collect();
-        self.rejected.extend(all_bad);
-        if kind == Kind::Endpoint && !(named.is_empty() && unnamed.is_empty()) {
-            let names = resources.iter().map(|(name, ..)| name.clone());
-            self.untaken.extend(names);
-        }
-        if !unnamed.is_empty() {
+        if let Some(error) = self.reject(kind, &resources) {
             return Ok(Outcome {
-                error: Some("Invalid duration: Expected positive duration".to_owned()),
+                error: Some(error),
                 ..Outcome::default()
             });
         }
+        let named = resources
+            .iter()
+            .filter(|(_, text, _)| poison_of(text) == Poison::Named);
+        let named: Vec<_> = named.map(|(name, ..)| name.clone()).collect();
         let before_the_first_bad = match (kind, named.first()) {
             (Kind::Cluster | Kind::Listener, _) | (_, None) => resources.len(),
             (_, Some(first)) => resources
@@ -175,6 +167,34 @@ impl Envoy {
         }
         self.finish_listeners();
         Ok(outcome)
+    }
+
+    /// Notes what is bad in a response. `Some` says why nothing of it is taken.
+    fn reject(&mut self, kind: Kind, resources: &[&(String, String, String)]) -> Option<String> {
+        let all_bad = resources
+            .iter()
+            .filter(|(_, text, _)| poison_of(text) != Poison::None);
+        let all_bad: Vec<_> = all_bad.map(|(name, ..)| (kind, name.clone())).collect();
+        if kind == Kind::Endpoint && !all_bad.is_empty() {
+            let names = resources.iter().map(|(name, ..)| name.clone());
+            self.untaken.extend(names);
+        }
+        self.rejected.extend(all_bad);
+        let mut words = resources
+            .iter()
+            .filter_map(|(name, text, _)| match poison_of(text) {
+                Poison::Unnamed => Some("Invalid duration: Expected positive duration".to_owned()),
+                Poison::Repeated => Some(format!(
+                    "name: \"{name}\" Proto constraint validation failed"
+                )),
+                Poison::None | Poison::Named => None,
+            });
+        let error = words.next()?;
+        if kind == Kind::Cluster {
+            let names = resources.iter().map(|(name, ..)| name.clone());
+            self.untaken_clusters.extend(names);
+        }
+        Some(error)
     }
 
     fn known(&self, kind: Kind) -> BTreeSet<String> {
@@ -221,6 +241,7 @@ impl Envoy {
             }
             if let Some(mut warming) = self.warming.remove(*name) {
                 warming.of.endpoints = Some((*text).to_owned());
+                self.untaken_clusters.remove(*name);
                 self.clusters.insert((*name).to_owned(), warming.of);
             }
         }
@@ -228,6 +249,7 @@ impl Envoy {
             self.untaken.remove(name);
             match self.warming.remove(name) {
                 Some(warming) => {
+                    self.untaken_clusters.remove(name);
                     self.clusters.insert(name.clone(), warming.of);
                 }
                 None => {
@@ -322,9 +344,17 @@ impl Envoy {
         deadlines.filter(|deadline| *deadline > now).min()
     }
 
-    /// Gives up on what has not come within the time for it.
-    pub(super) fn give_up(&mut self, now: Duration) {
+    /// Gives up on what has not come within the time for it. Says whether there is any.
+    pub(super) fn give_up(&mut self, now: Duration) -> bool {
         let is_late = |since: Duration| since + INITIAL_FETCH <= now;
+        let waiting = self.targets.values().filter_map(|target| match target {
+            Target::Waiting { since } => Some(*since),
+            _ => None,
+        });
+        let warming = self.warming.values().map(|warming| warming.since);
+        if !warming.chain(waiting).any(is_late) {
+            return false;
+        }
         let late = self.warming.iter();
         let late: Vec<_> = late
             .filter(|(_, warming)| is_late(warming.since))
@@ -337,6 +367,7 @@ impl Envoy {
             }
         }
         self.finish_listeners();
+        true
     }
 
     /// What must hold at any time.
@@ -379,14 +410,22 @@ impl Envoy {
             self.serves = is_ready && !self.listeners.is_empty();
             return Ok(());
         }
-        // It asks for no cluster while one warms whose load assignment it rejects, and for its routes all the same.
+        // It asks for no cluster while one warms whose load assignment it rejects, or may have of an earlier stream while
+        // nobody knows it, and for its routes all the same.
         let mut warming = self.warming.keys();
-        let is_rejected = warming.any(|name| self.has_rejected(Kind::Endpoint, name));
-        self.is_held_up |= !self.has_heard && is_rejected;
+        let is_unknown =
+            |name: &str| self.kept.contains(name) && snapshot.is_withheld(Kind::Endpoint, name);
+        let never_ends =
+            warming.any(|name| self.has_rejected(Kind::Endpoint, name) || is_unknown(name));
+        self.is_held_up |= !self.has_heard && never_ends;
         self.is_held_up &= !(self.has_heard && self.warming.is_empty());
         if self.is_held_up {
             return Ok(());
         }
+        let rejects_endpoints = self
+            .rejected
+            .iter()
+            .any(|(kind, _)| *kind == Kind::Endpoint);
         for (listener, content) in &self.listeners {
             let (kind, name) = target_of(content);
             let Some(Target::Config(text)) = self.targets.get(&(kind, name.clone())) else {
@@ -403,7 +442,9 @@ impl Envoy {
                     || snapshot.is_withheld(Kind::Endpoint, cluster)
                     || self.lost.contains(cluster)
                     // It rejected the response that would have ended the warming.
-                    || self.untaken.contains(cluster);
+                    || self.untaken.contains(cluster)
+                    // Its verdict on clusters comes late, after the warming of one whose load assignment it rejects.
+                    || self.untaken_clusters.contains(cluster) && rejects_endpoints;
                 if !is_excused {
                     return Err(format!("{listener} sends to {cluster}, which is not there"));
                 }

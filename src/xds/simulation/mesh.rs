@@ -26,6 +26,8 @@ pub(super) enum Poison {
     Named,
     /// It rejects the whole response, and does not say for which.
     Unnamed,
+    /// It rejects the whole response, and repeats the first of these in its words.
+    Repeated,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,7 @@ pub(super) fn poison_of(text: &str) -> Poison {
     match text.split_whitespace().next().unwrap_or_default() {
         label if label.ends_with("!n") => Poison::Named,
         label if label.ends_with("!u") => Poison::Unnamed,
+        label if label.ends_with("!r") => Poison::Repeated,
         _ => Poison::None,
     }
 }
@@ -108,6 +111,7 @@ fn text_of(content: Content, names: &[String]) -> String {
         Poison::None => "",
         Poison::Named => "!n",
         Poison::Unnamed => "!u",
+        Poison::Repeated => "!r",
     };
     let mut text = format!("{}{poison}", content.label);
     for name in names {

@@ -50,6 +50,8 @@ pub(super) struct Schedule {
     /// Also draws how long each message takes.
     pub(super) seed: u64,
     pub(super) steps: Vec<Step>,
+    /// The client hears all that has arrived before it speaks, so that what it wants goes with what it says of a response.
+    pub(super) hears_all: bool,
 }
 
 impl Schedule {
@@ -80,7 +82,11 @@ impl Schedule {
             let waits = [0, 1, 50, 400, 1500, 3100, 6000, 20_000];
             steps.push(Step::Wait(waits[random.below(waits.len())]));
         }
-        Self { seed, steps }
+        Self {
+            seed,
+            steps,
+            hears_all: seed % 4 == 3,
+        }
     }
 
     /// Leaves out what is not needed for it to fail.
@@ -105,9 +111,10 @@ impl Schedule {
 }
 
 fn content(random: &mut Random, may_be_bad: bool) -> Content {
-    let poison = match random.below(8) {
+    let poison = match random.below(9) {
         0 if may_be_bad => Poison::Named,
         1 if may_be_bad => Poison::Unnamed,
+        2 if may_be_bad => Poison::Repeated,
         _ => Poison::None,
     };
     Content {

@@ -247,3 +247,25 @@ fn a_client_that_comes_back_gets_a_new_cluster_with_its_endpoints_before_its_rou
     assert_eq!(client.publish(resolved), "eds c=1; rds r=2");
     assert_eq!(client.seconds(5), "cds -b");
 }
+
+// A client that comes back while a cluster warms asks for clusters last (measured on Envoy 1.40).
+#[test]
+fn routes_wait_for_a_client_that_is_yet_to_ask_for_its_clusters() {
+    let text = "cds a=1 c=1; eds a=2 c=1; lds l=1; rds r=2";
+    let mut client = Delta::new(text);
+    assert_eq!(client.ask("eds", "+a a=1"), "eds a=2");
+    assert_eq!(client.ask("lds", "l=1"), "lds");
+    assert_eq!(client.ask("rds", "+r r=1"), "");
+    assert_eq!(client.ask("cds", "a=1"), "cds c=1");
+    assert_eq!(client.ask("eds", "+c"), "eds c=1; rds r=2");
+    // Not for ever.
+    let mut client = Delta::new(text);
+    client.ask("eds", "+a a=1");
+    client.ask("rds", "+r r=1");
+    assert_eq!(client.wait(Duration::from_millis(2999)), "");
+    assert_eq!(client.wait(Duration::from_millis(1)), "rds r=2");
+    // Nor if it has them all.
+    let mut client = Delta::new(text);
+    client.ask("eds", "+a +c a=2 c=1");
+    assert_eq!(client.ask("rds", "+r r=1"), "rds r=2");
+}

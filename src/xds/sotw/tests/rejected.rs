@@ -136,3 +136,33 @@ fn a_rejected_response_brings_endpoints_after_the_next() {
     assert_eq!(next, "cds a=2 b=2; eds a=1 b=1");
     assert_eq!(client.send(vec![nack]), "eds a=1 b=1");
 }
+
+/// What Envoy says of a message that breaks a constraint: it took nothing of the response, and names one of several.
+const CONSTRAINT: &str =
+    "Proto constraint validation failed (ConnectTimeout: value must be greater than 0s): name: ";
+
+#[test]
+fn what_came_with_a_blamed_one_is_not_taken_for_accepted() {
+    let mut client = Sotw::new("cds a=1 b=1 c=1");
+    client.ask("cds", "");
+    client.ack("cds");
+    client.publish("cds a=2 b=bad c=bad");
+    let nack =
+        |client: &mut Sotw, name: &str| client.nack("cds", &format!("{CONSTRAINT}\"{name}\""));
+    assert_eq!(nack(&mut client, "b"), "cds a=2 c=bad b=1");
+    assert_eq!(nack(&mut client, "c"), "cds a=2 b=1 c=1");
+    assert_eq!(client.ack("cds"), "");
+    assert_eq!(client.publish("cds a=3 b=bad c=bad"), "cds a=3 b=1 c=1");
+}
+
+// Envoy applies the good part, if it is for its content that it rejects the rest.
+#[test]
+fn what_came_with_a_blamed_one_may_be_in_use() {
+    let mut client = Sotw::new("cds a=1 b=1");
+    client.ask("cds", "");
+    client.ack("cds");
+    client.publish("cds a=2 b=2");
+    // All is as it was, as far as one can see.
+    client.snapshot = Arc::new(snapshot("cds a=1 b=1"));
+    assert_eq!(client.nack("cds", "b: no"), "cds a=1 b=1");
+}
