@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::error::Exception;
 
@@ -20,7 +18,6 @@ pub(super) struct Metrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     open: IntGauge,
-    left: IntCounter,
 }
 
 impl Metrics {
@@ -45,44 +42,27 @@ impl Metrics {
                 "outrigger_api_open_requests",
                 "Calls of App Mesh's API that are being answered.",
             )?,
-            left: IntCounter::new(
-                "outrigger_api_abandoned_requests_total",
-                "Calls of App Mesh's API whose client left before the answer.",
-            )?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.seconds.clone()))?;
         registry.register(Box::new(metrics.open.clone()))?;
-        registry.register(Box::new(metrics.left.clone()))?;
         Ok(metrics)
     }
 
-    /// Counts a call as open until [`Open::answered`], or until it is dropped.
+    /// Counts a call as open until the result is dropped.
     pub(super) fn open(&self) -> Open<'_> {
         self.open.inc();
-        Open {
-            metrics: self,
-            answered: false,
-        }
+        Open(self)
     }
 }
 
 /// A call that is being answered.
 #[derive(Debug)]
-pub(super) struct Open<'a> {
-    metrics: &'a Metrics,
-    answered: bool,
-}
+pub(super) struct Open<'a>(&'a Metrics);
 
 impl Open<'_> {
-    pub(super) fn answered(
-        mut self,
-        operation: &str,
-        exception: Option<Exception>,
-        after: Duration,
-    ) {
-        self.answered = true;
-        let Self { metrics, .. } = &self;
+    pub(super) fn answered(self, operation: &str, exception: Option<Exception>, after: Duration) {
+        let Self(metrics) = &self;
         let outcome = exception.map_or("ok", Exception::name);
         (metrics.requests.with_label_values(&[operation, outcome])).inc();
         (metrics.seconds.with_label_values(&[operation])).observe(after.as_secs_f64());
@@ -91,9 +71,6 @@ impl Open<'_> {
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        self.metrics.open.dec();
-        if !self.answered {
-            self.metrics.left.inc();
-        }
+        self.0.open.dec();
     }
 }

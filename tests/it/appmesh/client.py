@@ -25,7 +25,7 @@ def connect(url, region="us-east-1"):
         aws_secret_access_key="secret",
         config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
     )
-    client.meta.events.register("after-call.appmesh", check_answer)
+    client.meta.events.register("after-call.app-mesh", check_answer)
     return client
 
 
@@ -305,7 +305,7 @@ def exceptions(client):
 
     bad = json.loads(json.dumps(NODE))
     bad["listeners"][0]["portMapping"]["port"] = 0
-    words = ("spec.listeners[0].portMapping.port", "between 1 and 65535")
+    words = ("spec.listeners[0].portMapping.port", "from 1 to 65535")
     raises(known.BadRequestException, client.update_virtual_node, *words, **node, spec=bad)
     for limit in (0, 101):
         raises(known.BadRequestException, client.list_meshes, "limit", limit=limit)

@@ -65,8 +65,6 @@ async fn more_calls_than_are_answered_at_one_time_are_told_so() {
         (served.get(MESHES).await.status == 200).then_some(())
     })
     .await;
-    let left = "outrigger_api_abandoned_requests_total";
-    assert!(served.metric(left).await > 0);
 }
 
 /// Who leaves after a write was sent does not undo it, and harms nobody.

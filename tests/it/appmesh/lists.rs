@@ -83,10 +83,10 @@ async fn calls_are_counted_and_writes_are_logged() {
     let log = std::fs::read_to_string(served.log()).unwrap();
     let lines: Vec<Value> = (log.lines())
         .filter_map(|line| serde_json::from_str(line).ok())
-        .filter(|line: &Value| line["fields"]["message"] == "written")
+        .filter(|line: &Value| line["message"] == "written")
         .collect();
     assert_eq!(lines.len(), 2, "{log}");
-    let line = &lines[1]["fields"];
+    let line = &lines[1];
     assert_eq!(line["operation"], "CreateVirtualNode");
     assert_eq!(line["resource"], "mesh/m/virtualNode/n");
     assert_eq!(line["revision"], "2");

@@ -157,12 +157,7 @@ impl Drop for Served {
 /// The API's address and the admin address, if this line of the log has them.
 fn addresses(line: &str) -> Option<[SocketAddr; 2]> {
     let line: Value = serde_json::from_str(line).ok()?;
-    let address = |name: &str| {
-        line.pointer(&format!("/fields/{name}"))?
-            .as_str()?
-            .parse()
-            .ok()
-    };
+    let address = |name: &str| line[name].as_str()?.parse().ok();
     Some([address("api")?, address("admin")?])
 }
 

@@ -60,7 +60,7 @@ async fn dropped_zeros_and_empty_blocks_are_read_back_as_they_were_sent() {
             "headers": [{"name": "h", "invert": false, "match": {"range": {"end": 5}}}],
         },
         "action": action("r"),
-        "timeout": timeout,
+        "timeout": timeout["http"],
         "retryPolicy": {"maxRetries": 0, "httpRetryEvents": ["server-error"], "perRetryTimeout": {"unit": "s"}},
     }});
     let routes = |router: &str| format!("{MESHES}/m/virtualRouter/{router}/routes");
