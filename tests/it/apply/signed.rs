@@ -4,11 +4,7 @@ use super::{CREATED, Printed, SHOP, Shop};
 use crate::auth::write_keys;
 use crate::world::World;
 
-const KEYS: &str = "\
-keys:
-- id: AKIDWRITER
-  secret: 0123456789abcdef
-";
+const KEYS: &str = "- accessKeyId: AKIDWRITER\n  secretAccessKey: 0123456789abcdef0123\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_is_signed_with_the_key_of_the_environment() {
@@ -30,7 +26,7 @@ async fn every_call_is_signed_with_the_key_of_the_environment() {
         Printed::of(command.env("AWS_REGION", "eu-west-1").output().unwrap())
     };
     signed("another-secret-than-the-server", &["apply", "."]).fails(1, &help);
-    let secret = "0123456789abcdef";
+    let secret = "0123456789abcdef0123";
     signed(secret, &["apply", "."]).prints(0, CREATED);
     // Tags are called with an ARN in the query, which is signed as it is sent.
     let taken = signed(secret, &["apply", ".", "--set", "a b/c", "--take-over"]);
