@@ -221,7 +221,7 @@ mod tests {
             ),
             (
                 r#"{"virtualNodeName":"n","spec":{},"tags":[{"key":"a"},{"key":"a"}]}"#,
-                "tags[1].key: the key `a` is given twice",
+                "tags[1]: two tags have the key `a`",
             ),
             (
                 r#"{"virtualNodeName":"n","spec":{},"clientToken":"a b"}"#,

@@ -69,7 +69,7 @@ fn filled(path: &Path) -> Loaded {
             created_at: Timestamp::from_millis(1_700_000_000_123),
             updated_at: Timestamp::from_millis(1_700_000_000_456),
             version: 9,
-            tags: [("yes".to_owned(), "no: # \"1e3\"\u{85}\u{1f600}".to_owned())].into(),
+            tags: [("yes".to_owned(), "no: 1e3 =+@ - é".to_owned())].into(),
             owner: Owner::Api,
         };
         let record = record.into();
