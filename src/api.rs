@@ -6,6 +6,8 @@ pub mod appmesh;
 pub mod auth;
 pub mod endpoints;
 pub mod operator;
+#[cfg(test)]
+mod tests;
 
 use axum::Router;
 use tonic::service::Routes;

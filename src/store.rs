@@ -11,7 +11,6 @@
 
 mod feed;
 mod files;
-mod fill;
 pub mod journal;
 mod metrics;
 mod record;
@@ -38,7 +37,7 @@ use writer::Request;
 
 pub use feed::{Changes, Feed};
 pub use files::{Files, Place};
-pub use record::{Owner, Record, Tags, Timestamp};
+pub use record::{Owner, Record, Timestamp};
 pub use write::{Action, ClientToken, Trouble, Write, WriteError, Written};
 pub use writer::{Writer, new_uid};
 

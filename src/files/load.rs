@@ -13,6 +13,7 @@ use super::read::{Content, Document, Reader, standard_input};
 use super::report::{Report, Source};
 use crate::model::document::{self, Located, Span};
 use crate::model::problem::{Problem, Severity};
+use crate::model::tags::Tags;
 use crate::model::validate::{Unread, validate};
 use crate::model::{Model, Resource, ResourceId};
 use crate::store::{self, Files};
@@ -68,7 +69,7 @@ pub struct Declared {
     /// Where the document begins.
     pub span: Option<Span>,
     /// The tags that it is created with.
-    pub tags: BTreeMap<String, String>,
+    pub tags: Tags,
     /// The same as a line, counted from 1; 0 if it is not known.
     pub line: u32,
 }
@@ -86,9 +87,13 @@ impl Loaded {
             };
             (declared.resource.id.clone(), place)
         });
+        let tagged = self.resources.iter().filter(|one| !one.tags.is_empty());
         Ok(Files {
             model: self.model()?,
             places: places.collect(),
+            tags: tagged
+                .map(|one| (one.resource.id.clone(), one.tags.clone()))
+                .collect(),
         })
     }
 

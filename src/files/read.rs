@@ -18,8 +18,9 @@ use super::described::described;
 use super::find::{File, Stamp, oddness};
 use super::parse::parse;
 use super::report::Source;
-use crate::model::document::{self, Located, Span, Value};
+use crate::model::document::{self, Located, Span};
 use crate::model::problem::Problem;
+use crate::model::tags::Tags;
 use crate::model::validate::not_served;
 use crate::model::{Resource, ResourceId, schema};
 
@@ -49,7 +50,7 @@ pub(super) struct Document {
     pub(super) resource: Option<Resource>,
     /// Where it begins.
     pub(super) at: Option<Span>,
-    pub(super) tags: BTreeMap<String, String>,
+    pub(super) tags: Tags,
     pub(super) problems: Vec<Problem>,
     pub(super) not_served: Vec<Problem>,
 }
@@ -216,21 +217,11 @@ impl Document {
             id: read.id,
             resource: read.resource.filter(|_| problem.is_none()),
             at,
-            tags: tags(&document),
+            tags: schema::tags_of(&document),
             problems: problem.into_iter().chain(read.problems).collect(),
             not_served: not_served.unwrap_or_default(),
         }
     }
-}
-
-/// A document's `tags`; a tag without a value has an empty one.
-fn tags(document: &Located) -> BTreeMap<String, String> {
-    let Some(Value::List(tags)) = document.get("tags").map(|tags| &tags.value) else {
-        return BTreeMap::new();
-    };
-    let text = |tag: &Located, name| Some(tag.get(name)?.as_str()?.to_owned());
-    let tag = |tag| Some((text(tag, "key")?, text(tag, "value").unwrap_or_default()));
-    tags.iter().filter_map(tag).collect()
 }
 
 fn not_utf8(error: &std::string::FromUtf8Error) -> Problem {

@@ -25,7 +25,9 @@ pub(super) mod tests;
 mod text;
 mod tls;
 
-pub use body::{CreateBody, UpdateBody, read_create, read_tag_keys, read_tags, read_update};
+pub use body::{
+    CreateBody, UpdateBody, read_create, read_tag_keys, read_tags, read_update, tags_of,
+};
 pub use read::{Read, check_spec, kind_schema, read};
 pub use text::Form;
 

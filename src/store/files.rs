@@ -10,8 +10,9 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::Revision;
 use super::journal::{FileFact, Kept};
-use super::record::{Owner, Record, Tags, Timestamp};
+use super::record::{Owner, Record, Timestamp};
 use super::state::State;
+use crate::model::tags::Tags;
 use crate::model::{Model, Resource, ResourceId, Spec};
 
 /// Everything that mesh files declare.
@@ -20,6 +21,8 @@ pub struct Files {
     pub model: Model,
     /// Where each resource is declared.
     pub places: BTreeMap<ResourceId, Place>,
+    /// Of those that have any.
+    pub tags: BTreeMap<ResourceId, Tags>,
 }
 
 /// Where a resource is declared.
@@ -36,6 +39,7 @@ impl From<Model> for Files {
         Self {
             model,
             places: BTreeMap::new(),
+            tags: BTreeMap::new(),
         }
     }
 }
@@ -73,7 +77,8 @@ impl State {
             if let Some(spec) = files.model.get(id) {
                 let place = files.places.get(id).cloned();
                 let owner = place.unwrap_or_else(nowhere).into();
-                if self.declare(id, &spec, owner, now, new_uid) {
+                let tags = files.tags.get(id).cloned().unwrap_or_default();
+                if self.declare(id, &spec, (owner, tags), now, new_uid) {
                     replaced.facts.push(id.clone());
                 }
                 if self.hidden.contains_key(id) {
@@ -88,7 +93,7 @@ impl State {
         for (gone, _) in std::mem::take(&mut self.undeclared) {
             replaced.facts.push(gone);
         }
-        self.move_places(files);
+        replaced.facts.extend(self.move_places(files));
         if !replaced.facts.is_empty() {
             replaced.revision = Some(self.advance(replaced.facts.clone()));
         }
@@ -100,7 +105,7 @@ impl State {
         &mut self,
         id: &ResourceId,
         spec: &Spec,
-        owner: Owner,
+        (owner, tags): (Owner, Tags),
         now: Timestamp,
         new_uid: &mut dyn FnMut() -> String,
     ) -> bool {
@@ -117,7 +122,7 @@ impl State {
         let fact = self.undeclared.remove(id);
         let is_kept = fact
             .as_ref()
-            .is_some_and(|fact| fact.digest == digest(spec));
+            .is_some_and(|fact| fact.digest == digest(spec, &tags));
         let (uid, created_at, updated_at, version) = match (of_file, fact) {
             (Some((uid, created_at, version)), _) => (uid, created_at, now, version + 1),
             (None, Some(fact)) if is_kept => {
@@ -131,7 +136,7 @@ impl State {
             created_at,
             updated_at: updated_at.max(created_at),
             version,
-            tags: Tags::new(),
+            tags,
             owner,
         };
         let resource = Resource {
@@ -157,21 +162,30 @@ impl State {
         }
     }
 
-    /// A resource that stays the same may stand on another line, or in another file.
-    fn move_places(&mut self, files: &Files) {
+    /// A resource that stays the same may stand on another line, or in another file, or have other tags; returns the last.
+    fn move_places(&mut self, files: &Files) -> Vec<ResourceId> {
+        let (mut retagged, none) = (Vec::new(), Tags::new());
         for (id, place) in &files.places {
             let Some(record) = self.records.get(id) else {
                 continue;
             };
             let owner = Owner::from(place.clone());
-            if record.owner != owner && record.owner != Owner::Api {
-                let moved = Record {
-                    owner,
-                    ..record.as_ref().clone()
-                };
-                self.records.insert(id.clone(), Arc::new(moved));
+            let tags = files.tags.get(id).unwrap_or(&none);
+            let is_retagged = record.tags != *tags;
+            if record.owner == Owner::Api || (record.owner == owner && !is_retagged) {
+                continue;
+            }
+            let moved = Record {
+                owner,
+                tags: tags.clone(),
+                ..record.as_ref().clone()
+            };
+            self.records.insert(id.clone(), Arc::new(moved));
+            if is_retagged {
+                retagged.push(id.clone());
             }
         }
+        retagged
     }
 
     /// What is to be kept of a file's resource.
@@ -183,7 +197,7 @@ impl State {
             created_at: record.created_at,
             updated_at: record.updated_at,
             version: record.version,
-            digest: digest(&spec),
+            digest: digest(&spec, &record.tags),
         })
     }
 }
@@ -195,8 +209,13 @@ fn nowhere() -> Place {
     }
 }
 
-/// Equal for equal specs, whatever process computes it.
-fn digest(spec: &Spec) -> u128 {
+/// Equal for equal specs with equal tags, whatever process computes it. What changed while nobody watched counts as a
+/// version, be it the tags alone.
+fn digest(spec: &Spec, tags: &Tags) -> u128 {
     // A spec has neither maps with other keys than texts nor numbers that JSON lacks.
-    xxh3_128(&serde_json::to_vec(spec).unwrap_or_default())
+    let mut text = serde_json::to_vec(spec).unwrap_or_default();
+    if !tags.is_empty() {
+        text.append(&mut serde_json::to_vec(tags).unwrap_or_default());
+    }
+    xxh3_128(&text)
 }

@@ -1,11 +1,12 @@
 //! What the store knows of a resource beyond its spec.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+
+use crate::model::tags::Tags;
 
 /// A time, in milliseconds since 1970.
 #[derive(
@@ -37,9 +38,6 @@ impl From<SystemTime> for Timestamp {
         Self(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 }
-
-/// A resource's tags, by key.
-pub type Tags = BTreeMap<String, String>;
 
 /// A resource's metadata, its tags and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,19 +8,17 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use super::feed::Feed;
-use super::fill::fill;
 use super::journal::{FileFact, Kept, Loaded, Remembered};
-use super::record::{Owner, Record, Tags, Timestamp};
+use super::record::{Owner, Record, Timestamp};
 use super::tokens::Tokens;
 use super::write::{Action, ClientToken, Write, WriteError, Written};
 use super::{Records, Revision};
-use crate::model::admission::{Change, Refusal, admit};
+use crate::model::admission::{Change, Refusal, admit, missing};
+use crate::model::defaults::fill_defaults;
 use crate::model::problem::Problem;
 use crate::model::quota::Quotas;
+use crate::model::tags::{self, Tags};
 use crate::model::{Model, Resource, ResourceId, Spec};
-
-/// Tags that a resource may have; App Mesh's limit.
-const MOST_TAGS: usize = 50;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
@@ -88,8 +86,8 @@ impl State {
         }
         self.check_owner(action.id())?;
         let applied = match action {
-            Action::Create { resource, tags } => self.create(fill(resource), tags, around),
-            Action::Update { resource } => self.update(fill(resource), around),
+            Action::Create { resource, tags } => self.create(filled(resource), tags, around),
+            Action::Update { resource } => self.update(filled(resource), around),
             Action::Delete { id } => self.delete(id, around),
             Action::Tag { id, tags } => self.retag(id, |all| all.extend(tags)),
             Action::Untag { id, keys } => {
@@ -127,7 +125,7 @@ impl State {
                 token: token.clone(),
             }),
             Some(before) => {
-                let Resource { id, spec } = fill(resource.clone());
+                let Resource { id, spec } = filled(resource.clone());
                 Ok(Some(Written {
                     id,
                     spec,
@@ -182,7 +180,7 @@ impl State {
         around: &mut Around<'_>,
     ) -> Result<Applied, WriteError> {
         let Some((spec, record)) = self.get(&resource.id) else {
-            return Err(self.not_found(Change::Update(&resource), around.quotas));
+            return Err(self.not_found(resource.id));
         };
         if spec == resource.spec {
             return Ok(unchanged(self.written(resource, record)));
@@ -199,7 +197,7 @@ impl State {
 
     fn delete(&mut self, id: ResourceId, around: &mut Around<'_>) -> Result<Applied, WriteError> {
         let Some((spec, record)) = self.get(&id) else {
-            return Err(self.not_found(Change::Delete(&id), around.quotas));
+            return Err(self.not_found(id));
         };
         check_race(&id, &record, around.seen.as_deref())?;
         let problems = admit(&self.model, Change::Delete(&id), around.quotas)?;
@@ -225,7 +223,7 @@ impl State {
         edit: impl FnOnce(&mut Tags),
     ) -> Result<Applied, WriteError> {
         let Some((spec, record)) = self.get(&id) else {
-            return Err(Refusal::NotFound { id }.into());
+            return Err(self.not_found(id));
         };
         let mut tags = record.tags.clone();
         edit(&mut tags);
@@ -265,16 +263,10 @@ impl State {
         self.model.get(id).zip(self.records.get(id).cloned())
     }
 
-    /// Why a change of what is not there is refused: its parent may be what is missing.
-    fn not_found(&self, change: Change<'_>, quotas: &Quotas) -> WriteError {
-        let id = match change {
-            Change::Create(resource) | Change::Update(resource) => &resource.id,
-            Change::Delete(id) => id,
-        };
-        match admit(&self.model, change, quotas) {
-            Err(refusal) => refusal.into(),
-            Ok(_) => Refusal::NotFound { id: id.clone() }.into(),
-        }
+    /// Why a change of what is not there is refused: what it would stand in may be what is missing.
+    fn not_found(&self, id: ResourceId) -> WriteError {
+        let id = missing(&self.model, &id).unwrap_or(id);
+        Refusal::NotFound { id }.into()
     }
 
     fn written(&self, resource: Resource, record: Arc<Record>) -> Written {
@@ -296,6 +288,12 @@ impl State {
     }
 }
 
+/// The resource as it is stored.
+fn filled(mut resource: Resource) -> Resource {
+    fill_defaults(&mut resource.spec);
+    resource
+}
+
 fn unchanged(written: Written) -> Applied {
     Applied {
         written,
@@ -314,12 +312,12 @@ fn check_race(id: &ResourceId, now: &Record, seen: Option<&Record>) -> Result<()
 }
 
 fn check_tags(id: &ResourceId, tags: &Tags) -> Result<(), WriteError> {
-    if tags.len() <= MOST_TAGS {
+    if tags.len() <= tags::MOST {
         return Ok(());
     }
     Err(WriteError::TooManyTags {
         id: id.clone(),
         count: tags.len(),
-        limit: MOST_TAGS,
+        limit: tags::MOST,
     })
 }

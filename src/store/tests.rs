@@ -3,6 +3,7 @@
 mod changes;
 mod declared;
 mod full_disk;
+mod tokens;
 mod trouble;
 mod writes;
 
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::journal::{Batch, CommitError, Loaded, Redb};
 use super::*;
 use crate::model::spec::{EgressFilter, EgressFilterType, MeshSpec};
+use crate::model::tags::Tags;
 use crate::model::{MeshName, NodeName, Resource, Spec};
 
 /// A place where a store keeps what it holds, and which outlives it.

@@ -10,7 +10,7 @@ use super::record::Timestamp;
 /// How long a token is remembered.
 const REMEMBERED: Duration = Duration::from_hours(1);
 /// Tokens that are remembered at most; beyond, the oldest are forgotten first. They take about 300 bytes each.
-const MOST: usize = 100_000;
+pub(super) const MOST: usize = 100_000;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tokens {

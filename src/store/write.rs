@@ -7,8 +7,9 @@ use thiserror::Error;
 
 use super::Revision;
 use super::journal::CommitError;
-use super::record::{Record, Tags};
+use super::record::Record;
 use crate::model::admission::Refusal;
+use crate::model::tags::Tags;
 use crate::model::{Resource, ResourceId, Spec};
 
 /// One change.

@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::files::{Files, Replaced};
 use super::journal::{Batch, CommitError, Journal, Loaded};
@@ -363,8 +363,10 @@ impl Core {
             },
         );
         let applied = outcome?;
-        for problem in &applied.problems {
-            warn!(resource = %applied.written.id, "{}; {}", problem.what, problem.help);
+        // Most are gone with the writes that follow, and whoever serves says what stays.
+        if let Some(problem) = applied.problems.first() {
+            let (resource, more) = (&applied.written.id, applied.problems.len() - 1);
+            debug!(%resource, more, "written, and yet: {}; {}", problem.what, problem.help);
         }
         Ok(applied.written)
     }

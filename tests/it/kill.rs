@@ -8,9 +8,10 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use outrigger::model::tags::Tags;
 use outrigger::model::{MeshName, NodeName, Resource, ResourceId, Spec};
 use outrigger::store::journal::{Journal, Kept, Redb};
-use outrigger::store::{Action, Options, STORE_FILE, Store, Tags, Write};
+use outrigger::store::{Action, Options, STORE_FILE, Store, Write};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 

@@ -23,6 +23,7 @@ mod compose;
 mod connection_age;
 mod continuity;
 mod csds;
+mod data_folder;
 mod demo;
 mod dns;
 mod endpoints;

@@ -1,10 +1,7 @@
 //! The seven kinds as the API has them, each described once: where its paths are. The names of its members are in
 //! [`crate::model::schema`], and every operation follows from the two.
 
-use crate::model::{
-    GatewayName, GatewayRouteName, MeshName, NameError, NodeName, ResourceId, ResourceKind,
-    RouteName, RouterName, ServiceName,
-};
+use crate::model::{NameError, ResourceId, ResourceKind};
 
 /// Where one kind's paths are.
 #[derive(Debug)]
@@ -88,27 +85,9 @@ impl Collection {
     /// The resource of a name that is only compared; of an empty one, what comes before all others.
     pub(super) fn place(&self, name: &str) -> ResourceId {
         let within = self.within.as_ref();
-        let mesh = within.map_or_else(|| MeshName::new(name), |one| one.mesh().clone());
+        let mesh = within.map_or(name, |one| one.mesh().as_str());
         let parent = within.map_or("", ResourceId::name);
-        match self.kind {
-            ResourceKind::Mesh => ResourceId::Mesh(mesh),
-            ResourceKind::VirtualNode => ResourceId::VirtualNode(mesh, NodeName::new(name)),
-            ResourceKind::VirtualService => {
-                ResourceId::VirtualService(mesh, ServiceName::new(name))
-            }
-            ResourceKind::VirtualRouter => ResourceId::VirtualRouter(mesh, RouterName::new(name)),
-            ResourceKind::Route => {
-                ResourceId::Route(mesh, RouterName::new(parent), RouteName::new(name))
-            }
-            ResourceKind::VirtualGateway => {
-                ResourceId::VirtualGateway(mesh, GatewayName::new(name))
-            }
-            ResourceKind::GatewayRoute => ResourceId::GatewayRoute(
-                mesh,
-                GatewayName::new(parent),
-                GatewayRouteName::new(name),
-            ),
-        }
+        ResourceId::of_checked(self.kind, mesh, parent, name)
     }
 
     pub(super) fn contains(&self, id: &ResourceId) -> bool {

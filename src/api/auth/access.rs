@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::permissions::Caller;
 use super::sigv4::{Request, decode, pairs};
+use crate::model::arn::parse_arn;
 
 /// What a request does, and to what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,9 @@ pub(super) enum Reach {
 impl Access {
     /// `body` is that of a REST call; a gRPC call's is not read.
     pub(super) fn of(request: &Request<'_>, body: &[u8]) -> Self {
-        let segments: Vec<&str> = request.path.split('/').skip(1).collect();
+        // A last slash is passed over, as App Mesh's API does.
+        let path = request.path.strip_suffix('/').unwrap_or(request.path);
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
         let (writes, reach) = match segments.as_slice() {
             ["v20190125", "meshes"] | ["outrigger", "v1", "endpoints"] if is_read(request) => {
                 (false, Reach::Filtered)
@@ -100,12 +103,9 @@ fn named(request: &Request<'_>, name: &str, mesh: impl Fn(&str) -> Option<String
     mesh.map_or(Reach::All, Reach::Mesh)
 }
 
-/// The mesh of `arn:PARTITION:appmesh:REGION:ACCOUNT:mesh/MESH…`.
-fn of_arn(arn: &str) -> Option<String> {
-    let resource = arn.strip_prefix("arn:")?.splitn(5, ':').nth(4)?;
-    let mut parts = resource.split('/');
-    let mesh = parts.nth(1).filter(|mesh| !mesh.is_empty())?;
-    resource.starts_with("mesh/").then(|| mesh.to_owned())
+fn of_arn(text: &str) -> Option<String> {
+    let arn = parse_arn(text).ok()?;
+    Some(arn.id.mesh().as_str().to_owned())
 }
 
 #[cfg(test)]
@@ -137,6 +137,8 @@ mod tests {
         let arn = "arn%3Aaws%3Aappmesh%3Aus-east-1%3A000000000000%3Amesh%2Fm%2FvirtualNode%2Fn";
         for (method, target, writes, reach) in [
             ("GET", "/v20190125/meshes", false, Reach::Filtered),
+            ("GET", "/v20190125/meshes/", false, Reach::Filtered),
+            ("GET", "/v20190125/meshes/m/", false, mesh("m")),
             ("GET", "/v20190125/meshes/m", false, mesh("m")),
             ("PUT", "/v20190125/meshes/m%2e", true, mesh("m.")),
             (

@@ -8,11 +8,10 @@ use miette::{Report, miette};
 
 use super::export::{DECLARED, Declared, HEADING, METADATA, Metadata};
 use crate::files;
-use crate::model::document::Located;
 use crate::model::problem::Severity;
 use crate::model::{ResourceId, schema};
 use crate::store::journal::{Batch, FileFact, Kept, id_of};
-use crate::store::{Owner, Record, Revision, Tags, Timestamp, new_uid};
+use crate::store::{Owner, Record, Revision, Timestamp, new_uid};
 
 /// What the text would make of an empty store.
 ///
@@ -86,7 +85,7 @@ impl Chunk {
                 created_at: metadata.created_at,
                 updated_at: metadata.updated_at,
                 version: metadata.version,
-                tags: tags(&document),
+                tags: schema::tags_of(&document),
                 owner: Owner::Api,
             };
             let kept = Kept {
@@ -107,16 +106,6 @@ fn made_now() -> Metadata {
         created_at: now,
         updated_at: now,
     }
-}
-
-fn tags(document: &Located) -> Tags {
-    let tags = document.get("tags").map_or(&[][..], Located::items).iter();
-    let text = |tag: &Located, member: &str| {
-        let text = tag.get(member).and_then(Located::as_str);
-        text.unwrap_or_default().to_owned()
-    };
-    tags.map(|tag| (text(tag, "key"), text(tag, "value")))
-        .collect()
 }
 
 fn fact(declared: &str, line: usize) -> Result<(ResourceId, Option<FileFact>), Report> {

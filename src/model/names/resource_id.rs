@@ -114,29 +114,33 @@ impl ResourceId {
         name: &str,
     ) -> Result<Self, NameError> {
         NameError::check(ResourceKind::Mesh, mesh)?;
-        let mesh = MeshName::new(mesh);
         if kind != ResourceKind::Mesh {
             NameError::check(kind, name)?;
         }
-        let parent = |of: ResourceKind| {
-            let name = parent.unwrap_or_default();
-            NameError::check(of, name).map(|()| name)
-        };
-        Ok(match kind {
+        let parent = parent.unwrap_or_default();
+        match kind {
+            ResourceKind::Route => NameError::check(ResourceKind::VirtualRouter, parent)?,
+            ResourceKind::GatewayRoute => NameError::check(ResourceKind::VirtualGateway, parent)?,
+            _ => {}
+        }
+        Ok(Self::of_checked(kind, mesh, parent, name))
+    }
+
+    /// The same out of names that have been checked, or that only ever get compared with such. `parent` is of no meaning
+    /// where the kind has none, nor is `name` of a mesh.
+    pub fn of_checked(kind: ResourceKind, mesh: &str, parent: &str, name: &str) -> Self {
+        let mesh = MeshName::new(mesh);
+        match kind {
             ResourceKind::Mesh => Self::Mesh(mesh),
             ResourceKind::VirtualNode => Self::VirtualNode(mesh, NodeName::new(name)),
             ResourceKind::VirtualService => Self::VirtualService(mesh, ServiceName::new(name)),
             ResourceKind::VirtualRouter => Self::VirtualRouter(mesh, RouterName::new(name)),
-            ResourceKind::Route => {
-                let router = RouterName::new(parent(ResourceKind::VirtualRouter)?);
-                Self::Route(mesh, router, RouteName::new(name))
-            }
+            ResourceKind::Route => Self::Route(mesh, RouterName::new(parent), RouteName::new(name)),
             ResourceKind::VirtualGateway => Self::VirtualGateway(mesh, GatewayName::new(name)),
             ResourceKind::GatewayRoute => {
-                let gateway = GatewayName::new(parent(ResourceKind::VirtualGateway)?);
-                Self::GatewayRoute(mesh, gateway, GatewayRouteName::new(name))
+                Self::GatewayRoute(mesh, GatewayName::new(parent), GatewayRouteName::new(name))
             }
-        })
+        }
     }
 
     /// What must be there before this can be: the router or gateway of a route, the mesh of anything else.
@@ -148,6 +152,15 @@ impl ResourceId {
                 Some(Self::VirtualGateway(mesh.clone(), gateway.clone()))
             }
             _ => Some(Self::Mesh(self.mesh().clone())),
+        }
+    }
+
+    /// The name of the router or gateway that a route stands in.
+    pub fn parent_name(&self) -> Option<&str> {
+        match self {
+            Self::Route(_, router, _) => Some(router.as_str()),
+            Self::GatewayRoute(_, gateway, _) => Some(gateway.as_str()),
+            _ => None,
         }
     }
 

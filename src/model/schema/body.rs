@@ -148,7 +148,8 @@ fn client_token_of(body: &Located) -> Option<String> {
     body.get("clientToken")?.as_str().map(str::to_owned)
 }
 
-fn tags_of(body: &Located) -> Tags {
+/// A sound body's or document's `tags`; a tag without a value has an empty one.
+pub fn tags_of(body: &Located) -> Tags {
     let tags = body.get("tags").map(Located::items).unwrap_or_default();
     let tag = |tag: &Located| {
         let text = |name| tag.get(name).and_then(Located::as_str);

@@ -11,10 +11,7 @@ use super::{
     rules,
 };
 use crate::model::document::{Located, Path};
-use crate::model::names::{
-    GatewayName, GatewayRouteName, MeshName, NodeName, ResourceId, ResourceKind, RouteName,
-    RouterName, ServiceName,
-};
+use crate::model::names::{ResourceId, ResourceKind};
 use crate::model::problem::{Problem, Severity, known_names};
 use crate::model::registry::Resource;
 use crate::model::tags;
@@ -260,24 +257,12 @@ fn probable_kind(document: &Located) -> Option<ResourceKind> {
 fn id_of(schema: &KindSchema, document: &Located) -> Option<ResourceId> {
     let name = |field: &str| document.get(field)?.as_str();
     let own = name(schema.name)?;
-    let mesh = MeshName::new(name("meshName")?);
-    Some(match schema.kind {
-        ResourceKind::Mesh => ResourceId::Mesh(mesh),
-        ResourceKind::VirtualNode => ResourceId::VirtualNode(mesh, NodeName::new(own)),
-        ResourceKind::VirtualService => ResourceId::VirtualService(mesh, ServiceName::new(own)),
-        ResourceKind::VirtualRouter => ResourceId::VirtualRouter(mesh, RouterName::new(own)),
-        ResourceKind::Route => ResourceId::Route(
-            mesh,
-            RouterName::new(name(schema.parent?)?),
-            RouteName::new(own),
-        ),
-        ResourceKind::VirtualGateway => ResourceId::VirtualGateway(mesh, GatewayName::new(own)),
-        ResourceKind::GatewayRoute => ResourceId::GatewayRoute(
-            mesh,
-            GatewayName::new(name(schema.parent?)?),
-            GatewayRouteName::new(own),
-        ),
-    })
+    let parent = match schema.parent {
+        Some(field) => name(field)?,
+        None => "",
+    };
+    let mesh = name("meshName")?;
+    Some(ResourceId::of_checked(schema.kind, mesh, parent, own))
 }
 
 pub(super) fn build(

@@ -10,48 +10,26 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{FileFact, Kept, Remembered};
-use crate::model::{
-    GatewayName, GatewayRouteName, MeshName, NodeName, ResourceId, ResourceKind, RouteName,
-    RouterName, ServiceName,
-};
+use crate::model::tags::Tags;
+use crate::model::{ResourceId, ResourceKind};
 use crate::store::Revision;
-use crate::store::record::{Owner, Record, Tags, Timestamp};
+use crate::store::record::{Owner, Record, Timestamp};
 
 /// Kind, mesh, router or gateway, and name; empty where the kind has none.
 pub(crate) type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 pub(crate) fn key(id: &ResourceId) -> Key<'_> {
-    let kind = id.kind().as_str();
-    match id {
-        ResourceId::Mesh(mesh) => (kind, mesh.as_str(), "", ""),
-        ResourceId::VirtualNode(mesh, name) => (kind, mesh.as_str(), "", name.as_str()),
-        ResourceId::VirtualService(mesh, name) => (kind, mesh.as_str(), "", name.as_str()),
-        ResourceId::VirtualRouter(mesh, name) => (kind, mesh.as_str(), "", name.as_str()),
-        ResourceId::VirtualGateway(mesh, name) => (kind, mesh.as_str(), "", name.as_str()),
-        ResourceId::Route(mesh, router, name) => {
-            (kind, mesh.as_str(), router.as_str(), name.as_str())
-        }
-        ResourceId::GatewayRoute(mesh, gateway, name) => {
-            (kind, mesh.as_str(), gateway.as_str(), name.as_str())
-        }
-    }
+    let name = match id {
+        ResourceId::Mesh(_) => "",
+        _ => id.name(),
+    };
+    let parent = id.parent_name().unwrap_or_default();
+    (id.kind().as_str(), id.mesh().as_str(), parent, name)
 }
 
 pub(crate) fn id((kind, mesh, parent, name): Key<'_>) -> Option<ResourceId> {
-    let mesh = MeshName::new(mesh);
-    Some(match ResourceKind::from_name(kind)? {
-        ResourceKind::Mesh => ResourceId::Mesh(mesh),
-        ResourceKind::VirtualNode => ResourceId::VirtualNode(mesh, NodeName::new(name)),
-        ResourceKind::VirtualService => ResourceId::VirtualService(mesh, ServiceName::new(name)),
-        ResourceKind::VirtualRouter => ResourceId::VirtualRouter(mesh, RouterName::new(name)),
-        ResourceKind::VirtualGateway => ResourceId::VirtualGateway(mesh, GatewayName::new(name)),
-        ResourceKind::Route => {
-            ResourceId::Route(mesh, RouterName::new(parent), RouteName::new(name))
-        }
-        ResourceKind::GatewayRoute => {
-            ResourceId::GatewayRoute(mesh, GatewayName::new(parent), GatewayRouteName::new(name))
-        }
-    })
+    let kind = ResourceKind::from_name(kind)?;
+    Some(ResourceId::of_checked(kind, mesh, parent, name))
 }
 
 /// What a row's checksum covers beside its body: table and key, each part ended by a byte that none contains.

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use super::*;
 use crate::model::spec::{EgressFilter, EgressFilterType, MeshSpec};
+use crate::model::tags::Tags;
 use crate::model::{MeshName, NodeName};
-use crate::store::record::{Owner, Tags};
+use crate::store::record::Owner;
 
 /// Numbers that look random and are the same each time.
 pub(super) struct Dice(pub(super) u64);

@@ -1,5 +1,6 @@
 //! What mesh files declare, beside what the API was told.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
@@ -12,6 +13,7 @@ fn files(resources: &[Resource]) -> Files {
     Files {
         model: Model::from_resources(resources.iter().cloned()),
         places: resources.iter().zip(1..).map(place).collect(),
+        tags: BTreeMap::new(),
     }
 }
 
@@ -96,6 +98,40 @@ async fn a_files_resource_keeps_its_uid_and_counts_its_versions() {
         let store = kept.open_for_files();
         store.declare(files(&[mesh("m"), mesh("n")])).await;
         assert_eq!(store.record(&mesh_id("n")).unwrap().version, 1);
+        store.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_files_resource_has_the_files_tags() {
+    for kept in Kept::all() {
+        let declared = |values: &[(&str, &str)]| Files {
+            tags: [(mesh_id("m"), tags(values))].into(),
+            ..files(&[mesh("m")])
+        };
+        let store = kept.open_for_files();
+        let first = store.declare(declared(&[("team", "a")])).await;
+        let record = store.record(&mesh_id("m")).unwrap();
+        assert_eq!(record.tags, tags(&[("team", "a")]));
+        assert_eq!(store.declare(declared(&[("team", "a")])).await, None);
+        // Other tags are no other version, but another content.
+        let next = store.declare(declared(&[("team", "b")])).await;
+        assert!(next > first);
+        let record = store.record(&mesh_id("m")).unwrap();
+        assert_eq!((&record.tags, record.version), (&tags(&[("team", "b")]), 1));
+        let changes = store.changes_since(first.unwrap());
+        assert!(
+            matches!(&changes, Changes::Since { changed, .. } if changed.contains(&mesh_id("m"))),
+            "{changes:?}"
+        );
+        store.stop().await;
+
+        let store = kept.open_for_files();
+        assert_eq!(store.declare(declared(&[("team", "b")])).await, next);
+        store.stop().await;
+        let store = kept.open_for_files();
+        assert!(store.declare(files(&[mesh("m")])).await > next);
+        assert_eq!(store.record(&mesh_id("m")).unwrap().tags, tags(&[]));
         store.stop().await;
     }
 }

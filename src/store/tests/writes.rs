@@ -72,12 +72,9 @@ async fn what_is_missing_is_said_by_name() {
             Err(WriteError::Refused(Refusal::NotFound { id })) => id,
             other => panic!("{other:?}"),
         };
-        // Of a node whose mesh is not there, the mesh.
-        assert_eq!(not_found(store.make(node("a", "{}")).await), mesh_id("m"));
-        store.make(mesh("m")).await.unwrap();
         let id = node_id("a");
         let resource = node("a", "{}");
-        for action in [
+        let changes = [
             Action::Update { resource },
             Action::Delete { id: id.clone() },
             Action::Tag {
@@ -88,7 +85,14 @@ async fn what_is_missing_is_said_by_name() {
                 id: id.clone(),
                 keys: vec!["a".to_owned()],
             },
-        ] {
+        ];
+        // Of a node whose mesh is not there, the mesh.
+        assert_eq!(not_found(store.make(node("a", "{}")).await), mesh_id("m"));
+        for action in changes.clone() {
+            assert_eq!(not_found(store.act(action).await), mesh_id("m"));
+        }
+        store.make(mesh("m")).await.unwrap();
+        for action in changes {
             assert_eq!(not_found(store.act(action).await), id);
         }
         assert_eq!(store.current().revision, Revision(1));
