@@ -29,6 +29,7 @@ mod endpoints;
 mod envoy;
 mod files;
 mod fleet;
+mod follow;
 mod frames;
 mod generated;
 mod golden;
