@@ -25,6 +25,7 @@ mod continuity;
 mod csds;
 mod demo;
 mod dns;
+mod documents;
 mod endpoints;
 mod envoy;
 mod files;
