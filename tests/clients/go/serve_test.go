@@ -20,7 +20,7 @@ const (
 	region    = "eu-west-1"
 	account   = "123456789012"
 	accessKey = "AKIDGO"
-	secret    = "a secret of sixteen or more"
+	secret    = "wJalrXUtnFEMIK7MDENGbPxRfiCY"
 )
 
 // Where the API is.
@@ -85,16 +85,13 @@ func follow(log *bufio.Scanner, addresses chan<- string) {
 	defer close(addresses)
 	isKnown := false
 	for log.Scan() {
-		var line struct {
-			Level  string
-			Fields struct{ API string }
-		}
+		var line struct{ Level, API string }
 		err := json.Unmarshal(log.Bytes(), &line)
 		if err != nil || line.Level == "ERROR" {
 			fmt.Fprintln(os.Stderr, log.Text())
-		} else if line.Fields.API != "" && !isKnown {
+		} else if line.API != "" && !isKnown {
 			isKnown = true
-			addresses <- line.Fields.API
+			addresses <- line.API
 		}
 	}
 }

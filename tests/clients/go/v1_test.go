@@ -97,7 +97,6 @@ func v1Route(weight int64) *appmesh.RouteSpec {
 			RetryPolicy: &appmesh.HttpRetryPolicy{
 				MaxRetries: aws.Int64(0), PerRetryTimeout: v1Duration(2, appmesh.DurationUnitS),
 				HttpRetryEvents: aws.StringSlice([]string{"server-error", "client-error"}),
-				TcpRetryEvents:  []*string{},
 			},
 		},
 	}
@@ -195,5 +194,5 @@ func TestTheFirstSDKKnowsEveryError(t *testing.T) {
 	failure{"ListMeshes", nil, func(err error) bool {
 		var coded awserr.Error
 		return errors.As(err, &coded) && coded.Code() == "InvalidSignatureException"
-	}, "InvalidSignatureException"}.check(t, v1(v1Client(t, "another secret of sixteen")))
+	}, "InvalidSignatureException"}.check(t, v1(v1Client(t, "je7MtGbClwBF2Zp9Utkh3yCo8nvb")))
 }

@@ -181,5 +181,5 @@ func TestTheSecondSDKKnowsEveryError(t *testing.T) {
 	failure{"ListMeshes", nil, func(err error) bool {
 		var coded smithy.APIError
 		return errors.As(err, &coded) && coded.ErrorCode() == "InvalidSignatureException"
-	}, "InvalidSignatureException"}.check(t, v2(v2Client("another secret of sixteen")))
+	}, "InvalidSignatureException"}.check(t, v2(v2Client("je7MtGbClwBF2Zp9Utkh3yCo8nvb")))
 }
