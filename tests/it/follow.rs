@@ -57,7 +57,7 @@ async fn sidecars_follow_the_command_line_and_outlive_a_crash() {
 
     aws.steer(&world, 100, "b").await;
     let moved = aws.steer(&world, 0, "b v2").await;
-    assert_eq!(moved["route"]["metadata"]["version"], 4, "{moved}");
+    assert_eq!(moved["route"]["metadata"]["version"], 3, "{moved}");
     aws.steer(&world, 100, "b").await;
 
     for node in NODES {
