@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what continuous integration runs.
-.PHONY: check fmt lint deny test e2e bench bench-fleet soak fleet-build fleet-check doc run demo compose-check ci
+.PHONY: check fmt lint deny test e2e bench bench-fleet soak fleet-build fleet-check clients-check doc run demo compose-check ci
 
 check:
 	cargo check --all-targets
@@ -48,6 +48,12 @@ fleet-check:
 	@if command -v go >/dev/null; then cd benches/fleet/peer && go vet ./... && go test ./...; \
 	else echo "benches/fleet/peer is not checked: there is no Go"; fi
 
+# App Mesh's API under AWS's two SDKs for Go, where there is Go.
+clients-check:
+	cargo build
+	@if command -v go >/dev/null; then cd tests/clients/go && go vet ./... && go test -count=1 ./...; \
+	else echo "tests/clients/go is not run: there is no Go"; fi
+
 doc:
 	RUSTDOCFLAGS="--deny warnings --allow rustdoc::private_intra_doc_links" cargo doc --no-deps --document-private-items
 
@@ -61,4 +67,4 @@ demo:
 compose-check:
 	tests/compose.sh
 
-ci: fmt lint deny doc test fleet-check demo
+ci: fmt lint deny doc test fleet-check clients-check demo

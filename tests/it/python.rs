@@ -1,5 +1,5 @@
-//! Python with other people's clients (gRPC's own with Envoy's messages, AWS's own), fetched once with the machine's `pip`,
-//! as Envoy is.
+//! Python with other people's clients (gRPC's own with Envoy's messages, AWS's own, its command line), fetched once with the
+//! machine's `pip`, as Envoy is.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use crate::envoy::cache;
 /// The C core of gRPC is in the first.
 const GRPC: [&str; 2] = ["grpcio==1.85.1", "xds-protos==1.85.0"];
 const AWS: [&str; 2] = ["boto3==1.44.8", "botocore==1.44.8"];
+const AWS_COMMAND: [&str; 1] = ["awscli==1.46.3"];
 
 /// The folder of gRPC's packages; the first test that asks has them fetched.
 pub(crate) fn packages() -> PathBuf {
@@ -19,6 +20,11 @@ pub(crate) fn packages() -> PathBuf {
 /// The same for AWS's SDK.
 pub(crate) fn aws_packages() -> PathBuf {
     fetched(&AWS)
+}
+
+/// The same for AWS's command line, which is run as `python3 -m awscli`.
+pub(crate) fn aws_command() -> PathBuf {
+    fetched(&AWS_COMMAND)
 }
 
 fn fetched(requirements: &[&str]) -> PathBuf {

@@ -1,6 +1,7 @@
 //! A small world for tests: a control plane as a process of its own, a DNS server, applications and real Envoy sidecars,
 //! each on a loopback address that no other test uses.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -61,6 +62,8 @@ pub(crate) struct World {
     pub(crate) envoy: PathBuf,
     /// Who resolves the mesh's names.
     pub(crate) dns_server: SocketAddr,
+    /// Whether `serve` is given mesh files, or its mesh is what the API is told.
+    pub(crate) has_mesh_files: bool,
     /// Further arguments of `serve`.
     pub(crate) serve_args: Vec<String>,
     stop: CancellationToken,
@@ -86,6 +89,7 @@ impl World {
             log: "info,outrigger=debug",
             envoy,
             dns_server: (Ipv4Addr::new(a, b, c, 1), 10053).into(),
+            has_mesh_files: true,
             serve_args: Vec::new(),
             stop,
         };
@@ -147,10 +151,11 @@ impl World {
     /// Starts the control plane without waiting for it to be ready.
     pub(crate) fn spawn_control_plane(&mut self) {
         let log = self.folder.path().join("control-plane.log");
+        let mesh = self.folder.path().join("mesh");
+        let mesh = [OsString::from("--mesh"), mesh.into()].into_iter();
         let child = ChildCommand::new(OUTRIGGER, OUTRIGGER)
             .arg("serve")
-            .arg("--mesh")
-            .arg(self.folder.path().join("mesh"))
+            .args(mesh.filter(|_| self.has_mesh_files))
             .args(["--xds-addr", &self.at(1, 18000).to_string()])
             .arg("--xds-socket")
             .arg(self.xds_socket())
