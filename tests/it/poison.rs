@@ -13,7 +13,7 @@ use outrigger::envoy::process::Envoy;
 use outrigger::model::{Model, NodeRef, ViewKey};
 use outrigger::reconcile::Views;
 use outrigger::snapshot::{Kind, Resource, Snapshot};
-use outrigger::store::Store;
+use outrigger::store::{Store, Writer};
 use outrigger::telemetry::Metrics;
 use outrigger::translate::View;
 use outrigger::xds::{AdsContext, Server, ServerLimits};
@@ -69,12 +69,16 @@ fn view(patience: i32, poison: Option<Poison>) -> View {
 struct Plane {
     clients: Clients,
     views: Views,
+    /// The model that is loaded stays.
+    _writer: Writer,
 }
 
 impl Plane {
     fn start(world: &World, stop: CancellationToken) -> Self {
-        let (store, clients, views) = (Store::default(), Clients::default(), Views::default());
-        store.replace_files(Model::default(), Instant::now());
+        let (clients, views) = (Clients::default(), Views::default());
+        let (store, mut writer) = Store::in_memory().unwrap();
+        let nothing = Model::default().into();
+        writer.replace_files(nothing, Instant::now()).unwrap();
         let server = Server::bind(world.at(1, 18000)).unwrap();
         let context = AdsContext {
             sharing: Arc::default(),
@@ -85,7 +89,11 @@ impl Plane {
             model: store.watch(),
         };
         tokio::spawn(server.run(context, stop));
-        Self { clients, views }
+        Self {
+            clients,
+            views,
+            _writer: writer,
+        }
     }
 
     async fn key(&self) -> ViewKey {
