@@ -19,6 +19,8 @@ mod operation;
 mod page;
 mod query;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::sync::Arc;

@@ -48,3 +48,57 @@ fn fill_port(check: Option<&mut HealthCheckPolicy>, listener: &PortMapping) {
         check.port.get_or_insert(listener.port);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::document::Located;
+    use crate::model::schema;
+
+    fn spec(kind: &str, name: &str, port: Option<u16>) -> Spec {
+        let check = json!({
+            "port": port, "protocol": "http", "healthyThreshold": 2, "unhealthyThreshold": 2,
+            "intervalMillis": 5000, "timeoutMillis": 2000,
+        });
+        let mut spec = json!({ "listeners": [
+            { "portMapping": { "port": 80, "protocol": "http" } },
+            { "portMapping": { "port": 81, "protocol": "http" }, "healthCheck": check },
+        ] });
+        if kind == "VirtualNode" {
+            spec["serviceDiscovery"] = json!({ "dns": { "hostname": "a.local" } });
+        }
+        let document = json!({ "kind": kind, "meshName": "m", name: "x", "spec": spec });
+        let read = schema::read(&Located::from(document));
+        read.resource
+            .unwrap_or_else(|| panic!("{:#?}", read.problems))
+            .spec
+    }
+
+    #[test]
+    fn a_health_check_asks_its_own_listeners_port() {
+        for (kind, name) in [
+            ("VirtualNode", "virtualNodeName"),
+            ("VirtualGateway", "virtualGatewayName"),
+        ] {
+            let mut filled = spec(kind, name, None);
+            fill_defaults(&mut filled);
+            let expected = spec(kind, name, Some(81));
+            assert_eq!(filled, expected);
+            fill_defaults(&mut filled);
+            assert_eq!(filled, expected);
+        }
+    }
+
+    #[test]
+    fn a_spec_that_has_it_stays_shared() {
+        let before = spec("VirtualNode", "virtualNodeName", Some(81));
+        let mut after = before.clone();
+        fill_defaults(&mut after);
+        let (Spec::VirtualNode(before), Spec::VirtualNode(after)) = (before, after) else {
+            panic!("both are nodes")
+        };
+        assert!(Arc::ptr_eq(&before, &after));
+    }
+}

@@ -43,22 +43,6 @@ pub enum Spec {
     GatewayRoute(Arc<GatewayRouteSpec>),
 }
 
-impl<'de> DeserializeSeed<'de> for ResourceKind {
-    type Value = Spec;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Spec, D::Error> {
-        Ok(match self {
-            Self::Mesh => Spec::Mesh(Arc::deserialize(from)?),
-            Self::VirtualNode => Spec::VirtualNode(Arc::deserialize(from)?),
-            Self::VirtualService => Spec::VirtualService(Arc::deserialize(from)?),
-            Self::VirtualRouter => Spec::VirtualRouter(Arc::deserialize(from)?),
-            Self::Route => Spec::Route(Arc::deserialize(from)?),
-            Self::VirtualGateway => Spec::VirtualGateway(Arc::deserialize(from)?),
-            Self::GatewayRoute => Spec::GatewayRoute(Arc::deserialize(from)?),
-        })
-    }
-}
-
 impl Resource {
     /// What it names as its provider or target, which must be there; the backends of nodes do not count.
     pub fn uses(&self) -> Vec<ResourceId> {
@@ -353,5 +337,21 @@ fn collect<K: Ord + Clone + Hash, V: PartialEq + Clone>(
             | DiffItem::Remove(key, _)
             | DiffItem::Update { new: (key, _), .. } => id(key),
         });
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for ResourceKind {
+    type Value = Spec;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Spec, D::Error> {
+        Ok(match self {
+            Self::Mesh => Spec::Mesh(Arc::deserialize(from)?),
+            Self::VirtualNode => Spec::VirtualNode(Arc::deserialize(from)?),
+            Self::VirtualService => Spec::VirtualService(Arc::deserialize(from)?),
+            Self::VirtualRouter => Spec::VirtualRouter(Arc::deserialize(from)?),
+            Self::Route => Spec::Route(Arc::deserialize(from)?),
+            Self::VirtualGateway => Spec::VirtualGateway(Arc::deserialize(from)?),
+            Self::GatewayRoute => Spec::GatewayRoute(Arc::deserialize(from)?),
+        })
     }
 }

@@ -35,10 +35,3 @@ pub fn check_value(value: &str) -> Result<(), &'static str> {
         Err("use letters, digits, blanks and the characters _ . : / = + - @")
     }
 }
-
-/// What a resource is tagged with once `new` is added: equal keys take the new value. `None` if that were too many.
-pub fn merged(tags: &Tags, new: &Tags) -> Option<Tags> {
-    let mut merged = tags.clone();
-    merged.extend(new.iter().map(|(key, value)| (key.clone(), value.clone())));
-    (merged.len() <= MOST).then_some(merged)
-}

@@ -1,5 +1,7 @@
 //! Where the store keeps what it holds: one trait, and what crosses it.
 
+mod facts;
+mod mark;
 mod memory;
 mod redb;
 mod row;

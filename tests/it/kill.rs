@@ -85,7 +85,7 @@ async fn write_on(store: Store, writer: usize) {
     let newest = |stored: &outrigger::store::Stored| {
         let ids = (0..RESOURCES).map(|resource| id(writer, resource));
         let kept = ids.filter_map(|id| {
-            let (spec, record) = (stored.model.get(&id)?, stored.records.get(&id)?.clone());
+            let (spec, record) = (stored.model.get(&id)?, stored.records.get(&id).cloned()?);
             Some(number(&Kept { spec, record }))
         });
         kept.max()
@@ -175,7 +175,7 @@ fn what_was_answered_survives_a_hundred_kills() {
             let (kept, asked) = heard.get(&writer).copied().unwrap_or((None, 0));
             for resource in 0..RESOURCES {
                 let id = id(writer, resource);
-                let is_here = |number: &u64| *number as usize % RESOURCES == resource;
+                let is_here = |number: &u64| number % RESOURCES as u64 == resource as u64;
                 let first = asked.saturating_sub(RESOURCES as u64 - 1);
                 // The newest that was answered, and at most the one that was asked for after it.
                 let last_kept =

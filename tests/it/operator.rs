@@ -18,6 +18,7 @@ use outrigger::cli::output::{CliError, Exit, Output};
 use outrigger::cli::{config_dump, status};
 use outrigger::clients::{ClientInfo, Clients, RefusedNode, Registration, Variant};
 use outrigger::endpoints::Endpoints;
+use outrigger::model::arn::Identity;
 use outrigger::model::{Capture, ClientKind, NodeRef, ViewKey};
 use outrigger::snapshot::{Kind, Resource, Snapshot, Version, Withheld};
 use outrigger::store::{Store, Writer};
@@ -67,9 +68,8 @@ impl Plane {
             registrations,
             model: store.watch(),
         };
-        let registry = Metrics::new().unwrap();
-        let identity = outrigger::model::arn::Identity::default();
-        let appmesh = AppMesh::new(store.clone(), identity, registry.registry()).unwrap();
+        let registry = Metrics::new().unwrap().registry().clone();
+        let appmesh = AppMesh::new(store, Identity::default(), &registry).unwrap();
         let router = outrigger::api::router(state, endpoints, appmesh, Auth::None);
         let options = Options {
             http: Http::OneAndTwo,

@@ -1,4 +1,4 @@
-//! Bodies of requests: from bytes to what an operation asks for. What they may hold is the model's [`schema`].
+//! Bodies of requests: from bytes to what an operation asks for. What they may hold is in [`crate::model::schema`].
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -190,7 +190,7 @@ mod tests {
                 "{",
                 "the body is not valid JSON; mind commas, quotes and brackets: EOF",
             ),
-            ("[]", "must be a map, not a list"),
+            ("[]", "must be a map of fields, not a list"),
             ("", "lacks `virtualNodeName`"),
             (r#"{"spec":{}}"#, "lacks `virtualNodeName`"),
             (r#"{"virtualNodeName":"n"}"#, "lacks `spec`"),

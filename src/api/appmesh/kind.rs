@@ -1,7 +1,6 @@
 //! The seven kinds as the API has them, each described once: where its paths are. The names of its members are in
-//! [`schema`], and every operation follows from the two.
+//! [`crate::model::schema`], and every operation follows from the two.
 
-use crate::model::schema::{KindSchema, kind_schema};
 use crate::model::{
     GatewayName, GatewayRouteName, MeshName, NameError, NodeName, ResourceId, ResourceKind,
     RouteName, RouterName, ServiceName,
@@ -79,10 +78,6 @@ pub(super) struct Collection {
 }
 
 impl Collection {
-    pub(super) fn schema(&self) -> &'static KindSchema {
-        kind_schema(self.kind)
-    }
-
     /// The resource of a name that is yet to be checked.
     pub(super) fn named(&self, name: &str) -> Result<ResourceId, NameError> {
         let mesh = self.within.as_ref().map_or(name, |one| one.mesh().as_str());

@@ -171,3 +171,80 @@ fn a_crowd_of_users_is_named_in_part() {
     assert!(text.contains("s04` and others"), "{text}");
     assert!(!text.contains("s05"), "{text}");
 }
+
+/// A mesh of so many nodes, each the target of a router's route, with a service and a gateway route in front.
+fn crowd(size: usize) -> Model {
+    let mesh = json!({ "kind": "Mesh", "meshName": "m" });
+    let listeners = json!([{ "portMapping": { "port": 80, "protocol": "http" } }]);
+    let gateway = json!({ "kind": "VirtualGateway", "meshName": "m", "virtualGatewayName": "g", "spec": { "listeners": listeners } });
+    let discovery = json!({ "dns": { "hostname": "a.local" } });
+    let each = |n: usize| {
+        let name = format!("n{n:05}");
+        let target = json!({ "virtualNode": name, "weight": 1 });
+        let route =
+            json!({ "match": { "prefix": "/" }, "action": { "weightedTargets": [target] } });
+        let provider = json!({ "virtualRouter": { "virtualRouterName": name } });
+        let to = json!({ "virtualService": { "virtualServiceName": name } });
+        let gateway_route = json!({ "match": { "prefix": "/" }, "action": { "target": to } });
+        vec![
+            json!({ "kind": "VirtualNode", "meshName": "m", "virtualNodeName": name, "spec": { "serviceDiscovery": discovery, "listeners": listeners } }),
+            json!({ "kind": "VirtualRouter", "meshName": "m", "virtualRouterName": name, "spec": { "listeners": listeners } }),
+            json!({ "kind": "Route", "meshName": "m", "virtualRouterName": name, "routeName": "x", "spec": { "httpRoute": route } }),
+            json!({ "kind": "VirtualService", "meshName": "m", "virtualServiceName": name, "spec": { "provider": provider } }),
+            json!({ "kind": "GatewayRoute", "meshName": "m", "virtualGatewayName": "g", "gatewayRouteName": name, "spec": { "httpRoute": gateway_route } }),
+        ]
+    };
+    let documents = [mesh, gateway].into_iter().chain((0..size).flat_map(each));
+    Model::from_resources(documents.map(|document| {
+        let read = schema::read(&Located::from(document));
+        read.resource.unwrap()
+    }))
+}
+
+/// Counted in allocations, which every step over a mesh would make, whatever the machine.
+#[test]
+fn a_look_costs_what_the_change_touches() {
+    let listeners = json!([
+        { "portMapping": { "port": 80, "protocol": "http" } },
+        { "portMapping": { "port": 81, "protocol": "http" } },
+    ]);
+    let router = json!({ "kind": "VirtualRouter", "meshName": "m", "virtualRouterName": "n00003", "spec": { "listeners": listeners } });
+    let discovery = json!({ "dns": { "hostname": "a.local" } });
+    let node = json!({ "kind": "VirtualNode", "meshName": "m", "virtualNodeName": "n00003", "spec": { "serviceDiscovery": discovery, "listeners": listeners } });
+    let backend = json!({ "virtualService": { "virtualServiceName": "n0003" } });
+    let dangling = json!({ "kind": "VirtualNode", "meshName": "m", "virtualNodeName": "b", "spec": { "backends": [backend] } });
+    let provider = json!({ "virtualNode": { "virtualNodeName": "n0003" } });
+    let refused = json!({ "kind": "VirtualService", "meshName": "m", "virtualServiceName": "s", "spec": { "provider": provider } });
+    let service = json!({ "kind": "VirtualService", "meshName": "m", "virtualServiceName": "n00003", "spec": {} });
+    let [router, node, dangling, refused, service] =
+        [router, node, dangling, refused, service].map(|document| body_of(&document).unwrap().0);
+    let used = ResourceId::parse("mesh/m/virtualNode/n00003").unwrap();
+    let gateway = ResourceId::parse("mesh/m/virtualGateway/g").unwrap();
+    let mesh = ResourceId::parse("mesh/m").unwrap();
+    let changes = [
+        ("update a router", Change::Update(&router)),
+        ("update a node", Change::Update(&node)),
+        (
+            "create a node whose backend is not there",
+            Change::Create(&dangling),
+        ),
+        (
+            "create a service whose provider is not there",
+            Change::Create(&refused),
+        ),
+        ("update a service", Change::Update(&service)),
+        ("delete a node in use", Change::Delete(&used)),
+        ("delete a gateway in use", Change::Delete(&gateway)),
+        ("delete a mesh in use", Change::Delete(&mesh)),
+    ];
+    let quotas = Quotas::default();
+    let (small, large) = (crowd(200), crowd(1_000));
+    for (what, change) in changes {
+        let [few, many] = [&small, &large].map(|model| {
+            let counted = allocation_counter::measure(|| drop(admit(model, change, &quotas)));
+            counted.count_total
+        });
+        // A tree of five times the size is a level or so deeper.
+        assert!(many <= few + 40, "{what}: {few} allocations, then {many}");
+    }
+}

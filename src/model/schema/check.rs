@@ -281,7 +281,7 @@ impl Walk {
                 .take(position)
                 .any(|(earlier, _)| earlier.name == key.name);
             if first {
-                self.in_field(&key.name, |walk| {
+                self.in_field(&shown_text(&key.name), |walk| {
                     walk.error(
                         key.span,
                         format!("`{}` is given twice", shown_text(&key.name)),
@@ -291,7 +291,7 @@ impl Walk {
                 });
             }
             if !names().any(|name| name == key.name) && value.value != Value::Null {
-                self.in_field(&key.name, |walk| {
+                self.in_field(&shown_text(&key.name), |walk| {
                     walk.error(
                         key.span,
                         format!("unknown field `{}`", shown_text(&key.name)),

@@ -12,7 +12,7 @@ use crate::model::document::Located;
 use crate::model::names::{ResourceId, ResourceKind};
 use crate::model::problem::Severity;
 
-fn any_value(r#type: &'static Type, name: &'static str) -> BoxedStrategy<Json> {
+fn any_value(r#type: &'static Type) -> BoxedStrategy<Json> {
     match r#type {
         Type::Bool => any::<bool>().prop_map(Json::from).boxed(),
         // Far ends as likely as what lies between.
@@ -34,7 +34,7 @@ fn any_value(r#type: &'static Type, name: &'static str) -> BoxedStrategy<Json> {
             .prop_map(Json::from)
             .boxed(),
         Type::List { item, min, max } => {
-            prop::collection::vec(any_value(item, name), *min..=(*max).min(3))
+            prop::collection::vec(any_value(item), *min..=(*max).min(3))
                 .prop_map(Json::from)
                 .boxed()
         }
@@ -47,7 +47,7 @@ fn any_object(object: &'static Object) -> BoxedStrategy<Json> {
     let fields: Vec<_> = object
         .fields
         .iter()
-        .map(|field| any_value(&field.r#type, field.name))
+        .map(|field| any_value(&field.r#type))
         .collect();
     (
         fields,
@@ -60,7 +60,7 @@ fn any_object(object: &'static Object) -> BoxedStrategy<Json> {
                 .zip(values)
                 .map(|(name, value)| ((*name).to_owned(), value))
                 .collect();
-            let kept = kept(object, &chosen, &pick);
+            let kept = kept(object, &chosen, pick);
             members.retain(|name, _| kept.contains(&name.as_str()));
             mended(object.name, Json::Object(members))
         })
@@ -68,7 +68,7 @@ fn any_object(object: &'static Object) -> BoxedStrategy<Json> {
 }
 
 /// The members among those chosen that may stand together, and those that must.
-fn kept<'a>(object: &Object, chosen: &[&'a str], pick: &Index) -> Vec<&'a str>
+fn kept<'a>(object: &Object, chosen: &[&'a str], pick: Index) -> Vec<&'a str>
 where
     'static: 'a,
 {

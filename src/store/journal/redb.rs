@@ -3,15 +3,16 @@
 //! **Invariants:** a batch that was taken is on the disk, synced, when [`Journal::commit`] returns. Whatever is read is
 //! checked: each page when the file is opened, each row by its own checksum, all rows together by their number and the sum
 //! of their checksums, and the whole by the revision that a file beside it says was reached. What does not hold is refused, and
-//! no file that is not ours, or no longer whole, is ever written to.
+//! never replaced.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
+use super::facts::{self, Facts, Found};
+use super::mark::Mark;
 use super::row::{self, Key};
 use super::{Batch, CommitError, Journal, LoadError, Loaded};
 use crate::data_dir::sync_folder;
@@ -25,14 +26,9 @@ const RESOURCES: ResourceTable = TableDefinition::new("resources");
 const FILES: ResourceTable = TableDefinition::new("files");
 const TOKENS: TextTable = TableDefinition::new("tokens");
 /// The one row of facts about all others.
-const FACTS: TextTable = TableDefinition::new("facts");
-const FACT: &str = "all";
-
-const FORMAT: u64 = 1;
+const FACTS: TextTable = TableDefinition::new(facts::TABLE);
 /// Memory for pages that were read or written lately.
 const CACHE: usize = 8 << 20;
-/// Digits of the mark; as many as the largest revision has.
-const DIGITS: usize = 20;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -44,7 +40,7 @@ pub struct Redb {
     open: Opener,
     /// Whether there may be none yet.
     is_made: bool,
-    mark: Option<File>,
+    mark: Mark,
 }
 
 type Opener = Box<dyn Fn() -> Result<Database, redb::DatabaseError> + Send>;
@@ -55,14 +51,6 @@ impl std::fmt::Debug for Redb {
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
-}
-
-/// What is known of all rows together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Facts {
-    revision: u64,
-    rows: u64,
-    sum: u64,
 }
 
 impl Redb {
@@ -85,7 +73,7 @@ impl Redb {
             database: None,
             open: Box::new(open),
             is_made: true,
-            mark: None,
+            mark: Mark::new(path.with_extension("revision")),
         }
     }
 
@@ -111,11 +99,6 @@ impl Redb {
         self.database = None;
         let after = size().map_err(|error| unreadable(error.into()))?;
         Ok((before, after))
-    }
-
-    /// Where the file says which revision it has reached.
-    fn mark_path(&self) -> PathBuf {
-        self.path.with_extension("revision")
     }
 
     fn damaged(&self, what: impl Into<String>) -> LoadError {
@@ -147,7 +130,7 @@ impl Redb {
         if let Some(reached) = self.marked()? {
             return Err(self.damaged(format!(
                 "it is not there, though `{}` says that revision {reached} was reached",
-                self.mark_path().display()
+                self.mark.path().display()
             )));
         }
         let new = self.path.with_extension("redb.new");
@@ -165,31 +148,8 @@ impl Redb {
         make().map_err(|error| self.unreadable(error))
     }
 
-    /// The revision that the mark says.
     fn marked(&self) -> Result<Option<u64>, LoadError> {
-        let mark = match fs::read_to_string(self.mark_path()) {
-            Ok(mark) => mark,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.unreadable(error)),
-        };
-        // It is not synced, so that after a power cut it may be anything; it is of use only where it can be read.
-        Ok(mark.trim().parse().ok())
-    }
-
-    /// Says which revision was reached. A hint, so that it may fail: damage is noticed by more than it.
-    fn set_mark(&mut self, revision: Revision) {
-        if self.mark.is_none() {
-            let options = File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(self.mark_path());
-            self.mark = options.ok();
-        }
-        if let Some(mark) = &self.mark {
-            let text = format!("{:0DIGITS$}\n", revision.as_u64());
-            drop(mark.write_all_at(text.as_bytes(), 0));
-        }
+        self.mark.get().map_err(|error| self.unreadable(error))
     }
 
     fn read(&self, database: &Database) -> Result<Loaded, LoadError> {
@@ -201,7 +161,7 @@ impl Redb {
                 return Err(LoadError::Format {
                     path: self.path.clone(),
                     found,
-                    known: FORMAT,
+                    known: facts::FORMAT,
                 });
             }
         };
@@ -227,7 +187,7 @@ impl Redb {
                 "it has revision {}, though `{}` says that {reached} was reached (if it is an older copy that you brought back, \
                  remove that file)",
                 facts.revision,
-                self.mark_path().display()
+                self.mark.path().display()
             )));
         }
         Ok(Loaded {
@@ -247,7 +207,7 @@ impl Journal for Redb {
         let database = (self.open)().map_err(|error| self.unreadable(error))?;
         let loaded = self.read(&database)?;
         self.database = Some(database);
-        self.set_mark(loaded.revision);
+        self.mark.set(loaded.revision);
         Ok(loaded)
     }
 
@@ -262,7 +222,7 @@ impl Journal for Redb {
         };
         write(&database, batch).map_err(failed)?;
         self.database = Some(database);
-        self.set_mark(batch.revision);
+        self.mark.set(batch.revision);
         Ok(())
     }
 }
@@ -284,7 +244,7 @@ pub(super) fn begin(database: &Database) -> Result<(), Failure> {
         writing.open_table(FILES)?;
         writing.open_table(TOKENS)?;
         let mut table = writing.open_table(FACTS)?;
-        table.insert(FACT, print_facts(Facts::default()).as_slice())?;
+        table.insert(facts::KEY, facts::print(Facts::default()).as_slice())?;
     }
     writing.commit()?;
     Ok(())
@@ -296,7 +256,7 @@ fn write(database: &Database, batch: &Batch) -> Result<(), Failure> {
     writing.set_durability(Durability::Immediate)?;
     {
         let mut table = writing.open_table(FACTS)?;
-        let before = table.get(FACT)?.map(|row| parse_facts(row.value()));
+        let before = table.get(facts::KEY)?.map(|row| facts::parse(row.value()));
         let Some(Found::Facts(mut facts)) = before else {
             return Err("the file was replaced by another while it was in use".into());
         };
@@ -325,7 +285,7 @@ fn write(database: &Database, batch: &Batch) -> Result<(), Failure> {
                 facts.take(old.value());
             }
         }
-        table.insert(FACT, print_facts(facts).as_slice())?;
+        table.insert(facts::KEY, facts::print(facts).as_slice())?;
     }
     writing.commit()?;
     Ok(())
@@ -353,53 +313,6 @@ fn change_resource(
     Ok(())
 }
 
-impl Facts {
-    fn add(&mut self, row: &[u8]) {
-        self.rows = self.rows.wrapping_add(1);
-        self.sum = self.sum.wrapping_add(row::sum_of(row));
-    }
-
-    fn take(&mut self, row: &[u8]) {
-        self.rows = self.rows.wrapping_sub(1);
-        self.sum = self.sum.wrapping_sub(row::sum_of(row));
-    }
-}
-
-/// What the row of facts says.
-#[derive(Clone, Copy, Debug)]
-enum Found {
-    Facts(Facts),
-    Damaged,
-    /// Of another program, or of another version of this one; 0 if it says nothing.
-    Format(u64),
-}
-
-fn print_facts(facts: Facts) -> Vec<u8> {
-    let numbers = [FORMAT, facts.revision, facts.rows, facts.sum];
-    let body: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
-    row::seal(&row::place("facts", &[FACT]), &body)
-}
-
-fn parse_facts(row: &[u8]) -> Found {
-    let Some((_, body)) = row::unseal(&row::place("facts", &[FACT]), row) else {
-        return Found::Damaged;
-    };
-    let (numbers, _) = body.as_chunks::<8>();
-    let mut numbers = numbers.iter().copied().map(u64::from_le_bytes);
-    match numbers.next() {
-        Some(FORMAT) => {}
-        other => return Found::Format(other.unwrap_or(0)),
-    }
-    match (numbers.next(), numbers.next(), numbers.next()) {
-        (Some(revision), Some(rows), Some(sum)) => Found::Facts(Facts {
-            revision,
-            rows,
-            sum,
-        }),
-        _ => Found::Damaged,
-    }
-}
-
 fn read_facts(database: &Database) -> Result<Found, Failure> {
     let reading = database.begin_read()?;
     let table = match reading.open_table(FACTS) {
@@ -409,7 +322,7 @@ fn read_facts(database: &Database) -> Result<Found, Failure> {
         ) => return Ok(Found::Format(0)),
         Err(error) => return Err(error.into()),
     };
-    let found = table.get(FACT)?.map(|row| parse_facts(row.value()));
+    let found = table.get(facts::KEY)?.map(|row| facts::parse(row.value()));
     Ok(found.unwrap_or(Found::Format(0)))
 }
 

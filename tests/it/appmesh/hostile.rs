@@ -1,1 +1,86 @@
-//! Stub.
+//! Clients that are slow, many, or leave.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::served::Served;
+use super::{MESHES, NODES, node, with_mesh};
+use crate::world::{PATIENCE, eventually};
+
+/// A request whose body does not come whole.
+async fn half_a_request(served: &Served) -> TcpStream {
+    let mut stream = TcpStream::connect(served.api).await.unwrap();
+    let head = format!("PUT {NODES} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn answer(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    while !String::from_utf8_lossy(&answer).contains("\"}") {
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await;
+        let read = read.expect("an answer in time").unwrap();
+        if read == 0 {
+            break;
+        }
+        answer.extend_from_slice(&buffer[..read]);
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_is_given_up() {
+    let served = with_mesh(&[]).await;
+    let began = Instant::now();
+    let answer = answer(half_a_request(&served).await).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(
+        answer.contains("x-amzn-errortype: BadRequestException"),
+        "{answer}"
+    );
+    assert!(answer.contains("did not come within 10 s"), "{answer}");
+    assert!(began.elapsed() >= Duration::from_secs(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_calls_than_are_answered_at_one_time_are_told_so() {
+    let served = with_mesh(&[]).await;
+    let mut held = Vec::new();
+    for _ in 0..256 {
+        held.push(half_a_request(&served).await);
+    }
+    let open = "outrigger_api_open_requests";
+    eventually("all are open", PATIENCE, async || {
+        (served.metric(open).await == 256).then_some(())
+    })
+    .await;
+    let answer = served.get(MESHES).await;
+    assert_eq!(answer.error().0, "TooManyRequestsException");
+    assert_eq!(answer.header("retry-after"), "1");
+    drop(held);
+    eventually("a place is free again", PATIENCE, async || {
+        (served.get(MESHES).await.status == 200).then_some(())
+    })
+    .await;
+    let left = "outrigger_api_abandoned_requests_total";
+    assert!(served.metric(left).await > 0);
+}
+
+/// Who leaves after a write was sent does not undo it, and harms nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_is_no_trouble() {
+    let served = with_mesh(&[]).await;
+    for number in 0..50 {
+        let mut stream = TcpStream::connect(served.api).await.unwrap();
+        let body = node(&format!("n{number}")).to_string();
+        let head = format!(
+            "PUT {NODES} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+    }
+    served.get(NODES).await.ok();
+}

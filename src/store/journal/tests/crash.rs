@@ -160,13 +160,15 @@ fn every_acknowledged_batch_survives_a_power_cut_and_nothing_else() {
             let mut journal = disk.journal();
             assert_eq!(Expected::from(journal.load().unwrap()), expected, "{seed}");
             disk.0.lock().unwrap().left = Some(dice.roll(120));
-            let in_flight = loop {
+            let in_flight = (0..120).find_map(|_| {
                 let batch = batch(&mut dice, expected.revision.as_u64() + 1);
                 if journal.commit(&batch).is_err() {
-                    break batch;
+                    return Some(batch);
                 }
                 expected.take(&batch);
-            };
+                None
+            });
+            let in_flight = in_flight.expect("each commit writes, so that the cut comes");
             let after = disk.after_cut(&mut dice);
             drop(journal);
             disk = after;
