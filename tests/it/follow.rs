@@ -24,6 +24,8 @@ const MESH: [&str; 3] = [
 ];
 const B_V2: &str = "mesh/appMesh/virtualNode/serviceBNodeV2";
 const NODES: [&str; 3] = [A, B, B_V2];
+const V1: &str = "serviceBNode";
+const V2: &str = "serviceBNodeV2";
 const KINDS: [&str; 4] = ["cds", "eds", "lds", "rds"];
 /// So many answers in a row, and the sidecar's workers all have the change.
 const IN_A_ROW: usize = 40;
@@ -55,10 +57,11 @@ async fn sidecars_follow_the_command_line_and_outlive_a_crash() {
         created.elapsed()
     );
 
-    aws.steer(&world, 100, "b").await;
-    let moved = aws.steer(&world, 0, "b v2").await;
+    aws.steer(&world, &[(V1, 100)], "b").await;
+    let moved = aws.steer(&world, &[(V2, 100)], "b v2").await;
     assert_eq!(moved["route"]["metadata"]["version"], 3, "{moved}");
-    aws.steer(&world, 100, "b").await;
+    // Nothing is on its way out when the control plane is killed.
+    aws.steer(&world, &[(V1, 100), (V2, 0)], "b").await;
 
     for node in NODES {
         synced(&world, node, 1, &KINDS).await;
@@ -75,7 +78,7 @@ async fn sidecars_follow_the_command_line_and_outlive_a_crash() {
     assert_eq!(everything(&world).await, told);
     assert_eq!(aws.describe_route().await, route);
 
-    aws.steer(&world, 0, "b v2").await;
+    aws.steer(&world, &[(V1, 0), (V2, 100)], "b v2").await;
     // The caller's route configuration is all that the change touches.
     let expected = KINDS.map(|kind| (kind, u64::from(kind == "rds")));
     assert_eq!(sent(&world).await, expected);
@@ -212,13 +215,10 @@ impl Aws {
         }
     }
 
-    /// Gives the first version this weight of 100, the second one the rest (none at all, if that is 0), and says how long
-    /// it took until nobody but `name` answers.
-    async fn steer(&self, world: &World, weight: u32, name: &'static str) -> Value {
-        let targets = [("serviceBNode", weight), ("serviceBNodeV2", 100 - weight)];
+    /// Gives the route these targets, and says how long it took until nobody but `name` answers.
+    async fn steer(&self, world: &World, targets: &[(&str, u32)], name: &'static str) -> Value {
         let targets = targets
             .iter()
-            .filter(|(_, weight)| *weight > 0)
             .map(|(node, weight)| json!({"virtualNode": node, "weight": weight}));
         let watch = Watch::start(world, name);
         let input = json!({
