@@ -228,7 +228,7 @@ fn of_write(error: &WriteError) -> Exception {
 /// What an error does not say itself: its sources.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let sources = std::iter::successors(error.source(), |error| error.source());
-    sources.map(|source| format!(": {source}")).collect()
+    sources.fold(String::new(), |chain, source| format!("{chain}: {source}"))
 }
 
 /// That there is no such resource, in App Mesh's words.
