@@ -40,7 +40,7 @@ impl Part {
     pub(crate) fn create(&self) -> Call {
         let (member, name) = &self.name;
         let tags = json!([{ "key": "team", "value": "search" }, { "key": "stage", "value": "production" }]);
-        let token = format!("{}-{name}", self.kind);
+        let token = format!("{}-{}", self.kind, name.replace('.', "-"));
         let body = json!({ *member: name, "spec": self.spec, "tags": tags, "clientToken": token });
         Call {
             method: Method::PUT,
