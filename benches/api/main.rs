@@ -7,7 +7,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "a program that measures, prints and ends"
@@ -43,8 +42,8 @@ const SYNCS: usize = 200;
 
 #[tokio::main]
 async fn main() {
-    let numbers = std::env::args().skip(1);
-    let resources = numbers.filter_map(|text| text.parse().ok()).next();
+    let mut numbers = std::env::args().skip(1);
+    let resources = numbers.find_map(|text| text.parse().ok());
     let resources: usize = resources.unwrap_or(10_000);
     // Not in memory, as a system's folder for temporary files may be.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -122,7 +121,7 @@ async fn read(server: &Server, parts: &[Part]) {
         for clients in [1, CLIENTS] {
             let cpu = server.cpu();
             let (wall, times) = drive(server.api, clients, calls.clone()).await;
-            let cpu = (server.cpu() - cpu) / u32::try_from(calls.len()).unwrap();
+            let cpu = server.cpu().saturating_sub(cpu) / u32::try_from(calls.len()).unwrap();
             let measured = format!(
                 "{times}; {:.0}/s; {cpu:.0?} CPU each",
                 per_second(&calls, wall)
@@ -211,7 +210,7 @@ async fn write(
         times.extend(each.into_inner());
     }
     let count = u32::try_from(parts.len()).unwrap();
-    let cpu = (server.cpu() - cpu) / count;
+    let cpu = server.cpu().saturating_sub(cpu) / count;
     (
         f64::from(count) / wall.as_secs_f64(),
         Times::new(times),

@@ -113,23 +113,6 @@ fn service(index: usize) -> [Part; 4] {
         spec,
     };
     let port = json!({ "port": 8080, "protocol": "http" });
-    let backends = (1..=BACKENDS).map(|next| format!("service-{}.mesh", index + next));
-    let backends: Vec<Value> = backends
-        .map(|name| json!({ "virtualService": { "virtualServiceName": name } }))
-        .collect();
-    let node = json!({
-        "serviceDiscovery": { "dns": { "hostname": hostname(index) } },
-        "listeners": [{
-            "portMapping": port,
-            "healthCheck": {
-                "protocol": "http", "path": "/health", "healthyThreshold": 2, "unhealthyThreshold": 3,
-                "intervalMillis": 5000, "timeoutMillis": 2000,
-            },
-            "timeout": { "http": { "perRequest": { "unit": "s", "value": 15 } } },
-        }],
-        "backends": backends,
-        "logging": { "accessLog": { "file": { "path": "/dev/stdout" } } },
-    });
     let retry = json!({
         "maxRetries": 3, "perRetryTimeout": { "unit": "s", "value": 2 }, "httpRetryEvents": ["server-error", "gateway-error"],
     });
@@ -147,7 +130,7 @@ fn service(index: usize) -> [Part; 4] {
             "VirtualNode",
             "virtualNodes",
             ("virtualNodeName", format!("node-{index}")),
-            node,
+            node(index, &port),
         ),
         part(
             1,
@@ -171,6 +154,27 @@ fn service(index: usize) -> [Part; 4] {
             provider,
         ),
     ]
+}
+
+/// What a virtual node says: the next services are its backends.
+fn node(index: usize, port: &Value) -> Value {
+    let backends = (1..=BACKENDS).map(|next| format!("service-{}.mesh", index + next));
+    let backends: Vec<Value> = backends
+        .map(|name| json!({ "virtualService": { "virtualServiceName": name } }))
+        .collect();
+    json!({
+        "serviceDiscovery": { "dns": { "hostname": hostname(index) } },
+        "listeners": [{
+            "portMapping": port,
+            "healthCheck": {
+                "protocol": "http", "path": "/health", "healthyThreshold": 2, "unhealthyThreshold": 3,
+                "intervalMillis": 5000, "timeoutMillis": 2000,
+            },
+            "timeout": { "http": { "perRequest": { "unit": "s", "value": 15 } } },
+        }],
+        "backends": backends,
+        "logging": { "accessLog": { "file": { "path": "/dev/stdout" } } },
+    })
 }
 
 /// A folder of mesh files.

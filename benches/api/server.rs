@@ -14,7 +14,7 @@ use tokio::time::sleep;
 const OUTRIGGER: &str = env!("CARGO_BIN_EXE_outrigger");
 /// How often it is asked whether it is ready.
 const ASKED_EACH: Duration = Duration::from_millis(5);
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(2);
 
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -103,7 +103,7 @@ impl Server {
         loop {
             let before = self.cpu();
             sleep(Duration::from_secs(1)).await;
-            if self.cpu() - before < Duration::from_millis(50) {
+            if self.cpu().saturating_sub(before) < Duration::from_millis(50) {
                 return;
             }
         }
