@@ -20,7 +20,7 @@ e2e:
 	cargo test --test it
 
 bench:
-	cargo bench --bench incremental --bench discovery --bench endpoints
+	cargo bench --bench incremental --bench discovery --bench endpoints --bench api
 
 # Outrigger beside go-control-plane and a bare server, under thousands of sidecars. ARGS are options of `bench-fleet run`.
 bench-fleet: fleet-build

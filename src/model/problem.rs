@@ -79,7 +79,7 @@ impl Problem {
 }
 
 /// Bytes of the longest text for which a name is looked up that it was probably meant to be.
-const LONGEST_COMPARED: usize = 300;
+const LONGEST_COMPARED: usize = 100;
 
 /// The known name that a mistyped one was probably meant to be.
 pub(super) fn closest<'a>(
@@ -91,12 +91,7 @@ pub(super) fn closest<'a>(
     let lower = written.to_lowercase();
     known
         .into_iter()
-        .map(|name| {
-            (
-                strsim::damerau_levenshtein(&lower, &name.to_lowercase()),
-                name,
-            )
-        })
+        .map(|name| (strsim::osa_distance(&lower, &name.to_lowercase()), name))
         .filter(|(distance, name)| {
             *distance <= 1.max(name.chars().count().max(lower.chars().count()) / 3)
         })
@@ -121,7 +116,7 @@ pub(super) fn known_in<K, V>(written: &str, noun: &str, known: &OrdMap<K, V>) ->
 where
     K: Ord + Borrow<str>,
 {
-    const NEAR: usize = 100;
+    const NEAR: usize = 16;
     let list = listed(noun, known.keys().map(Borrow::borrow), known.len());
     let before = known.range::<_, str>((Unbounded, Excluded(written)));
     let after = known.range::<_, str>((Included(written), Unbounded));

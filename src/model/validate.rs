@@ -18,6 +18,10 @@ use super::spec::{Backend, Listener, VirtualNodeSpec, VirtualServiceProvider, Vi
 
 pub use served::not_served;
 
+/// Backends of a node for which the name that was probably meant is looked for. Who has more that are missing creates the
+/// services later, and should not wait for a comparison of names for each.
+const SUGGESTED: usize = 5;
+
 /// A problem of one resource; its path leads through that resource's document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -185,7 +189,11 @@ impl<'a> Scope<'a> {
                     .field("virtualServiceName"),
                 format!("backend `{service}` names no virtual service"),
                 "not declared",
-                known_in(service.as_str(), "virtual services", &self.mesh.services),
+                if problems.len() < SUGGESTED {
+                    known_in(service.as_str(), "virtual services", &self.mesh.services)
+                } else {
+                    "declare it, or take the backend out".to_owned()
+                },
             ));
         }
         problems.extend(health_check_problems(node));

@@ -114,13 +114,18 @@ fn spec_json(spec: &Spec) -> Result<Value, ApiError> {
 /// A response with a JSON body.
 pub(super) fn response(status: StatusCode, body: &impl Serialize) -> Result<Response, ApiError> {
     let body = serde_json::to_vec(body).map_err(|source| ApiError::Internal { source })?;
+    Ok(of_json(status, body))
+}
+
+/// The same with a body that is JSON already.
+pub(super) fn of_json(status: StatusCode, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
-    Ok(response)
+    response
 }
 
 /// How an error is told.

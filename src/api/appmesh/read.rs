@@ -142,7 +142,10 @@ fn everything(
         let name = id.mesh().as_str();
         mesh.is_none_or(|mesh| name == mesh) && caller.may_read(name)
     };
-    let mut resources = Vec::new();
+    let revision = stored.revision.as_u64();
+    // Resource by resource: a tree of them all takes much more memory than its text.
+    let mut body = format!(r#"{{"revision":{revision},"resources":["#).into_bytes();
+    let mut is_first = true;
     for (id, record) in stored.records.iter().filter(|(id, _)| wanted(id)) {
         let Some(spec) = stored.model.get(id) else {
             continue;
@@ -153,11 +156,14 @@ fn everything(
             members.insert("tags".into(), answer::tag_map(&record.tags));
             members.insert("owner".into(), owner(&record.owner));
         }
-        resources.push(resource);
+        if !std::mem::take(&mut is_first) {
+            body.push(b',');
+        }
+        serde_json::to_writer(&mut body, &resource)
+            .map_err(|source| ApiError::Internal { source })?;
     }
-    let revision = stored.revision.as_u64();
-    let body = json!({ "revision": revision, "resources": resources });
-    answer::response(StatusCode::OK, &body)
+    body.extend_from_slice(b"]}");
+    Ok(answer::of_json(StatusCode::OK, body))
 }
 
 fn check_reader(caller: &Caller, id: &ResourceId) -> Result<(), ApiError> {

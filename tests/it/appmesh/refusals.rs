@@ -10,6 +10,7 @@ const BAD: &str = "BadRequestException";
 const GONE: &str = "NotFoundException";
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn whatever_is_wrong_has_a_name_and_a_reason() {
     let served = with_mesh(&[]).await;
     served.put(NODES, &node("n")).await.ok();
