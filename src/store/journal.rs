@@ -83,7 +83,7 @@ pub struct FileFact {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub version: u64,
-    /// Of the spec, to notice what changed while nobody watched.
+    /// Of the spec and the tags, to notice what changed while nobody watched.
     pub digest: u128,
 }
 

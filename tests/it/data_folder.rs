@@ -40,7 +40,7 @@ fn xds(served: &Served) -> std::net::SocketAddr {
     let log = std::fs::read_to_string(served.log()).unwrap();
     let address = log.lines().find_map(|line| {
         let line: Value = serde_json::from_str(line).ok()?;
-        line.pointer("/fields/xds")?.as_str()?.parse().ok()
+        line.get("xds")?.as_str()?.parse().ok()
     });
     address.unwrap()
 }
