@@ -10,6 +10,7 @@
 //! read it.
 
 mod access;
+mod body;
 mod credentials;
 mod layer;
 mod metrics;

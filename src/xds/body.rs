@@ -5,6 +5,7 @@
 //! over what the step says. A session is therefore left alone while HTTP/2 has a frame of it that the client does not
 //! take yet, and it is dropped where it stands when its stream or connection is gone.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -14,23 +15,23 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::Frame;
 
-/// Where a session leaves a frame for its body. There is room for one.
+/// Where a session leaves frames for its body: those of one message, which are not taken back, or HTTP/2 would cut it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outbox(Arc<Mutex<Option<Frame<Bytes>>>>);
+pub(super) struct Outbox(Arc<Mutex<VecDeque<Frame<Bytes>>>>);
 
 impl Outbox {
-    /// Leaves a frame and waits until it is taken, which it is as soon as the session waits.
-    pub(super) async fn send(&self, frame: Frame<Bytes>) {
-        // A session that gives up what it was about has perhaps just left one.
+    /// Leaves a message's frames and waits until they are taken, the first as soon as the session waits.
+    pub(super) async fn send(&self, frames: impl IntoIterator<Item = Frame<Bytes>>) {
+        // A session that gives up what it was about has perhaps just left some.
         self.emptied().await;
-        *self.slot() = Some(frame);
+        self.frames().extend(frames);
         self.emptied().await;
     }
 
-    /// Nobody need be woken: the session is polled next when its frame has been taken.
+    /// Nobody need be woken: the session is polled next when a frame of it has been taken.
     async fn emptied(&self) {
         poll_fn(|_| {
-            if self.slot().is_none() {
+            if self.frames().is_empty() {
                 Poll::Ready(())
             } else {
                 Poll::Pending
@@ -39,7 +40,7 @@ impl Outbox {
         .await;
     }
 
-    fn slot(&self) -> MutexGuard<'_, Option<Frame<Bytes>>> {
+    fn frames(&self) -> MutexGuard<'_, VecDeque<Frame<Bytes>>> {
         // Nothing can panic while it is locked, so what a poisoned lock guards is whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,7 +75,7 @@ impl<F: Future<Output = ()>> http_body::Body for SessionBody<F> {
         {
             self.session = None;
         }
-        let frame = self.outbox.slot().take();
+        let frame = self.outbox.frames().pop_front();
         match frame {
             Some(frame) => Poll::Ready(Some(Ok(frame))),
             None if self.session.is_none() => Poll::Ready(None),
@@ -100,10 +101,10 @@ mod tests {
         let session = {
             let outbox = outbox.clone();
             async move {
-                outbox.send(data("a")).await;
+                outbox.send([data("a")]).await;
                 tokio::task::yield_now().await;
-                outbox.send(data("b")).await;
-                outbox.send(data("c")).await;
+                outbox.send([data("b")]).await;
+                outbox.send([data("c")]).await;
             }
         };
         let body = SessionBody::new(session, outbox);
@@ -111,20 +112,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_frame_that_was_left_behind_comes_before_the_last_words() {
+    async fn a_message_that_was_begun_is_whole_before_the_last_words() {
         let outbox = Outbox::default();
         let session = {
             let outbox = outbox.clone();
             async move {
                 tokio::select! {
                     biased;
-                    () = outbox.send(data("a")) => {}
-                    () = std::future::ready(()) => outbox.send(data("b")).await,
+                    () = outbox.send([data("a"), data("b")]) => {}
+                    () = std::future::ready(()) => outbox.send([data("c")]).await,
                 }
             }
         };
         let body = SessionBody::new(session, outbox);
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "ab");
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "abc");
     }
 
     #[tokio::test]
@@ -134,7 +135,7 @@ mod tests {
         let session = {
             let outbox = outbox.clone();
             async move {
-                outbox.send(data("a")).await;
+                outbox.send([data("a")]).await;
                 sender.send(()).unwrap();
             }
         };

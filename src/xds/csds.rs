@@ -5,14 +5,16 @@
 //! in time; its client is then listed without resources.
 //!
 //! **Invariant:** a response has a bounded size, whatever the number of clients and resources, only one is put together at
-//! a time, and few exist: a call counts until its answer has been sent, however slow its reader. Secrets are named, and
-//! never shown.
+//! a time, and few exist: each counts until it has been sent, however slow its reader. A stream that asks for nothing keeps
+//! nobody out, and ends. Secrets are named, and never shown.
 
 mod convert;
 mod few;
 mod matcher;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use envoy_types::pb::envoy::service::status::v3::client_status_discovery_service_server::{
@@ -22,19 +24,23 @@ use envoy_types::pb::envoy::service::status::v3::{
     ClientConfig, ClientStatusRequest, ClientStatusResponse,
 };
 use prost::Message;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, timeout_at};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::clients::{ClientState, Clients};
-use few::Few;
+use few::{Few, Turns};
 use matcher::Matchers;
 
-/// Calls that are served at the same time; operators' tools make one.
+/// Answers that exist at the same time; operators' tools ask for one.
 const CALLS: usize = 4;
+/// Streaming calls at the same time, most of them idle.
+const STREAMS: usize = 64;
+/// How long a streaming call may go without a request.
+const IDLE: Duration = Duration::from_mins(1);
 /// Streams that are asked at the same time.
 const ASKED_AT_ONCE: usize = 16;
 /// How long they may take to answer.
@@ -70,7 +76,8 @@ impl ClientStatus {
 
     pub(super) fn into_service(self) -> Few<ClientStatusDiscoveryServiceServer<Self>> {
         let service = ClientStatusDiscoveryServiceServer::new(self);
-        Few::new(service.max_decoding_message_size(REQUEST), CALLS)
+        let service = service.max_decoding_message_size(REQUEST);
+        Few::new(service, CALLS, STREAMS, "/StreamClientStatus")
     }
 
     async fn answer(&self, request: ClientStatusRequest) -> Result<ClientStatusResponse, Status> {
@@ -92,6 +99,43 @@ impl ClientStatus {
             }
         }
         Ok(response)
+    }
+
+    /// Answers a stream's requests, one after the other, until it ends, goes without one, or gets an error.
+    async fn serve(
+        &self,
+        mut requests: Streaming<ClientStatusRequest>,
+        turns: &Turns,
+        answers: &mpsc::Sender<Answer>,
+    ) {
+        loop {
+            let request = timeout(IDLE, requests.message()).await;
+            // Before anything is put together: the answer before it has been taken.
+            let Ok(place) = answers.reserve().await else {
+                return;
+            };
+            let turn = match request {
+                Ok(Ok(Some(request))) => turns.take().map(|turn| (turn, request)),
+                Ok(_) => return,
+                Err(_) => Err(Status::deadline_exceeded(format!(
+                    "no request came within {IDLE:?}; call again"
+                ))),
+            };
+            match turn {
+                Ok((turn, request)) => {
+                    let answer = self.answer(request).await;
+                    let failed = answer.is_err();
+                    place.send((answer, Some(turn)));
+                    if failed {
+                        return;
+                    }
+                }
+                Err(status) => {
+                    place.send((Err(status), None));
+                    return;
+                }
+            }
+        }
     }
 
     /// How these clients stand. One that left meanwhile is left out.
@@ -133,37 +177,53 @@ impl ClientStatus {
     }
 }
 
+/// What a stream is told, and the turn in which it was put together.
+type Answer = (
+    Result<ClientStatusResponse, Status>,
+    Option<OwnedSemaphorePermit>,
+);
+
+/// The answers of a stream.
+#[derive(Debug)]
+pub(super) struct Answers {
+    outgoing: mpsc::Receiver<Answer>,
+    turns: Turns,
+}
+
+impl Stream for Answers {
+    type Item = Result<ClientStatusResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let answer = ready!(self.outgoing.poll_recv(context));
+        Poll::Ready(answer.map(|(answer, turn)| {
+            if let Some(turn) = turn {
+                self.turns.hand(turn);
+            }
+            answer
+        }))
+    }
+}
+
 #[tonic::async_trait]
 impl ClientStatusDiscoveryService for ClientStatus {
-    type StreamClientStatusStream = ReceiverStream<Result<ClientStatusResponse, Status>>;
+    type StreamClientStatusStream = Answers;
 
     async fn stream_client_status(
         &self,
         request: Request<Streaming<ClientStatusRequest>>,
     ) -> Result<Response<Self::StreamClientStatusStream>, Status> {
         let (answers, outgoing) = mpsc::channel(1);
-        let (service, mut requests) = (self.clone(), request.into_inner());
+        let turns = request.extensions().get::<Turns>().cloned();
+        let turns = turns.ok_or_else(|| Status::internal("the call does not count"))?;
+        let (service, requests) = (self.clone(), request.into_inner());
+        let answering = turns.clone();
         self.tasks.spawn(async move {
-            let served = async {
-                while let Ok(Some(request)) = requests.message().await {
-                    // Before anything is put together: the answer before it has been taken.
-                    let Ok(place) = answers.reserve().await else {
-                        return;
-                    };
-                    let answer = service.answer(request).await;
-                    let failed = answer.is_err();
-                    place.send(answer);
-                    if failed {
-                        return;
-                    }
-                }
-            };
             tokio::select! {
-                () = served => {}
+                () = service.serve(requests, &answering, &answers) => {}
                 () = service.stop.cancelled() => {}
             }
         });
-        Ok(Response::new(ReceiverStream::new(outgoing)))
+        Ok(Response::new(Answers { outgoing, turns }))
     }
 
     async fn fetch_client_status(

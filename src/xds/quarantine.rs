@@ -16,6 +16,9 @@ use crate::snapshot::{ResourceName, Version};
 /// Clients send their whole trouble; the beginning of it is kept.
 const MESSAGE_LEN: usize = 4096;
 
+/// How much of it is searched for names: each name is looked for in all of it.
+const SEARCHED_LEN: usize = 64 << 10;
+
 /// How many rejected versions are remembered that are not the newest of their names.
 const PAST: usize = 64;
 
@@ -89,7 +92,7 @@ impl Quarantine {
         self.unnamed = Some(Rejection {
             resource: None,
             version: None,
-            message: shortened(message),
+            message: shortened(message).into(),
             since: now,
         });
     }
@@ -139,7 +142,7 @@ impl Quarantine {
         let named = self.rejected.iter().map(|(name, rejected)| Rejection {
             resource: Some(Arc::clone(name)),
             version: Some(rejected.version),
-            message: String::from(&*rejected.message),
+            message: Arc::clone(&rejected.message),
             since: rejected.since,
         });
         named.chain(self.unnamed.clone()).collect()
@@ -148,18 +151,24 @@ impl Quarantine {
 
 /// The beginning of a client's words.
 pub(super) fn shortened(message: &str) -> String {
-    let mut end = message.len().min(MESSAGE_LEN);
+    beginning(message, MESSAGE_LEN).to_owned()
+}
+
+/// So many bytes, or one character less.
+fn beginning(message: &str, len: usize) -> &str {
+    let mut end = message.len().min(len);
     while !message.is_char_boundary(end) {
         end -= 1;
     }
-    message.get(..end).unwrap_or_default().to_owned()
+    message.get(..end).unwrap_or_default()
 }
 
 /// Which of a response's resources a NACK's message blames.
 ///
 /// Envoy and gRPC write `NAME: what is wrong`. Where no name is followed by a colon, one that stands by itself counts.
-/// A name inside a longer one is not that resource's.
+/// A name inside a longer one is not that resource's. Of a message that is very long, the beginning is searched.
 pub(super) fn blamed(message: &str, names: &[ResourceName]) -> Vec<ResourceName> {
+    let message = beginning(message, SEARCHED_LEN);
     let mut found = Vec::new();
     for (index, name) in names
         .iter()

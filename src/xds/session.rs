@@ -163,7 +163,7 @@ impl<P: Protocol> Session<P> {
         };
         let mut trailers = HeaderMap::new();
         if status.add_header(&mut trailers).is_ok() {
-            self.outbox.send(Frame::trailers(trailers)).await;
+            self.outbox.send([Frame::trailers(trailers)]).await;
         }
     }
 
@@ -388,9 +388,8 @@ impl<P: Protocol> Session<P> {
 
     async fn send(&mut self, response: &Response) {
         let frames = self.context.sharing.bodies.frames(response);
-        for frame in frames.into_iter().filter(|frame| !frame.is_empty()) {
-            self.outbox.send(Frame::data(frame)).await;
-        }
+        let frames = frames.into_iter().filter(|frame| !frame.is_empty());
+        self.outbox.send(frames.map(Frame::data)).await;
     }
 }
 

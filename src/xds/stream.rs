@@ -115,8 +115,8 @@ pub struct Rejection {
     pub resource: Option<ResourceName>,
     /// The rejected version.
     pub version: Option<Version>,
-    /// The client's own words.
-    pub message: String,
+    /// The client's own words, which all resources that they reject have in common.
+    pub message: Arc<str>,
     pub since: Duration,
 }
 

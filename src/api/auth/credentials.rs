@@ -116,7 +116,10 @@ impl Credentials {
 #[derive(Debug)]
 pub struct CredentialsFile {
     path: PathBuf,
+    /// The file that was read last; `None` if it could not be, and is to be tried again.
     seen: Option<Seen>,
+    /// Why it was not taken, so that the same is told once.
+    failed: Option<String>,
     current: watch::Sender<Arc<Credentials>>,
     pub(super) metrics: Metrics,
 }
@@ -133,6 +136,7 @@ impl CredentialsFile {
         Ok(Self {
             path: path.to_owned(),
             seen: Some(seen),
+            failed: None,
             current: watch::Sender::new(Arc::new(credentials)),
             metrics,
         })
@@ -173,6 +177,7 @@ impl CredentialsFile {
         match read(&self.path) {
             Ok((seen, credentials)) => {
                 self.seen = Some(seen);
+                self.failed = None;
                 let keys = credentials.keys.len();
                 self.metrics.keys(keys);
                 self.current.send_replace(Arc::new(credentials));
@@ -181,15 +186,23 @@ impl CredentialsFile {
                 ready.set_degraded(WHAT, None);
             }
             Err(error) => {
+                if matches!(error, CredentialsError::Unreadable { .. }) {
+                    // Perhaps for a reason that passes without a change of the file.
+                    self.seen = None;
+                }
                 let source = std::error::Error::source(&error);
                 let cause = source.map(|source| format!(": {source}"));
                 let problem = format!(
                     "not taken, the old keys stay: {error}{}",
                     cause.unwrap_or_default()
                 );
+                if self.failed.as_ref() == Some(&problem) && self.seen.is_none() {
+                    return;
+                }
                 error!("API credentials {problem}");
                 self.metrics.reloaded(false);
-                ready.set_degraded(WHAT, Some(problem));
+                ready.set_degraded(WHAT, Some(problem.clone()));
+                self.failed = Some(problem);
             }
         }
     }

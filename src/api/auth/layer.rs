@@ -1,7 +1,8 @@
 //! The layer around everything on `--api-addr`: lets a request through, with its [`Caller`], or answers it.
 //!
-//! What can be refused without the body is refused before it is read. A REST call's body is signed and therefore read
-//! here, up to a limit; a gRPC call's is a stream and is not.
+//! What can be refused without the body is refused before it is read: a wrong signature too, where the request says what
+//! the body's hash is. A REST call's body is signed and therefore read here, up to a limit (`body`); a gRPC call's is a
+//! stream and is not.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,24 +11,22 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
 
 use super::access::{Access, Reach};
+use super::body::{Bodies, Sender};
 use super::credentials::{Credentials, CredentialsFile};
 use super::metrics::Metrics;
 use super::permissions::Caller;
 use super::refusal::Refusal;
-use super::sigv4::{self, CONTENT_SHA256, Claim, UNSIGNED_PAYLOAD, payload_hash};
+use super::sigv4::{self, CONTENT_SHA256, Claim, SignatureError, UNSIGNED_PAYLOAD, payload_hash};
 use crate::transport::{Peer, Throttle};
 
-/// Largest body that is read: what the largest call takes, a hundred thousand endpoints.
-pub(super) const LARGEST_BODY: usize = 16 << 20;
 /// A body that is larger takes too long to be hashed on a thread of the runtime.
 const HASH_AT_ONCE: usize = 256 << 10;
 
@@ -44,6 +43,7 @@ pub enum Auth {
 #[derive(Clone, Debug)]
 pub struct Sigv4 {
     credentials: watch::Receiver<Arc<Credentials>>,
+    bodies: Bodies,
     metrics: Metrics,
     refused_lines: Arc<Throttle>,
 }
@@ -53,6 +53,7 @@ impl Auth {
     pub fn sigv4(file: &CredentialsFile) -> Self {
         Self::Sigv4(Sigv4 {
             credentials: file.watch(),
+            bodies: Bodies::default(),
             metrics: file.metrics.clone(),
             refused_lines: Arc::default(),
         })
@@ -132,25 +133,37 @@ impl Sigv4 {
         let key = credentials.key(&claim.access_key_id);
         let key = key.ok_or(Refusal::UnknownKey)?;
         claim.check(&request, SystemTime::now())?;
-        let (hash, bytes, body) = match kind {
+        let signing = credentials.signing_key(key, &claim.scope);
+        let judge = |hash: &str| {
+            claim.verify(&request, hash, &signing)?;
+            if claim.has_token(key.session_token.as_ref(), &signing) {
+                Ok(())
+            } else {
+                Err(Refusal::WrongToken)
+            }
+        };
+        let said = parts.headers.get(CONTENT_SHA256);
+        let (bytes, body) = match kind {
             Kind::Rest => {
-                let bytes = collect(&parts.headers, body).await?;
-                let hash = hash(bytes.clone()).await?;
-                (hash, bytes.clone(), Body::from(bytes))
+                let sender = match said {
+                    Some(said) => {
+                        judge(hash_said(said)?)?;
+                        Sender::Caller
+                    }
+                    None => Sender::Stranger,
+                };
+                let read = self.bodies.read(parts, body, sender).await?;
+                judge(&hash(read.bytes.clone()).await?)?;
+                (read.bytes.clone(), Body::from(read.bytes.clone()))
             }
             Kind::Grpc => {
-                let said = parts.headers.get(CONTENT_SHA256);
                 if said.is_none_or(|said| said != UNSIGNED_PAYLOAD) {
                     return Err(Refusal::StreamedPayload);
                 }
-                (UNSIGNED_PAYLOAD.to_owned(), Bytes::new(), body)
+                judge(UNSIGNED_PAYLOAD)?;
+                (Bytes::new(), body)
             }
         };
-        let signing = credentials.signing_key(key, &claim.scope);
-        claim.verify(&request, &hash, &signing)?;
-        if !claim.has_token(key.session_token.as_ref(), &signing) {
-            return Err(Refusal::WrongToken);
-        }
         credentials.keep(key, &claim.scope, signing);
         let access = Access::of(&request, &bytes);
         if access.is_allowed(&key.caller) {
@@ -186,21 +199,12 @@ fn denied(caller: &Caller, parts: &Parts, access: &Access) -> Refusal {
     }
 }
 
-/// The body of a REST call.
-async fn collect(headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
-    let too_large = Refusal::TooLarge {
-        limit: LARGEST_BODY,
-    };
-    let length = headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > LARGEST_BODY) {
-        return Err(too_large);
-    }
-    match Limited::new(body, LARGEST_BODY).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large),
-        Err(_) => Err(Refusal::CutOff),
-    }
+/// The hash that a REST call's body is said to have. It has one.
+fn hash_said(said: &HeaderValue) -> Result<&str, SignatureError> {
+    let said = said.to_str().ok();
+    let is_hash =
+        |said: &&str| said.len() == 64 && said.bytes().all(|byte| byte.is_ascii_hexdigit());
+    said.filter(is_hash).ok_or(SignatureError::Payload)
 }
 
 async fn hash(body: Bytes) -> Result<String, Refusal> {
@@ -210,3 +214,6 @@ async fn hash(body: Bytes) -> Result<String, Refusal> {
     let hashing = spawn_blocking(move || payload_hash(&body));
     hashing.await.map_err(|_| Refusal::Stopping)
 }
+
+#[cfg(test)]
+mod tests;

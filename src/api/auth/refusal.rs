@@ -45,6 +45,12 @@ pub(super) enum Refusal {
     TooLarge { limit: usize },
     #[error("the body was cut off; send it again")]
     CutOff,
+    #[error("the body did not come within {seconds} s; send it faster")]
+    Late { seconds: u64 },
+    #[error(
+        "the bodies of other requests are being read, as many as this control plane takes; try again in a moment"
+    )]
+    Busy,
     #[error(
         "key `{name}` is not authorized to {action} on {resource}; \
          use another key, or change its `readOnly` and `meshes` in the control plane's --api-credentials"
@@ -74,28 +80,30 @@ impl Refusal {
                 | SignatureError::Mismatch { .. },
             )
             | Self::StreamedPayload => "InvalidSignatureException",
-            Self::TooLarge { .. } | Self::CutOff => "BadRequestException",
+            Self::TooLarge { .. } | Self::CutOff | Self::Late { .. } => "BadRequestException",
+            Self::Busy => "TooManyRequestsException",
             Self::Denied { .. } => "AccessDeniedException",
             Self::Stopping => "ServiceUnavailableException",
         }
     }
 
     /// Every name that [`Refusal::name`] gives, for the metric.
-    pub(super) const NAMES: [&'static str; 7] = [
+    pub(super) const NAMES: [&'static str; 8] = [
         "MissingAuthenticationTokenException",
         "UnrecognizedClientException",
         "IncompleteSignatureException",
         "InvalidSignatureException",
         "BadRequestException",
+        "TooManyRequestsException",
         "AccessDeniedException",
         "ServiceUnavailableException",
     ];
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Signature(SignatureError::Incomplete { .. }) | Self::CutOff => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Signature(SignatureError::Incomplete { .. })
+            | Self::CutOff
+            | Self::Late { .. } => StatusCode::BAD_REQUEST,
             Self::Signature(_)
             | Self::Missing
             | Self::UnknownKey
@@ -103,6 +111,7 @@ impl Refusal {
             | Self::StreamedPayload
             | Self::Denied { .. } => StatusCode::FORBIDDEN,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -136,7 +145,7 @@ impl Refusal {
         let message = format!("{}: {self}", self.name());
         let status = match self {
             Self::Denied { .. } => Status::permission_denied(message),
-            Self::Stopping => Status::unavailable(message),
+            Self::Busy | Self::Stopping => Status::unavailable(message),
             _ => Status::unauthenticated(message),
         };
         let mut response = status.into_http::<Body>();
@@ -169,6 +178,8 @@ mod tests {
                 400,
             ),
             (Refusal::TooLarge { limit: 1 }, 413),
+            (Refusal::Late { seconds: 1 }, 400),
+            (Refusal::Busy, 429),
             (Refusal::Stopping, 503),
         ] {
             assert!(Refusal::NAMES.contains(&refusal.name()), "{refusal:?}");

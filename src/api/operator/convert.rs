@@ -54,7 +54,7 @@ fn kind_status(kind: Kind, status: &clients::KindStatus, age: Duration) -> KindS
     let rejections = status.rejections.iter().map(|rejection| Rejection {
         resource: text(rejection.resource.as_deref()),
         version: version(rejection.version),
-        message: rejection.message.clone(),
+        message: rejection.message.to_string(),
         rejected_for: wire(age.saturating_sub(rejection.since)),
     });
     KindStatus {

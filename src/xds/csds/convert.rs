@@ -90,7 +90,7 @@ fn error_state(
             seconds: i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX),
             nanos: i32::try_from(since_epoch.subsec_nanos()).unwrap_or_default(),
         }),
-        details: rejection.message,
+        details: rejection.message.to_string(),
         version_info: rejection
             .version
             .map_or_else(String::new, |version| version.to_string()),

@@ -1,9 +1,13 @@
-//! A service that takes few calls at a time, each until the last of its answer has been handed to the connection: what a
+//! A service that answers few calls at a time, each until the last of its answer has been handed to the connection: what a
 //! slow reader has yet to take is not forgotten.
+//!
+//! A streaming call has many answers and may ask for none: it counts with each answer ([`Turns`]). Streams that are open
+//! have a limit of their own.
 
 use std::convert::Infallible;
+use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -15,17 +19,24 @@ use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
 use tower_service::Service;
 
-/// The inner service, for a limited number of calls. A clone has the same limit.
+/// The inner service, for a limited number of calls. A clone has the same limits.
 #[derive(Clone, Debug)]
 pub(in crate::xds) struct Few<S> {
     inner: S,
-    permits: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    /// How the paths of streaming calls end.
+    streaming: &'static str,
 }
 
 impl<S> Few<S> {
-    pub(super) fn new(inner: S, calls: usize) -> Self {
-        let permits = Arc::new(Semaphore::new(calls));
-        Self { inner, permits }
+    pub(super) fn new(inner: S, answers: usize, streams: usize, streaming: &'static str) -> Self {
+        Self {
+            inner,
+            answers: Arc::new(Semaphore::new(answers)),
+            streams: Arc::new(Semaphore::new(streams)),
+            streaming,
+        }
     }
 }
 
@@ -46,12 +57,22 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            let message = "others are being answered, as many as this service takes; retry later";
-            let refused = Status::resource_exhausted(message).into_http();
-            return Box::pin(std::future::ready(Ok(refused)));
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let turns = Turns {
+            answers: Arc::clone(&self.answers),
+            handed: Arc::default(),
         };
+        let permit = if request.uri().path().ends_with(self.streaming) {
+            let message = "as many streams are open as this service takes; retry later";
+            permit(&self.streams, message)
+        } else {
+            turns.take()
+        };
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(refused) => return Box::pin(std::future::ready(Ok(refused.into_http()))),
+        };
+        request.extensions_mut().insert(turns.clone());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await?;
@@ -59,9 +80,42 @@ where
                 Body::new(Counted {
                     body,
                     permit: Some(permit),
+                    turns,
                 })
             }))
         })
+    }
+}
+
+fn permit(permits: &Arc<Semaphore>, refusal: &str) -> Result<OwnedSemaphorePermit, Status> {
+    let permit = Arc::clone(permits).try_acquire_owned();
+    permit.map_err(|_| Status::resource_exhausted(refusal))
+}
+
+/// How the answers of one call count. It is among the extensions of the call's request.
+#[derive(Clone, Debug)]
+pub(super) struct Turns {
+    answers: Arc<Semaphore>,
+    /// Those of answers that the body has, or had in the frame before.
+    handed: Arc<Mutex<Vec<OwnedSemaphorePermit>>>,
+}
+
+impl Turns {
+    /// The turn for an answer, before it is put together.
+    pub(super) fn take(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let message = "others are being answered, as many as this service takes; retry later";
+        permit(&self.answers, message)
+    }
+
+    /// Counts an answer that the body takes now, until the connection has it.
+    pub(super) fn hand(&self, permit: OwnedSemaphorePermit) {
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        handed.push(permit);
+    }
+
+    fn release(&self) {
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(mem::take(&mut *handed));
     }
 }
 
@@ -69,6 +123,7 @@ where
 struct Counted {
     body: Body,
     permit: Option<OwnedSemaphorePermit>,
+    turns: Turns,
 }
 
 impl HttpBody for Counted {
@@ -79,6 +134,8 @@ impl HttpBody for Counted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        // The connection asks for more only when it has taken what it got.
+        self.turns.release();
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if frame.is_none() {
             self.permit = None;

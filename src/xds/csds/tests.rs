@@ -8,7 +8,10 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{
     NodeMatcher, RegexMatcher, StringMatcher, StructMatcher,
 };
+use http_body_util::BodyExt;
 use tonic::Code;
+use tonic::codegen::http;
+use tower_service::Service as _;
 
 use super::*;
 use crate::clients::{ClientInfo, Registration, Variant};
@@ -85,7 +88,7 @@ fn rejected() -> HeldState {
     HeldState::Rejected(Rejection {
         resource: Some("bad".into()),
         version: Some(Version::from_hash(7)),
-        message: "no such port".to_owned(),
+        message: "no such port".into(),
         since: Duration::from_secs(2),
     })
 }
@@ -315,35 +318,105 @@ async fn streams_that_are_all_busy_cost_a_bounded_time() {
     assert!(began.elapsed() <= ALL_ANSWERS, "{:?}", began.elapsed());
 }
 
+/// Calls a method with one empty request, and with no more to come or with more that never does.
+async fn call(
+    few: &mut Few<ClientStatusDiscoveryServiceServer<ClientStatus>>,
+    method: &str,
+    more: bool,
+) -> http::Response<tonic::body::Body> {
+    let frame = bytes::Bytes::from(vec![0_u8; 5]);
+    let body = if more {
+        let (sender, requests) = mpsc::channel(1);
+        sender
+            .send(Ok::<_, Status>(http_body::Frame::data(frame)))
+            .await
+            .unwrap();
+        // Kept open.
+        std::mem::forget(sender);
+        let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+        tonic::body::Body::new(http_body_util::StreamBody::new(requests))
+    } else {
+        tonic::body::Body::new(http_body_util::Full::new(frame))
+    };
+    let service = "/envoy.service.status.v3.ClientStatusDiscoveryService";
+    let request = http::Request::builder()
+        .method(http::Method::POST)
+        .uri(format!("{service}/{method}"))
+        .header(http::header::CONTENT_TYPE, "application/grpc")
+        .body(body)
+        .unwrap();
+    few.call(request).await.unwrap()
+}
+
+fn is_refused(answer: &http::Response<tonic::body::Body>) -> bool {
+    let status = answer.headers().get("grpc-status");
+    status.is_some_and(|status| status == "8")
+}
+
 /// Answers that nobody reads count until they are given up.
 #[tokio::test(start_paused = true)]
 async fn few_answers_exist_at_a_time() {
-    use tonic::codegen::http;
-    use tower_service::Service as _;
-
-    let clients = Clients::default();
-    let mut few = service(&clients).into_service();
-    let mut call = async || {
-        let frame = vec![0_u8; 5];
-        let body = http_body_util::Full::new(bytes::Bytes::from(frame));
-        let request = http::Request::builder()
-            .method(http::Method::POST)
-            .uri("/envoy.service.status.v3.ClientStatusDiscoveryService/FetchClientStatus")
-            .header(http::header::CONTENT_TYPE, "application/grpc")
-            .body(tonic::body::Body::new(body))
-            .unwrap();
-        few.call(request).await.unwrap()
-    };
-    let refused = |answer: &http::Response<tonic::body::Body>| {
-        let status = answer.headers().get("grpc-status");
-        status.is_some_and(|status| status == "8")
-    };
+    let mut few = service(&Clients::default()).into_service();
     let mut unread = Vec::new();
     for _ in 0..CALLS {
-        unread.push(call().await);
+        unread.push(call(&mut few, "FetchClientStatus", false).await);
     }
-    assert!(!unread.iter().any(refused));
-    assert!(refused(&call().await));
+    assert!(!unread.iter().any(is_refused));
+    assert!(is_refused(
+        &call(&mut few, "FetchClientStatus", false).await
+    ));
     unread.pop();
-    assert!(!refused(&call().await));
+    assert!(!is_refused(
+        &call(&mut few, "FetchClientStatus", false).await
+    ));
+}
+
+/// They have had their answers, and ask for nothing.
+#[tokio::test(start_paused = true)]
+async fn idle_streams_keep_nobody_out_and_end() {
+    let mut few = service(&Clients::default()).into_service();
+    let mut idle = Vec::new();
+    for _ in 0..STREAMS {
+        let mut stream = call(&mut few, "StreamClientStatus", true).await;
+        assert!(!is_refused(&stream));
+        let answer = stream.body_mut().frame().await.unwrap().unwrap();
+        assert!(answer.is_data(), "{answer:?}");
+        // Taken: the connection asks for more.
+        let more = timeout(Duration::ZERO, stream.body_mut().frame()).await;
+        assert!(more.is_err(), "{more:?}");
+        idle.push(stream);
+    }
+    assert!(is_refused(
+        &call(&mut few, "StreamClientStatus", true).await
+    ));
+    assert!(!is_refused(
+        &call(&mut few, "FetchClientStatus", false).await
+    ));
+    let mut first = idle.remove(0);
+    let end = first.body_mut().frame().await.unwrap().unwrap();
+    let trailers = end.into_trailers().unwrap();
+    assert_eq!(trailers.get("grpc-status").unwrap(), "4");
+    assert!(first.body_mut().frame().await.is_none());
+    assert!(!is_refused(
+        &call(&mut few, "StreamClientStatus", true).await
+    ));
+}
+
+/// An answer of a stream counts until the connection has it.
+#[tokio::test(start_paused = true)]
+async fn answers_of_streams_count_until_they_are_taken() {
+    let mut few = service(&Clients::default()).into_service();
+    let mut untaken = Vec::new();
+    for _ in 0..CALLS {
+        let mut stream = call(&mut few, "StreamClientStatus", true).await;
+        assert!(stream.body_mut().frame().await.unwrap().unwrap().is_data());
+        untaken.push(stream);
+    }
+    assert!(is_refused(
+        &call(&mut few, "FetchClientStatus", false).await
+    ));
+    untaken.pop();
+    assert!(!is_refused(
+        &call(&mut few, "FetchClientStatus", false).await
+    ));
 }

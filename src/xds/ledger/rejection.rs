@@ -3,7 +3,7 @@
 //! Where the client blames nothing (Envoy, of a message that fails validation), the blame is found by halves: one half
 //! is sent by itself, the other waits for the verdict. A single resource needs no blame.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +48,7 @@ impl Ledger {
             [only] => vec![Arc::clone(only)],
             _ => blamed(nack.message, &names),
         };
+        let is_bad: HashSet<&ResourceName> = bad.iter().collect();
         if bad.is_empty() {
             self.quarantine.reject_unnamed(nack.message, now);
         }
@@ -58,12 +59,12 @@ impl Ledger {
             if !self.subscription.matches(name) {
                 continue;
             }
-            if bad.contains(name) {
+            if is_bad.contains(name) {
                 let newest = seen.get(nack.kind, name).map(|newest| newest.version());
                 self.quarantine
                     .reject(name, version, newest, &message, now, nack.backoff);
             }
-            let is_open = !bad.is_empty() && !bad.contains(name);
+            let is_open = !bad.is_empty() && !is_bad.contains(name);
             let prior = sent.prior.clone();
             let has = if is_open {
                 prior.or(&sent.resource)

@@ -149,3 +149,23 @@ fn only_the_newest_of_what_was_rejected_is_remembered() {
     }
     assert!(quarantine.past.is_empty());
 }
+
+#[test]
+fn a_message_is_kept_once_and_searched_in_part() {
+    let mut quarantine = Quarantine::default();
+    let message = Arc::from("no");
+    let backoff = Backoff {
+        first: Duration::from_secs(30),
+        cap: Duration::from_mins(10),
+    };
+    for name in ["a", "b"] {
+        let (name, newest) = (name.into(), Some(version(1)));
+        quarantine.reject(&name, version(1), newest, &message, Duration::ZERO, backoff);
+    }
+    for rejection in quarantine.rejections() {
+        assert!(Arc::ptr_eq(&rejection.message, &message));
+    }
+    let names = ["a".into(), "b".into()];
+    let long = " ".repeat(SEARCHED_LEN);
+    assert_eq!(blamed(&format!("a: no {long} b: no"), &names), ["a".into()]);
+}

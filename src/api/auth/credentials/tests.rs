@@ -95,6 +95,27 @@ fn a_bad_change_leaves_the_old_keys() {
     assert_eq!(ready.report().to_string(), "ready\n");
 }
 
+/// What failed for want of a descriptor succeeds with the same file. Bytes that are no text fail as such a read does.
+#[test]
+fn a_file_that_cannot_be_read_is_tried_again_and_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(&folder, &key("A"), 0o600);
+    let registry = Registry::new();
+    let mut file = CredentialsFile::open(&path, &registry).unwrap();
+    std::fs::write(&path, [0xff]).unwrap();
+    for _ in 0..3 {
+        file.look(&Ready::default());
+        assert_eq!(file.seen, None, "the next look reads it");
+    }
+    let families = registry.gather();
+    let reloads = families
+        .iter()
+        .find(|family| family.name() == "outrigger_api_credentials_reloads_total");
+    let counts = reloads.unwrap().get_metric().iter();
+    let told: f64 = counts.map(|count| count.get_counter().get_value()).sum();
+    assert!((told - 1.0).abs() < f64::EPSILON, "{told}");
+}
+
 #[test]
 fn signing_keys_are_kept_up_to_a_limit_and_go_with_their_secret() {
     let folder = tempfile::tempdir().unwrap();
