@@ -188,9 +188,11 @@ impl State {
         retagged
     }
 
-    /// What is to be kept of a file's resource.
+    /// What is to be kept of a file's resource; before files are loaded, what was.
     pub(super) fn fact(&self, id: &ResourceId) -> Option<FileFact> {
-        let spec = self.files.get(id)?;
+        let Some(spec) = self.files.get(id) else {
+            return self.undeclared.get(id).cloned();
+        };
         let record = self.records.get(id)?;
         Some(FileFact {
             uid: record.uid.clone(),

@@ -61,8 +61,8 @@ struct Core {
     publish: watch::Sender<Stored>,
     /// Whether the newest commit failed; said once, not with each write.
     failing: bool,
-    /// What commits that failed were about. Whether the journal has them nobody knows: the next one that works says again
-    /// what there is.
+    /// What the one commit was about that failed with nothing in doubt before it. Whether the journal has it nobody knows:
+    /// before anything else is brought there, it is told again what there is.
     doubtful: Touched,
 }
 
@@ -153,12 +153,6 @@ struct Touched {
 impl Touched {
     fn is_empty(&self) -> bool {
         self.resources.is_empty() && self.files.is_empty() && self.tokens.is_empty()
-    }
-
-    fn extend(&mut self, other: &Self) {
-        self.resources.extend(other.resources.iter().cloned());
-        self.files.extend(other.files.iter().cloned());
-        self.tokens.extend(other.tokens.iter().cloned());
     }
 
     /// As all of it is in a state.
@@ -299,23 +293,37 @@ impl Core {
         if group.touched.is_empty() {
             return Ok(());
         }
+        self.settle()?;
         group.touched.tokens.extend(next.tokens.forget(now));
-        group.touched.extend(&self.doubtful);
-        let began = Instant::now();
-        let kept = self.journal.commit(&group.touched.batch(next));
-        self.metrics
-            .committed(kept.is_ok(), began.elapsed(), group.writes);
+        let kept = self.keep(&group.touched.batch(next), group.writes);
         if kept.is_ok() {
             if self.failing {
                 info!("writes are kept again");
             }
             self.failing = false;
-            self.doubtful = Touched::default();
         } else {
             self.doubtful = std::mem::take(&mut group.touched);
             // Should the journal have it after all, nothing else may ever have this revision.
             self.state.revision = next.revision;
         }
+        kept
+    }
+
+    /// Takes back what is in doubt. While that fails nothing new is tried, so that no second commit is ever in doubt.
+    fn settle(&mut self) -> Result<(), CommitError> {
+        if self.doubtful.is_empty() {
+            return Ok(());
+        }
+        self.keep(&self.doubtful.batch(&self.state), 0)?;
+        self.doubtful = Touched::default();
+        Ok(())
+    }
+
+    fn keep(&mut self, batch: &Batch, writes: u32) -> Result<(), CommitError> {
+        let began = Instant::now();
+        let kept = self.journal.commit(batch);
+        self.metrics
+            .committed(kept.is_ok(), began.elapsed(), writes);
         kept
     }
 

@@ -18,6 +18,8 @@ enum Fault {
 struct Failing {
     inner: Box<dyn Journal>,
     fault: Arc<Mutex<Option<Fault>>>,
+    /// How much the largest batch was about.
+    largest: Arc<Mutex<usize>>,
 }
 
 impl Journal for Failing {
@@ -27,6 +29,10 @@ impl Journal for Failing {
 
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         let fault = *self.fault.lock().unwrap();
+        let about = batch.resources.len() + batch.files.len() + batch.tokens.len();
+        let mut largest = self.largest.lock().unwrap();
+        *largest = about.max(*largest);
+        drop(largest);
         if fault != Some(Fault::Before) {
             self.inner.commit(batch)?;
         }
@@ -55,6 +61,7 @@ async fn what_cannot_be_kept_is_refused_and_never_seen() {
             let journal = Failing {
                 inner: kept.journal(),
                 fault: Arc::clone(&failing),
+                largest: Arc::default(),
             };
             let store = Running::start(Box::new(journal), Options::default());
             let made = store.make(mesh("m")).await.unwrap();
@@ -111,6 +118,7 @@ async fn files_that_cannot_be_kept_are_taken_once_they_can() {
         let journal = Failing {
             inner: kept.journal(),
             fault: Arc::clone(&failing),
+            largest: Arc::default(),
         };
         let options = Options {
             awaits_files: true,
@@ -130,6 +138,7 @@ async fn files_that_cannot_be_kept_are_taken_once_they_can() {
         let journal = Failing {
             inner: kept.journal(),
             fault: Arc::new(Mutex::new(Some(Fault::Before))),
+            largest: Arc::default(),
         };
         let options = Options {
             awaits_files: true,
@@ -138,5 +147,73 @@ async fn files_that_cannot_be_kept_are_taken_once_they_can() {
         let store = Running::start(Box::new(journal), options);
         assert!(store.declare(files()).await.is_some());
         store.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn however_long_a_disk_refuses_one_batch_is_in_doubt_at_most() {
+    for fault in [Fault::Before, Fault::After] {
+        for kept in Kept::all() {
+            let (failing, largest) = (Arc::default(), Arc::default());
+            let journal = Failing {
+                inner: kept.journal(),
+                fault: Arc::clone(&failing),
+                largest: Arc::clone(&largest),
+            };
+            let store = Running::start(Box::new(journal), Options::default());
+            store.make(mesh("m")).await.unwrap();
+            *failing.lock().unwrap() = Some(fault);
+            for number in 0..50 {
+                let token = Some(ClientToken {
+                    token: format!("t{number}"),
+                    digest: 1,
+                });
+                let action = create(node(&format!("n{number}"), "{}"), &[]);
+                unavailable(soon(store.write(Write { action, token })).await);
+            }
+            *failing.lock().unwrap() = None;
+            store.make(node("at-last", "{}")).await.unwrap();
+            assert_eq!(*largest.lock().unwrap(), 2, "a node and its token");
+            let stored = store.current();
+            store.stop().await;
+            let store = kept.open();
+            assert_eq!(store.current().records, stored.records);
+            store.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_known_of_files_outlives_a_disk_that_refuses_at_the_start() {
+    for fault in [Fault::Before, Fault::After] {
+        for kept in Kept::all() {
+            let store = kept.open_for_files();
+            let files = |all: &[Resource]| Files::from(Model::from_resources(all.iter().cloned()));
+            store.declare(files(&[mesh("m")])).await;
+            let before = store.record(&mesh_id("m"));
+            store.stop().await;
+
+            let failing = Arc::new(Mutex::new(Some(fault)));
+            let journal = Failing {
+                inner: kept.journal(),
+                fault: Arc::clone(&failing),
+                largest: Arc::default(),
+            };
+            let options = Options {
+                awaits_files: true,
+                ..Options::default()
+            };
+            let store = Running::start(Box::new(journal), options);
+            let other = store.replace_files(files(&[mesh("n")]), Instant::now());
+            soon(other).await.unwrap_err();
+            *failing.lock().unwrap() = None;
+            let both = [mesh("m"), mesh("n")];
+            store.declare(files(&both)).await;
+            store.stop().await;
+            let store = kept.open_for_files();
+            store.declare(files(&both)).await;
+            assert_eq!(store.record(&mesh_id("m")), before);
+            store.stop().await;
+        }
     }
 }
