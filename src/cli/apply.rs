@@ -28,8 +28,10 @@ use crate::files::{self, LoadError, Loaded};
 use crate::model::problem::Severity;
 use crate::model::tags::check_value;
 use crate::model::{Model, ResourceId};
-use plan::{Conflict, Options, Wanted, orphans, plan};
+use plan::{Conflict, Options, Reach, Wanted, orphans, plan};
 
+/// The set of files that are given no other.
+const DEFAULT_SET: &str = "default";
 /// Of the warnings, so many are printed.
 const WARNINGS: usize = 20;
 
@@ -42,9 +44,9 @@ pub struct ApplyArgs {
     /// The same, as `kubectl` has it; may be repeated
     #[arg(long, short = 'f', value_name = "PATH")]
     filename: Vec<PathBuf>,
-    /// Name of the set that these files are, which `--prune` goes by
-    #[arg(long, value_name = "NAME", default_value = "default", value_parser = set_name)]
-    set: String,
+    /// Name of the set that these files are, which `--prune` goes by [default: default]
+    #[arg(long, value_name = "NAME", value_parser = set_name)]
+    set: Option<String>,
     #[command(flatten)]
     prune: Prune,
     /// Apply also what was applied as part of another set, which makes it part of this one
@@ -66,10 +68,10 @@ pub struct ApplyArgs {
 /// What is deleted.
 #[derive(Clone, Copy, Debug, clap::Args)]
 struct Prune {
-    /// Delete what was applied as part of this set and the files no longer declare
+    /// Delete what was applied as part of this set and the files no longer declare, in the meshes that they name
     #[arg(long)]
     prune: bool,
-    /// With --prune, delete all of the set where the files declare nothing
+    /// With --prune and --set, delete all of the set where the files declare nothing
     #[arg(long, requires = "prune")]
     prune_all: bool,
 }
@@ -94,11 +96,11 @@ pub async fn run(args: ApplyArgs) -> Result<(String, Option<Exit>), CliError> {
     let loaded = load(&args, piped, &listing)?;
     check(&loaded)?;
     let declared = wanted(&loaded);
-    if args.prune.prune && declared.is_empty() && !args.prune.prune_all {
-        return Err(nothing_declared(&args.set));
+    if args.prune.prune && declared.is_empty() && !args.takes_all() {
+        return Err(nothing_declared(args.set()));
     }
-    let plan = plan(&listing, &declared, args.options());
-    refuse_conflicts(&plan.conflicts, &args.set)?;
+    let plan = plan(&listing, &declared, args.options(declared.is_empty()));
+    refuse_conflicts(&plan.conflicts, args.set())?;
     let unchanged = plan.unchanged;
     let mut report = if args.dry_run {
         Report::planned(plan.steps)
@@ -106,7 +108,7 @@ pub async fn run(args: ApplyArgs) -> Result<(String, Option<Exit>), CliError> {
         let outcomes = write(&client, plan.steps).await;
         Report::done(outcomes)
     };
-    report.set = Some(args.set);
+    report.set = Some(args.set().to_owned());
     report.unchanged = unchanged;
     let text = render(args.output, &report, Report::table)?;
     Ok((text, report.exit()))
@@ -133,12 +135,31 @@ pub(super) fn piped<'a>(
 }
 
 impl ApplyArgs {
-    fn options(&self) -> Options<'_> {
+    fn set(&self) -> &str {
+        self.set.as_deref().unwrap_or(DEFAULT_SET)
+    }
+
+    /// Whether all of the set is to go. The default set is of all files that were given no other, so it has no "all".
+    fn takes_all(&self) -> bool {
+        self.prune.prune_all && self.set.is_some()
+    }
+
+    fn options(&self, declares_nothing: bool) -> Options<'_> {
         Options {
-            set: &self.set,
-            prune: self.prune.prune,
+            set: self.set(),
+            prune: self.reach(declares_nothing),
             take_over: self.take_over,
         }
+    }
+
+    /// Where a prune looks, if there is one.
+    fn reach(&self, declares_nothing: bool) -> Option<Reach> {
+        let reach = match self.set {
+            None => Reach::Named,
+            Some(_) if declares_nothing && self.takes_all() => Reach::Everywhere,
+            Some(_) => Reach::Own,
+        };
+        self.prune.prune.then_some(reach)
     }
 }
 
@@ -146,8 +167,8 @@ impl ApplyArgs {
 fn load(args: &ApplyArgs, piped: Option<Vec<u8>>, listing: &Listing) -> Result<Loaded, CliError> {
     let beside = |declared: &BTreeSet<ResourceId>| -> Model {
         let mut model = listing.model();
-        if args.prune.prune {
-            for id in orphans(listing, declared, &args.set) {
+        if let Some(reach) = args.reach(declared.is_empty()) {
+            for id in orphans(listing, declared, args.set(), reach) {
                 model.remove(&id);
             }
         }
@@ -156,17 +177,18 @@ fn load(args: &ApplyArgs, piped: Option<Vec<u8>>, listing: &Listing) -> Result<L
     let paths = [args.paths.as_slice(), &args.filename].concat();
     match files::load_beside(&paths, piped, &beside) {
         Ok(loaded) => Ok(loaded),
-        Err(LoadError::Empty { .. }) if args.prune.prune_all && paths.len() == 1 => {
+        Err(LoadError::Empty { .. }) if args.takes_all() && paths.len() == 1 => {
             Ok(Loaded::default())
         }
-        Err(LoadError::Empty { .. }) if args.prune.prune => Err(nothing_declared(&args.set)),
+        Err(LoadError::Empty { .. }) if args.prune.prune => Err(nothing_declared(args.set())),
         Err(error) => Err(CliError::unable_error(error)),
     }
 }
 
 fn nothing_declared(set: &str) -> CliError {
     CliError::no(miette!(
-        help = "is it the right folder? pass --prune-all if all of the set is to go",
+        help =
+            "is it the right folder? pass --prune-all, and the set as --set, if all of it is to go",
         "the files declare nothing, so --prune would delete everything of set `{set}`"
     ))
 }

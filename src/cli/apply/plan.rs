@@ -13,7 +13,7 @@ use crate::cli::order;
 use crate::cli::remote::{Listing, Owner, Remote};
 use crate::cli::step::{Action, Step};
 use crate::model::tags::Tags;
-use crate::model::{Resource, ResourceId, Spec};
+use crate::model::{MeshName, Resource, ResourceId, Spec};
 
 /// The tag that says which set a resource belongs to.
 pub(super) const SET_TAG: &str = "outrigger:applied-by";
@@ -30,10 +30,21 @@ pub(super) struct Wanted {
 pub(super) struct Options<'a> {
     /// Whose resources these are.
     pub(super) set: &'a str,
-    /// Delete what the set applied and nothing declares any more.
-    pub(super) prune: bool,
+    /// Delete what the set applied and nothing declares any more, as far as this reaches.
+    pub(super) prune: Option<Reach>,
     /// Take over what another set applied.
     pub(super) take_over: bool,
+}
+
+/// In which meshes a prune looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// In those that the files declare or name. For a set of no name of its own, which any other files may share.
+    Named,
+    /// And in those that the set itself declared.
+    Own,
+    /// In all.
+    Everywhere,
 }
 
 /// Why a declared resource cannot be applied, which is known before anything is written.
@@ -62,9 +73,9 @@ pub(super) fn plan(current: &Listing, declared: &[Wanted], options: Options<'_>)
             Some(there) => update(&mut plan, there, wanted, options),
         }
     }
-    if options.prune {
+    if let Some(reach) = options.prune {
         let declared = declared.iter().map(|wanted| wanted.resource.id.clone());
-        let gone = orphans(current, &declared.collect(), options.set);
+        let gone = orphans(current, &declared.collect(), options.set, reach);
         plan.steps.extend(gone.into_iter().map(Step::delete));
     }
     plan.steps
@@ -77,11 +88,22 @@ pub(super) fn orphans(
     current: &Listing,
     declared: &BTreeSet<ResourceId>,
     set: &str,
+    reach: Reach,
 ) -> BTreeSet<ResourceId> {
+    let is_of_set = |there: &Remote| {
+        there.owner == Owner::Api && there.tags.get(SET_TAG).is_some_and(|of| of == set)
+    };
+    let named: BTreeSet<&MeshName> = declared.iter().map(ResourceId::mesh).collect();
+    let is_reached = |mesh: &MeshName| match reach {
+        Reach::Everywhere => true,
+        Reach::Named => named.contains(mesh),
+        Reach::Own => {
+            let own = current.resources.get(&ResourceId::Mesh(mesh.clone()));
+            named.contains(mesh) || own.is_some_and(is_of_set)
+        }
+    };
     let is_orphan = |there: &&Remote| {
-        there.owner == Owner::Api
-            && there.tags.get(SET_TAG).is_some_and(|of| of == set)
-            && !declared.contains(&there.id)
+        is_of_set(there) && !declared.contains(&there.id) && is_reached(there.id.mesh())
     };
     let orphans = current.resources.values().filter(is_orphan);
     orphans.map(|there| there.id.clone()).collect()

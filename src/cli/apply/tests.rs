@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::plan::{Options, Plan, SET_TAG, Wanted, plan};
+use super::plan::{Options, Plan, Reach, SET_TAG, Wanted, plan};
 use crate::cli::remote::Listing;
 use crate::cli::step::{Action, Step};
 use crate::files::parse;
-use crate::model::schema;
 use crate::model::tags::Tags;
+use crate::model::{MeshName, ResourceId, schema};
 
 const SMALL: &str = "
 kind: GatewayRoute
@@ -48,11 +48,11 @@ meshName: m
 
 const PRUNE: Options<'_> = Options {
     set: "default",
-    prune: true,
+    prune: Some(Reach::Own),
     take_over: false,
 };
 const KEEP: Options<'_> = Options {
-    prune: false,
+    prune: None,
     ..PRUNE
 };
 
@@ -230,6 +230,34 @@ fn a_prune_takes_what_the_set_applied_and_nothing_else() {
             .all(|line| line.contains(" delete mesh/m/"))
     );
     assert_eq!(lines(&plan(&current, &kept, KEEP)), [""; 0]);
+}
+
+/// Two folders that are both applied without a name keep out of each other's meshes.
+#[test]
+fn a_prune_reaches_the_meshes_that_are_named() {
+    let mut current = applied(SMALL, Some("default"));
+    let theirs = SMALL.replace("meshName: m", "meshName: theirs");
+    current
+        .resources
+        .extend(applied(&theirs, Some("default")).resources);
+    // A mesh of somebody else, of which the set has a part.
+    let shared = SMALL.replace("meshName: m", "meshName: shared");
+    let mut shared = applied(&shared, Some("default")).resources;
+    let mesh = shared.get_mut(&ResourceId::Mesh(MeshName::new("shared")));
+    mesh.unwrap().tags.clear();
+    current.resources.extend(shared);
+    let deletes = |declared: &[Wanted], reach| {
+        let options = Options {
+            prune: Some(reach),
+            ..PRUNE
+        };
+        lines(&plan(&current, declared, options)).len()
+    };
+    let mesh = declared("{kind: Mesh, meshName: m}");
+    assert_eq!(deletes(&mesh, Reach::Named), 6);
+    assert_eq!(deletes(&mesh, Reach::Own), 6 + 7);
+    assert_eq!(deletes(&[], Reach::Named), 0);
+    assert_eq!(deletes(&[], Reach::Everywhere), 7 + 7 + 6);
 }
 
 #[test]
