@@ -190,7 +190,7 @@ fn stream_status() -> StreamStatus {
         rejections: vec![Rejection {
             resource: Some(Arc::from("lds_egress_http_15001")),
             version: Some(new),
-            message: "cannot bind '127.0.0.2:15001': Address already in use".to_owned(),
+            message: "cannot bind '127.0.0.2:15001': Address already in use".into(),
             since: 7 * HOUR,
         }],
     };
