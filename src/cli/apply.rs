@@ -49,7 +49,7 @@ pub struct ApplyArgs {
     set: Option<String>,
     #[command(flatten)]
     prune: Prune,
-    /// Apply also what was applied as part of another set, which makes it part of this one
+    /// Apply also what was applied as part of another set, or made by another tool, which makes it part of this set
     #[arg(long)]
     take_over: bool,
     /// Print what would be done, and do nothing
@@ -95,6 +95,9 @@ pub async fn run(args: ApplyArgs) -> Result<(String, Option<Exit>), CliError> {
     let listing = client.listing(None).await?;
     let loaded = load(&args, piped, &listing)?;
     check(&loaded)?;
+    if args.prune.prune {
+        refuse_unread(&loaded)?;
+    }
     let declared = wanted(&loaded);
     if args.prune.prune && declared.is_empty() && !args.takes_all() {
         return Err(nothing_declared(args.set()));
@@ -185,6 +188,20 @@ fn load(args: &ApplyArgs, piped: Option<Vec<u8>>, listing: &Listing) -> Result<L
     }
 }
 
+/// What could not be read may declare what a prune would delete.
+fn refuse_unread(loaded: &Loaded) -> Result<(), CliError> {
+    if loaded.unread.is_empty() {
+        return Ok(());
+    }
+    let paths = loaded.unread.iter().map(|path| path.display().to_string());
+    let paths: Vec<String> = paths.collect();
+    Err(CliError::no(miette!(
+        help = "mend or remove it, or apply without --prune; nothing was written",
+        "not everything could be read, so --prune might delete what is declared:\n  {}",
+        paths.join("\n  ")
+    )))
+}
+
 fn nothing_declared(set: &str) -> CliError {
     CliError::no(miette!(
         help =
@@ -193,8 +210,8 @@ fn nothing_declared(set: &str) -> CliError {
     ))
 }
 
-/// Prints what is wrong with the files, and ends if there are errors.
-fn check(loaded: &Loaded) -> Result<(), CliError> {
+/// Prints what is wrong with the files.
+pub(super) fn print_reports(loaded: &Loaded) {
     let (errors, warnings): (Vec<_>, Vec<_>) = loaded
         .reports
         .iter()
@@ -214,6 +231,11 @@ fn check(loaded: &Loaded) -> Result<(), CliError> {
     lines.push(String::new());
     // A closed standard error is no reason to stop.
     drop(stderr().write_all(lines.join("\n").as_bytes()));
+}
+
+/// Prints what is wrong with the files, and ends if there are errors.
+fn check(loaded: &Loaded) -> Result<(), CliError> {
+    print_reports(loaded);
     match loaded.model() {
         Ok(_) => Ok(()),
         Err(invalid) => Err(CliError::no(miette!(
@@ -241,26 +263,35 @@ fn refuse_conflicts(conflicts: &[Conflict], set: &str) -> Result<(), CliError> {
         "
   ",
     );
-    let of_files = conflicts
+    // Each kind's help once, in the order of the kinds.
+    let helps: BTreeSet<(u8, String)> = conflicts
         .iter()
-        .any(|conflict| matches!(conflict, Conflict::OwnedByFile { .. }));
-    let of_sets = conflicts
-        .iter()
-        .any(|conflict| matches!(conflict, Conflict::OfAnotherSet { .. }));
-    let mut help = Vec::new();
-    if of_files {
-        help.push(
-            "change what belongs to a file of the server there, or take it out of there first"
-                .to_owned(),
-        );
-    }
-    if of_sets {
-        help.push(format!(
-            "pass --set with the set's name, or --take-over to make it part of `{set}`"
-        ));
-    }
+        .map(|conflict| help(conflict, set))
+        .collect();
+    let help: Vec<String> = helps.into_iter().map(|(_, help)| help).collect();
     Err(CliError::no(miette!(
         help = help.join("; "),
-        "nothing was written, because of what belongs to others:\n  {lines}"
+        "nothing was written, because of:\n  {lines}"
     )))
+}
+
+fn help(conflict: &Conflict, set: &str) -> (u8, String) {
+    match conflict {
+        Conflict::OwnedByFile { .. } => (
+            0,
+            "change what belongs to a file of the server there, or take it out of there first"
+                .to_owned(),
+        ),
+        Conflict::OfAnotherSet { .. } => (
+            1,
+            format!("pass --set with the set's name, or --take-over to make it part of `{set}`"),
+        ),
+        Conflict::OfNoSet { .. } => (
+            2,
+            format!(
+                "leave to another tool what it made, or pass --take-over to make it part of `{set}`"
+            ),
+        ),
+        Conflict::TooManyTags { .. } => (3, "remove tags from the file or the resource".to_owned()),
+    }
 }

@@ -116,11 +116,12 @@ impl Client {
     /// The last trouble, or a refusal.
     pub(super) async fn call(&self, call: &Call) -> Result<Value, ApiError> {
         let mut waits = 0;
+        let mut resent = 0;
         let mut since = None;
         loop {
-            let error = match self.attempt(call).await {
+            let error = match self.attempt(call, &mut resent).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) if !error.may_pass() => return Err(error.after(waits)),
+                Err(error) if !error.may_pass() => return Err(error.after(waits + resent)),
                 Err(error) => error,
             };
             let since = since.get_or_insert_with(Instant::now);
@@ -144,8 +145,8 @@ impl Client {
         drop(std::io::stderr().write_all(line.as_bytes()));
     }
 
-    async fn attempt(&self, call: &Call) -> Result<Value, ApiError> {
-        let answered = timeout(ANSWER_WITHIN, self.send(call)).await;
+    async fn attempt(&self, call: &Call, resent: &mut u32) -> Result<Value, ApiError> {
+        let answered = timeout(ANSWER_WITHIN, self.send(call, resent)).await;
         let answered = answered.unwrap_or_else(|late| Err(late.into()));
         let answer = answered.map_err(|source| ApiError::Unreachable {
             url: self.url.clone(),
@@ -154,19 +155,21 @@ impl Client {
         self.read(&answer)
     }
 
-    async fn send(&self, call: &Call) -> Result<Answer, connection::BoxError> {
+    async fn send(&self, call: &Call, resent: &mut u32) -> Result<Answer, connection::BoxError> {
         let idle = self
             .idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
-        if let Some(mut connection) = idle
-            && let Ok(answer) = connection.send(self.request(call)?).await
-        {
-            self.keep(connection);
-            return Ok(answer);
+        if let Some(mut connection) = idle {
+            if let Ok(answer) = connection.send(self.request(call)?).await {
+                self.keep(connection);
+                return Ok(answer);
+            }
+            *resent += 1;
         }
-        // The one that was kept may have been closed for idleness meanwhile, which says nothing of the server.
+        // The one that was kept may have been closed for idleness meanwhile, which says nothing of the server; or behind
+        // the call, which may then have been done.
         let mut connection = Connection::open(&self.authority).await?;
         let answer = connection.send(self.request(call)?).await?;
         self.keep(connection);
@@ -220,9 +223,9 @@ impl Client {
         let header = answer.headers.get("x-amzn-errortype");
         let header = header.and_then(|value| value.to_str().ok());
         let exception = header.or_else(|| json["__type"].as_str());
-        let message = json["message"]
-            .as_str()
-            .or_else(|| json["Message"].as_str());
+        // Outrigger's own paths have `error`.
+        let mut members = ["message", "Message", "error"].into_iter();
+        let message = members.find_map(|member| json[member].as_str());
         if let Some(exception) = exception {
             // Servers may add a URI behind a colon, or a name space before a hash.
             let exception = exception.split(':').next().unwrap_or_default();
@@ -327,6 +330,13 @@ mod tests {
             &body,
         );
         assert_eq!(text(refused), "error: NotFoundException: no such mesh\n");
+        let kind = Some("InvalidSignatureException");
+        let body = json!({ "error": "set the clock" });
+        let late = text(answer(StatusCode::FORBIDDEN, kind, &body));
+        assert!(
+            late.starts_with("error: InvalidSignatureException: set the clock\n"),
+            "{late}"
+        );
         let body = json!({ "__type": "a.b#ForbiddenException", "message": "no" });
         let forbidden = text(answer(StatusCode::FORBIDDEN, None, &body));
         assert!(

@@ -19,6 +19,14 @@ const DEFAULT_URL: &str = "http://127.0.0.1:9080";
 /// Largest answer that is read: a sidecar with thousands of backends gets tens of megabytes.
 const MAX_ANSWER: usize = 512 << 20;
 
+/// The exceptions that say that the caller is not known, whatever it asked for.
+const NOT_KNOWN: [&str; 4] = [
+    "MissingAuthenticationTokenException",
+    "UnrecognizedClientException",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+];
+
 /// Which control plane to ask.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ApiArgs {
@@ -96,6 +104,10 @@ impl From<ApiError> for CliError {
     fn from(error: ApiError) -> Self {
         let exit = match error {
             ApiError::Refused { .. } => Exit::No,
+            // A caller that is not known gets no answer, as from the operators' calls.
+            ApiError::Exception { ref exception, .. } if NOT_KNOWN.contains(&&**exception) => {
+                Exit::Unable
+            }
             ApiError::Exception { status, .. } if status.is_client_error() => Exit::No,
             ApiError::Exception { .. }
             | ApiError::Url { .. }

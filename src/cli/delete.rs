@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::apply::{piped, write};
+use super::apply::{piped, print_reports, write};
 use super::client::Client;
 use super::connect::{ApiArgs, ApiError};
 use super::output::{CliError, Exit, Output, render};
@@ -79,13 +79,20 @@ pub async fn run(args: DeleteArgs) -> Result<(String, Option<Exit>), CliError> {
     Ok((text, report.exit()))
 }
 
-/// What the files declare, be it wrong or right.
+/// What the files declare, be it wrong or right. Where a document cannot be identified, none is deleted.
 fn declared(paths: &[PathBuf]) -> Result<BTreeSet<ResourceId>, CliError> {
     if paths.is_empty() {
         return Ok(BTreeSet::new());
     }
     let piped = piped(paths.iter())?;
     let loaded = files::load_with(paths, piped).map_err(CliError::unable_error)?;
+    if loaded.has_unidentified || !loaded.unread.is_empty() {
+        print_reports(&loaded);
+        return Err(CliError::no(miette::miette!(
+            help = "mend or remove what cannot be read, or name what is to be deleted",
+            "the files cannot all be read, so what they declare is not known; nothing was deleted"
+        )));
+    }
     Ok(loaded.ids().clone())
 }
 

@@ -38,6 +38,9 @@ struct Line {
     result: Result,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<Change>,
+    /// From whom the resource is taken over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    takes_over: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,15 +108,20 @@ impl Report {
             (Result::Failed | Result::Blocked, _) => self.failed += 1,
             (Result::NotTried | Result::Unknown, _) => self.not_tried += 1,
         }
-        let changes = match step.action {
-            Action::Update { changes, .. } => changes,
-            Action::Create { .. } | Action::Delete => Vec::new(),
+        let (changes, takes_over) = match step.action {
+            Action::Update {
+                changes,
+                takes_over,
+                ..
+            } => (changes, takes_over),
+            Action::Create { .. } | Action::Delete => (Vec::new(), None),
         };
         self.resources.push(Line {
             id: step.id.to_string(),
             action,
             result,
             changes,
+            takes_over,
             error,
             help,
         });
@@ -205,6 +213,8 @@ impl Line {
             Result::NotTried => format!("did not try to {action} {id}"),
             Result::Unknown => format!("may or may not have {} {id}", self.action.past()),
         }];
+        let from = self.takes_over.iter();
+        lines.extend(from.map(|from| format!("    takes over from {from}")));
         lines.extend(self.changes.iter().map(|change| format!("    {change}")));
         lines.extend(self.error.iter().map(|error| format!("    {error}")));
         lines.extend(self.help.iter().map(|help| format!("    help: {help}")));

@@ -97,22 +97,29 @@ pub(super) async fn run(
     let applies = rest
         .peek()
         .is_some_and(|step| step.action != Action::Delete);
+    // Decided once, before the first delete: one that fails then keeps no other from being tried.
+    let mut may_prune = None;
     while let Some(first) = rest.next() {
         let (phase, prunes) = (first.phase(), applies && first.action == Action::Delete);
         let mut steps = vec![first];
         while let Some(step) = rest.next_if(|step| step.phase() == phase) {
             steps.push(step);
         }
-        if prunes && shared.has_failed() {
+        if prunes && !*may_prune.get_or_insert_with(|| !shared.has_failed()) {
             outcomes.ended.get_or_insert(Ended::Unpruned);
             let skipped = steps.into_iter().map(|step| (step, Outcome::NotTried));
             outcomes.steps.extend(skipped);
             continue;
         }
+        let before = outcomes.steps.len();
         phase_of(&shared, steps, progress, &mut outcomes.steps).await;
+        let is_left = |(_, outcome): &(Step, Outcome)| {
+            matches!(outcome, Outcome::NotTried | Outcome::Unknown)
+        };
         if shared.unavailable.is_cancelled() {
             outcomes.ended = Some(Ended::Unavailable);
-        } else if interrupt.once.is_cancelled() {
+        } else if outcomes.steps.iter().skip(before).any(is_left) {
+            // Where all of the last phase was done, an interrupt came too late to matter.
             outcomes.ended = Some(Ended::Interrupted);
         }
     }

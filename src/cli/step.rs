@@ -35,6 +35,8 @@ pub(super) enum Action {
         /// Those to add or to change.
         tags: Tags,
         changes: Vec<Change>,
+        /// From whom this takes the resource over, if it does.
+        takes_over: Option<String>,
     },
     Delete,
 }

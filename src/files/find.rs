@@ -24,6 +24,8 @@ pub(super) struct Found {
     pub(super) files: Vec<File>,
     /// What is named like a mesh file and is none.
     pub(super) odd: Vec<Odd>,
+    /// What led nowhere, or was gone before it was looked into: its declarations may be missing.
+    pub(super) gone: Vec<PathBuf>,
     /// Where changes are heard of, by real path.
     pub(super) folders: Folders,
     /// Folders with a `.git` of their own.
@@ -176,13 +178,14 @@ impl Walk {
             let entry_path = path.join(&name);
             // What has gone since it was listed is not there; the next look tells more.
             let Ok(r#type) = entry.file_type() else {
+                self.found.gone.push(entry_path);
                 continue;
             };
             if r#type.is_symlink() {
                 self.link(&entry_path)?;
             } else if r#type.is_dir() {
                 match self.folder(&entry_path, &real.join(&name)) {
-                    Err(LoadError::Missing { .. }) => {}
+                    Err(LoadError::Missing { path }) => self.found.gone.push(path),
                     result => result?,
                 }
             } else if is_mesh_file(&entry_path) {
@@ -190,6 +193,8 @@ impl Walk {
                     self.odd(entry_path, what);
                 } else if let Ok(metadata) = entry.metadata() {
                     self.file(&entry_path, real.join(&name), &metadata);
+                } else {
+                    self.found.gone.push(entry_path);
                 }
             }
         }
@@ -201,6 +206,8 @@ impl Walk {
             if is_mesh_file(path) {
                 self.follow(path, 0);
                 self.odd(path.into(), "a link to nowhere");
+            } else {
+                self.found.gone.push(path.into());
             }
             return Ok(());
         };

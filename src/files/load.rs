@@ -53,6 +53,10 @@ pub struct Loaded {
     pub reports: Vec<Report>,
     /// Which files were read.
     pub files: Vec<PathBuf>,
+    /// What could not be read though it is there: pipes, links to nowhere, and what went away meanwhile.
+    pub unread: BTreeSet<PathBuf>,
+    /// Whether a document could not be identified, so that anything might be declared by it.
+    pub has_unidentified: bool,
     /// Equal for equal files with equal content.
     pub fingerprint: u64,
     /// What the resources make together.
@@ -156,12 +160,30 @@ pub fn load_beside(
         paths.retain(|path| path != Path::new("-"));
     }
     let found = find(&paths);
-    if let Some(error) = found.error {
-        return Err(error);
+    match (found.error, found.gone.first()) {
+        // What the link leads to may be where the files are.
+        (Some(LoadError::Empty { .. }), Some(gone)) => {
+            return Err(LoadError::Missing { path: gone.clone() });
+        }
+        (Some(error), _) => return Err(error),
+        (None, _) => {}
     }
     let mut contents = Reader::default().read(&found.files);
+    let read: BTreeSet<PathBuf> = contents
+        .iter()
+        .map(|content| content.path().into())
+        .collect();
     contents.extend(piped);
-    Ok(assemble_beside(&contents, &found.odd, beside))
+    let mut loaded = assemble_beside(&contents, &found.odd, beside);
+    let files = found.files.into_iter().map(|file| file.path);
+    loaded
+        .unread
+        .extend(files.filter(|path| !read.contains(path)));
+    loaded
+        .unread
+        .extend(found.odd.into_iter().map(|odd| odd.path));
+    loaded.unread.extend(found.gone);
+    Ok(loaded)
 }
 
 /// Looks whether there are mesh files, without reading them.
@@ -222,6 +244,7 @@ fn assemble_beside(
     });
     loaded.reports.extend(odd.iter().map(not_read));
     loaded.ids = first.into_keys().collect();
+    loaded.has_unidentified = contents.iter().any(|content| content.has_unidentified());
     loaded
 }
 

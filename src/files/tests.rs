@@ -287,6 +287,28 @@ fn what_cannot_be_read_is_an_error_of_its_own() {
 }
 
 #[test]
+fn what_leads_nowhere_is_unread() {
+    let folder = folder(&[("mesh.yaml", "{kind: Mesh, meshName: m}")]);
+    let unread = || {
+        let loaded = load(&[folder.path().into()]).unwrap();
+        let names = loaded
+            .unread
+            .iter()
+            .map(|path| path.file_name().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert!(unread().is_empty());
+    for name in ["folder", "node.yaml"] {
+        std::os::unix::fs::symlink("nowhere", folder.path().join(name)).unwrap();
+    }
+    assert_eq!(unread(), ["folder", "node.yaml"]);
+    std::fs::remove_file(folder.path().join("mesh.yaml")).unwrap();
+    std::fs::remove_file(folder.path().join("node.yaml")).unwrap();
+    let error = load(&[folder.path().into()]).unwrap_err().to_string();
+    assert!(error.contains("folder` does not exist"), "{error}");
+}
+
+#[test]
 fn a_file_in_another_encoding_is_reported_beside_the_rest() {
     let folder = folder(&[("a.yaml", "kind: Mesh\nmeshName: 1\n")]);
     std::fs::write(folder.path().join("b.yaml"), b"kind: M\xe4sh\n").unwrap();

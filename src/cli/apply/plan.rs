@@ -12,7 +12,7 @@ use crate::cli::diff::{Change, changes};
 use crate::cli::order;
 use crate::cli::remote::{Listing, Owner, Remote};
 use crate::cli::step::{Action, Step};
-use crate::model::tags::Tags;
+use crate::model::tags::{MOST, Tags};
 use crate::model::{MeshName, Resource, ResourceId, Spec};
 
 /// The tag that says which set a resource belongs to.
@@ -32,7 +32,7 @@ pub(super) struct Options<'a> {
     pub(super) set: &'a str,
     /// Delete what the set applied and nothing declares any more, as far as this reaches.
     pub(super) prune: Option<Reach>,
-    /// Take over what another set applied.
+    /// Take over what another set applied, or no set.
     pub(super) take_over: bool,
 }
 
@@ -50,8 +50,22 @@ pub(super) enum Reach {
 /// Why a declared resource cannot be applied, which is known before anything is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Conflict {
-    OwnedByFile { id: ResourceId, file: Owner },
-    OfAnotherSet { id: ResourceId, set: String },
+    OwnedByFile {
+        id: ResourceId,
+        file: Owner,
+    },
+    OfAnotherSet {
+        id: ResourceId,
+        set: String,
+    },
+    /// Another tool made it, and it differs.
+    OfNoSet {
+        id: ResourceId,
+    },
+    TooManyTags {
+        id: ResourceId,
+        count: usize,
+    },
 }
 
 /// Everything that an apply does.
@@ -69,7 +83,10 @@ pub(super) fn plan(current: &Listing, declared: &[Wanted], options: Options<'_>)
     for wanted in declared {
         let id = &wanted.resource.id;
         match current.resources.get(id) {
-            None => plan.steps.push(create(wanted, options)),
+            None => {
+                limit_tags(&mut plan, id, &Tags::new(), &tags(wanted, options.set));
+                plan.steps.push(create(wanted, options));
+            }
             Some(there) => update(&mut plan, there, wanted, options),
         }
     }
@@ -143,14 +160,25 @@ fn update(plan: &mut Plan, there: &Remote, wanted: &Wanted, options: Options<'_>
         }
         return;
     }
-    let other = there.tags.get(SET_TAG).filter(|of| *of != options.set);
-    if let Some(other) = other.filter(|_| !options.take_over) {
-        plan.conflicts.push(Conflict::OfAnotherSet {
-            id: id.clone(),
-            set: other.clone(),
-        });
+    let of = there.tags.get(SET_TAG);
+    let is_ours = of.is_some_and(|of| of == options.set);
+    if !is_ours && !options.take_over {
+        match of {
+            Some(set) => plan.conflicts.push(Conflict::OfAnotherSet {
+                id: id.clone(),
+                set: set.clone(),
+            }),
+            // As it is wanted it is fine, and stays the other tool's.
+            None if spec.is_none() && has_tags(there, wanted) => plan.unchanged += 1,
+            None => plan.conflicts.push(Conflict::OfNoSet { id: id.clone() }),
+        }
         return;
     }
+    let takes_over = (!is_ours).then(|| match of {
+        Some(set) => format!("set `{set}`"),
+        None => "no set".to_owned(),
+    });
+    limit_tags(plan, id, &there.tags, &tags(wanted, options.set));
     let mut new = tags(wanted, options.set);
     new.retain(|key, value| there.tags.get(key) != Some(value));
     changes.extend(new.iter().map(|(key, value)| Change {
@@ -169,9 +197,26 @@ fn update(plan: &mut Plan, there: &Remote, wanted: &Wanted, options: Options<'_>
             spec,
             tags: new,
             changes,
+            takes_over,
         },
         needs: order::needs(&wanted.resource),
     });
+}
+
+/// Whether a resource has the tags that the files give it, whoever applied it.
+fn has_tags(there: &Remote, wanted: &Wanted) -> bool {
+    let mut tags = wanted.tags.iter().filter(|(key, _)| *key != SET_TAG);
+    tags.all(|(key, value)| there.tags.get(key) == Some(value))
+}
+
+/// Counts what a resource has and what it gets: the server would refuse too many only after others were written.
+fn limit_tags(plan: &mut Plan, id: &ResourceId, there: &Tags, new: &Tags) {
+    let added = new.keys().filter(|key| !there.contains_key(*key)).count();
+    let count = there.len() + added;
+    if added > 0 && count > MOST {
+        let id = id.clone();
+        plan.conflicts.push(Conflict::TooManyTags { id, count });
+    }
 }
 
 /// A spec as the API has it.
@@ -188,6 +233,13 @@ impl fmt::Display for Conflict {
                 "{id} belongs to {file}, a file of the server, and differs from it"
             ),
             Self::OfAnotherSet { id, set } => write!(f, "{id} was applied as part of set `{set}`"),
+            Self::OfNoSet { id } => {
+                write!(f, "{id} was not applied by `outrigger apply`, and differs")
+            }
+            Self::TooManyTags { id, count } => write!(
+                f,
+                "{id} would have {count} tags with `{SET_TAG}`, of {MOST} that a resource can have"
+            ),
         }
     }
 }

@@ -155,8 +155,22 @@ fn an_update_says_what_it_changes_and_keeps_the_tags_that_are_there() {
 }
 
 #[test]
-fn what_nobody_applied_becomes_part_of_the_set() {
-    let adopted = plan(&applied(SMALL, None), &declared(SMALL), PRUNE);
+fn what_no_set_applied_is_taken_over_only_when_told_to() {
+    let equal = plan(&applied(SMALL, None), &declared(SMALL), PRUNE);
+    assert_eq!((equal.steps.len(), equal.unchanged), (0, 7));
+    assert_eq!(equal.conflicts, []);
+    let changed = declared(&SMALL.replace("weight: 1", "weight: 2"));
+    let differs = plan(&applied(SMALL, None), &changed, PRUNE);
+    let said: Vec<String> = differs.conflicts.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        ["mesh/m/virtualRouter/r/route/x was not applied by `outrigger apply`, and differs"]
+    );
+    let take_over = Options {
+        take_over: true,
+        ..PRUNE
+    };
+    let adopted = plan(&applied(SMALL, None), &declared(SMALL), take_over);
     assert_eq!(adopted.steps.len(), 7);
     for step in &adopted.steps {
         let Action::Update {
@@ -164,10 +178,12 @@ fn what_nobody_applied_becomes_part_of_the_set() {
             spec: None,
             tags,
             changes,
+            takes_over,
         } = &step.action
         else {
             panic!("{step:?}");
         };
+        assert_eq!(takes_over.as_deref(), Some("no set"));
         assert!(arn.starts_with("arn:"));
         assert_eq!(tags[SET_TAG], "default");
         assert_eq!(
@@ -197,6 +213,26 @@ fn a_tag_of_the_file_is_added_or_changed_and_none_is_removed() {
     there.tags.insert("env".into(), "prod".into());
     there.tags.insert("other".into(), "kept".into());
     assert_eq!(tags(&current), None);
+}
+
+#[test]
+fn more_tags_than_a_resource_can_have_are_a_conflict() {
+    let tags = |prefix: &str, count| -> Tags {
+        let keys = (0..count).map(|index| format!("{prefix}{index}"));
+        keys.map(|key| (key, String::new())).collect()
+    };
+    let mut wanted = declared("{kind: Mesh, meshName: m}");
+    wanted[0].tags = tags("file", 49);
+    let mut current = applied("{kind: Mesh, meshName: m}", Some("default"));
+    let conflicts = |current: &Listing, wanted: &[Wanted]| plan(current, wanted, PRUNE).conflicts;
+    assert_eq!(conflicts(&Listing::default(), &wanted), []);
+    assert_eq!(conflicts(&current, &wanted), []);
+    let there = current.resources.values_mut().next().unwrap();
+    there.tags.insert("other".into(), String::new());
+    let said = conflicts(&current, &wanted)[0].to_string();
+    assert!(said.contains("would have 51 tags"), "{said}");
+    wanted[0].tags = tags("file", 50);
+    assert_eq!(conflicts(&Listing::default(), &wanted).len(), 1);
 }
 
 #[test]

@@ -160,6 +160,54 @@ async fn a_failure_takes_down_what_needs_it_and_no_prune_follows() {
     assert_eq!(seen.lock().unwrap().len(), 2);
 }
 
+#[tokio::test]
+async fn a_delete_that_fails_keeps_no_other_from_being_pruned() {
+    let (address, _, _serving) = server(|line, _| match line {
+        "DELETE /v20190125/meshes/m/virtualNodes/a" => {
+            (StatusCode::CONFLICT, "ResourceInUseException")
+        }
+        _ => (StatusCode::OK, ""),
+    })
+    .await;
+    let client = client(address, PATIENT);
+    let steps = vec![
+        create(mesh(), &[]),
+        Step::delete(node("a")),
+        Step::delete(node("b")),
+        Step::delete(ResourceId::Mesh(MeshName::new("old"))),
+    ];
+    let (lines, ended) = done(&client, steps).await;
+    assert_eq!(ended, None);
+    assert_eq!(
+        lines,
+        [
+            "created mesh/m",
+            "failed to delete mesh/m/virtualNode/a",
+            "    ResourceInUseException: because of ResourceInUseException",
+            "deleted mesh/m/virtualNode/b",
+            "deleted mesh/old",
+            "1 created, 2 deleted, 1 failed",
+            "mend what failed and run it again: what is done stays done",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_interrupt_after_the_last_step_is_none() {
+    let interrupt = Interrupt::default();
+    let once = interrupt.once.clone();
+    let (address, _, _serving) = server(move |_, _| {
+        once.cancel();
+        (StatusCode::OK, "")
+    })
+    .await;
+    let steps = vec![create(mesh(), &[])];
+    let mut progress = Progress::new(1);
+    let outcomes = run(&client(address, PATIENT), steps, &interrupt, &mut progress).await;
+    assert_eq!(outcomes.ended, None);
+    assert!(matches!(outcomes.steps.as_slice(), [(_, Outcome::Done)]));
+}
+
 /// The first delete was done, though its answer was lost.
 #[tokio::test]
 async fn a_delete_that_is_sent_twice_may_find_nothing() {
@@ -221,5 +269,40 @@ async fn connections_are_kept_and_one_that_was_closed_is_replaced() {
     for _ in 0..3 {
         assert_eq!(client.call(&call).await.unwrap(), json!({}));
     }
+    serving.join_all().await;
+}
+
+/// A server that did the delete and closed the connection without an answer is asked again, and has nothing left.
+#[tokio::test]
+async fn a_delete_that_was_sent_again_on_another_connection_may_find_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(listener.local_addr().unwrap(), Duration::ZERO);
+    let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    let gone = "HTTP/1.1 404 Not Found\r\nx-amzn-errortype: NotFoundException\r\ncontent-length: 2\r\n\r\n{}";
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        for answers in [&[ok, ""][..], &[gone]] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for answer in answers {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(tokio::io::AsyncReadExt::read_u8(&mut stream).await.unwrap());
+                }
+                tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes())
+                    .await
+                    .unwrap();
+            }
+        }
+    });
+    let steps = vec![Step::delete(node("a")), Step::delete(mesh())];
+    let (lines, _) = done(&client, steps).await;
+    assert_eq!(
+        lines,
+        [
+            "deleted mesh/m/virtualNode/a",
+            "deleted mesh/m",
+            "2 deleted"
+        ]
+    );
     serving.join_all().await;
 }

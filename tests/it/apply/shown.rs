@@ -119,6 +119,17 @@ async fn delete_goes_in_order_and_says_what_is_in_the_way() {
     );
     shop.run(&["delete", "vn", "nobody"])
         .fails(1, &["there is no VirtualNode nobody"]);
+    shop.write("broken.yaml", "{kind: VirtualNode, meshName: shop}");
+    let refused = shop.run(&["delete", "-f", "."]);
+    refused.fails(1, &["broken.yaml", "nothing was deleted"]);
+    assert_eq!(shop.there("shop").len(), 5);
+    std::fs::remove_file(shop.files.path().join("broken.yaml")).unwrap();
+    std::os::unix::fs::symlink("nowhere", shop.files.path().join("nodes")).unwrap();
+    shop.run(&["apply", ".", "--prune"])
+        .fails(1, &["/nodes", "nothing was written"]);
+    shop.run(&["delete", "-f", "."])
+        .fails(1, &["nothing was deleted"]);
+    std::fs::remove_file(shop.files.path().join("nodes")).unwrap();
     let ignored = ["delete", "mesh/nowhere", "--ignore-not-found"];
     assert_eq!(shop.run(&ignored).code, Some(0));
     let dry = shop.run(&["delete", "-f", ".", "--dry-run"]);
