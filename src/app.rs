@@ -167,11 +167,9 @@ fn open_store(
     let journal: Box<dyn Journal> = if let Some(folder) = data_dir {
         Box::new(Redb::new(&folder.file(store::STORE_FILE)))
     } else {
-        if settings.mesh.is_empty() {
-            warn!(
-                "what the API is told is kept in memory only and gone with this process; name a folder with --data-dir"
-            );
-        }
+        warn!(
+            "what the API is told is kept in memory only and gone with this process; name a folder with --data-dir"
+        );
         Box::<Memory>::default()
     };
     Store::new(journal, options, metrics.registry())
@@ -207,6 +205,7 @@ impl Bound {
         let (model, auth) = (store.watch(), self.auth());
         let ads = self.ads(views.clone(), model.clone());
         let operators = operators(self.clients, views, &model, self.registrations);
+        let appmesh = self.appmesh.clone();
         let api = api::router(operators.0, operators.1, self.appmesh, auth);
         let sink = mesh::Sink {
             store,
@@ -243,7 +242,10 @@ impl Bound {
             ..
         } = self.options;
         let api = transport::serve(self.api_listener.into(), api, operators, stop.clone());
-        tasks.follow("the API", api);
+        tasks.follow("the API", async move {
+            api.await;
+            appmesh.finish().await;
+        });
         let admin = transport::serve(self.admin_listener.into(), admin, monitors, stop);
         tasks.follow("administration", admin);
         tasks.join(&ready).await

@@ -144,7 +144,7 @@ impl Store {
     /// Does what is asked for. Returns when it is kept, and on its way to the sidecars.
     ///
     /// # Errors
-    /// [`WriteError`], and then nothing is changed.
+    /// [`WriteError`], and then nothing is changed; [`Trouble::outcome`] says where that is not known.
     pub async fn write(&self, write: Write) -> Result<Written, WriteError> {
         let id = write.action.id();
         let seen = self.published.borrow().records.get(id).cloned();

@@ -35,8 +35,9 @@ use axum::response::Response;
 use axum::routing::any;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use prometheus::Registry;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use tracing::error;
 use uuid::Uuid;
 
@@ -55,6 +56,8 @@ const LARGEST_BODY: usize = 2 << 20;
 const READ_AT_ONCE: usize = 64 << 10;
 /// Larger bodies that are read at one time; others wait.
 const LARGE_BODIES: usize = 2;
+/// Lists of everything that are put together at one time, each of which may take 100 MB; others wait.
+const LISTS_OF_EVERYTHING: usize = 2;
 /// How long a body may take to come.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Calls that are answered at one time; one more is told so.
@@ -68,6 +71,9 @@ pub struct AppMesh {
     metrics: Metrics,
     open: Arc<Semaphore>,
     large_bodies: Arc<Semaphore>,
+    everything: Arc<Semaphore>,
+    /// Writes, which go on to their line in the log when their caller leaves.
+    writes: TaskTracker,
 }
 
 /// Why the API cannot be served.
@@ -91,7 +97,15 @@ impl AppMesh {
             metrics: Metrics::register(registry)?,
             open: Arc::new(Semaphore::new(OPEN_CALLS)),
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
+            everything: Arc::new(Semaphore::new(LISTS_OF_EVERYTHING)),
+            writes: TaskTracker::new(),
         })
+    }
+
+    /// Waits until every write is answered and logged, those too whose callers have left.
+    pub async fn finish(&self) {
+        self.writes.close();
+        self.writes.wait().await;
     }
 }
 
@@ -152,14 +166,14 @@ impl AppMesh {
             request_id: &request_id,
         };
         let mut operation = "Unknown".to_owned();
-        let outcome = match self.open.try_acquire() {
+        let outcome = match Arc::clone(&self.open).try_acquire_owned() {
             Err(_) => Err(ApiError::Busy { limit: OPEN_CALLS }),
-            Ok(_permit) => match endpoint {
+            Ok(permit) => match endpoint {
                 Endpoint::AppMesh => match Operation::read(&parts.method, parts.uri.path()) {
                     Err(error) => Err(error),
                     Ok(read) => {
                         operation = read.to_string();
-                        self.run(&call, read, body).await
+                        self.run(&call, read, body, permit).await
                     }
                 },
                 Endpoint::Everything => {
@@ -188,6 +202,7 @@ impl AppMesh {
         call: &Call<'_>,
         operation: Operation,
         body: Body,
+        permit: OwnedSemaphorePermit,
     ) -> Result<Response, ApiError> {
         let name = operation.to_string();
         match operation {
@@ -200,7 +215,7 @@ impl AppMesh {
                     Writing::Delete(_) => Bytes::new(),
                     _ => collect(body).await?,
                 };
-                self.write(call, &name, writing, body).await
+                self.write(call, name, (writing, body), permit).await
             }
         }
     }

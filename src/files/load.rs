@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::find::{Odd, find};
 use super::read::{Content, Document, Reader, standard_input};
 use super::report::{Report, Source};
+use crate::model::defaults::fill_defaults;
 use crate::model::document::{self, Located, Span};
 use crate::model::problem::{Problem, Severity};
 use crate::model::tags::Tags;
@@ -293,7 +294,10 @@ impl<'a> Assembly<'a> {
         }
         self.report(source, &document.not_served);
         if let Some(resource) = &document.resource {
-            self.loaded.model.insert(resource.clone());
+            // As the API stores it, so that what moves from the one to the other stays the same.
+            let mut stored = resource.clone();
+            fill_defaults(&mut stored.spec);
+            self.loaded.model.insert(stored);
             let line = document.at.map_or(0, |span| source.position(span).line);
             self.loaded.resources.push(Declared {
                 resource: resource.clone(),

@@ -107,7 +107,9 @@ fn write(model: &Model, resource: &Resource, quotas: &Quotas) -> Result<Vec<Prob
 }
 
 fn delete(model: &Model, id: &ResourceId) -> Result<Vec<Problem>, Refusal> {
-    if let Some(id) = missing(model, id) {
+    // What it stood in may be gone, with the file that declared it.
+    if !model.contains(id) {
+        let id = missing(model, id).unwrap_or_else(|| id.clone());
         return Err(Refusal::NotFound { id });
     }
     let by = users(model, id);

@@ -18,9 +18,9 @@ use super::spec::{Backend, Listener, VirtualNodeSpec, VirtualServiceProvider, Vi
 
 pub use served::not_served;
 
-/// Backends of a node for which the name that was probably meant is looked for. Who has more that are missing creates the
-/// services later, and should not wait for a comparison of names for each.
-const SUGGESTED: usize = 5;
+/// Unknown backends of one node that are told each by itself: to look for the name that was meant takes a while, and a node
+/// may have ten thousand.
+const UNKNOWN_BACKENDS: usize = 10;
 
 /// A problem of one resource; its path leads through that resource's document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,11 +175,15 @@ impl<'a> Scope<'a> {
 
     /// Backends may name what comes later: two nodes may be each other's backends.
     fn node(&self, node: &VirtualNodeSpec) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let (mut problems, mut more) = (Vec::new(), 0);
         for (index, Backend::VirtualService(backend)) in node.backends().iter().enumerate() {
             let service = &backend.virtual_service_name;
             let target = ResourceId::VirtualService(self.name.clone(), service.clone());
             if self.mesh.services.contains_key(service) || self.may_be_unread(&target) {
+                continue;
+            }
+            if problems.len() == UNKNOWN_BACKENDS {
+                more += 1;
                 continue;
             }
             problems.push(Problem::warning(
@@ -189,11 +193,15 @@ impl<'a> Scope<'a> {
                     .field("virtualServiceName"),
                 format!("backend `{service}` names no virtual service"),
                 "not declared",
-                if problems.len() < SUGGESTED {
-                    known_in(service.as_str(), "virtual services", &self.mesh.services)
-                } else {
-                    "declare it, or take the backend out".to_owned()
-                },
+                known_in(service.as_str(), "virtual services", &self.mesh.services),
+            ));
+        }
+        if more > 0 {
+            problems.push(Problem::warning(
+                Path::of("spec.backends"),
+                format!("{more} more backends name no virtual service"),
+                "not declared",
+                "declare the virtual services, or remove the backends",
             ));
         }
         problems.extend(health_check_problems(node));

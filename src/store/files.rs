@@ -12,6 +12,7 @@ use super::Revision;
 use super::journal::{FileFact, Kept};
 use super::record::{Owner, Record, Timestamp};
 use super::state::State;
+use crate::model::admission::missing;
 use crate::model::tags::Tags;
 use crate::model::{Model, Resource, ResourceId, Spec};
 
@@ -59,6 +60,8 @@ pub(super) struct Replaced {
     pub(super) facts: Vec<ResourceId>,
     /// Resources of the API that a file's now hides.
     pub(super) hidden: Vec<ResourceId>,
+    /// Resources of the API whose mesh, router or gateway is no longer declared, if one was withdrawn.
+    pub(super) orphans: Vec<ResourceId>,
 }
 
 impl State {
@@ -94,6 +97,7 @@ impl State {
             replaced.facts.push(gone);
         }
         replaced.facts.extend(self.move_places(files));
+        replaced.orphans = self.orphans(&replaced.facts);
         if !replaced.facts.is_empty() {
             replaced.revision = Some(self.advance(replaced.facts.clone()));
         }
@@ -160,6 +164,21 @@ impl State {
             self.records.remove(id);
             self.model.remove(id);
         }
+    }
+
+    /// Resources of the API that stand in something that is not there, if any of these is gone.
+    fn orphans(&self, changed: &[ResourceId]) -> Vec<ResourceId> {
+        let is_gone = |id: &ResourceId| !self.model.contains(id);
+        if !changed.iter().any(is_gone) {
+            return Vec::new();
+        }
+        let records = self.records.iter();
+        let of_api = records.filter(|(_, record)| record.owner == Owner::Api);
+        let orphans = of_api.filter(|(id, _)| {
+            let parent = id.parent();
+            parent.is_some_and(|parent| missing(&self.model, &parent).is_some())
+        });
+        orphans.map(|(id, _)| id.clone()).collect()
     }
 
     /// A resource that stays the same may stand on another line, or in another file, or have other tags; returns the last.

@@ -126,6 +126,11 @@ impl State {
             }),
             Some(before) => {
                 let Resource { id, spec } = filled(resource.clone());
+                // What was deleted since is not there, whatever the token was answered with.
+                let now = self.records.get(&id);
+                if now.is_none_or(|now| now.uid != before.record.uid) {
+                    return Ok(None);
+                }
                 Ok(Some(Written {
                     id,
                     spec,

@@ -89,8 +89,8 @@ pub enum WriteError {
         count: usize,
         limit: usize,
     },
-    /// Nothing was written. The same write may work later.
-    #[error("nothing is changed")]
+    /// Nothing is changed that anybody sees. The same write may work later.
+    #[error("{}", source.outcome())]
     Unavailable { source: Arc<Trouble> },
     #[error("the mesh files are not loaded yet; retry when the control plane is ready")]
     NotLoaded,
@@ -101,10 +101,28 @@ pub enum WriteError {
 pub enum Trouble {
     #[error("what is written cannot be kept")]
     NotKept { source: CommitError },
+    /// The disk failed during the commit, perhaps after it had written.
+    #[error("what is written may be kept or not")]
+    InDoubt { source: CommitError },
     #[error("too many writes wait already; retry in a while")]
     Full,
     #[error("the control plane is stopping; retry when it is back")]
     Stopping,
+}
+
+impl Trouble {
+    /// What is known of the write.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::InDoubt { .. } => {
+                "nothing is changed now, but after a restart it may be; read again before you retry"
+            }
+            Self::Stopping => {
+                "whether anything is changed is not known; read again before you retry"
+            }
+            Self::NotKept { .. } | Self::Full => "nothing is changed",
+        }
+    }
 }
 
 impl From<Trouble> for WriteError {

@@ -285,7 +285,7 @@ impl Core {
         next: &mut State,
         group: &mut Group,
         now: Timestamp,
-    ) -> Result<(), CommitError> {
+    ) -> Result<(), Trouble> {
         // A token of a write that was sent again is kept already.
         let before = &self.state.tokens;
         let is_new = |token: &String| before.get_any(token) != next.tokens.get_any(token);
@@ -293,7 +293,8 @@ impl Core {
         if group.touched.is_empty() {
             return Ok(());
         }
-        self.settle()?;
+        self.settle()
+            .map_err(|source| Trouble::NotKept { source })?;
         group.touched.tokens.extend(next.tokens.forget(now));
         let kept = self.keep(&group.touched.batch(next), group.writes);
         if kept.is_ok() {
@@ -306,7 +307,7 @@ impl Core {
             // Should the journal have it after all, nothing else may ever have this revision.
             self.state.revision = next.revision;
         }
-        kept
+        kept.map_err(|source| Trouble::InDoubt { source })
     }
 
     /// Takes back what is in doubt. While that fails nothing new is tried, so that no second commit is ever in doubt.
@@ -351,6 +352,7 @@ impl Core {
                 } => drop(answer.send(self.told(action, outcome))),
                 Answered::Files { replaced, answer } => {
                     warn_of_hidden(&replaced.hidden);
+                    warn_of_orphans(&replaced.orphans);
                     drop(answer.send(Ok(replaced.revision)));
                 }
             }
@@ -380,13 +382,15 @@ impl Core {
     }
 
     /// Nothing of the group is kept. Who was refused for another reason is told that one.
-    fn refuse(&mut self, group: Group, error: CommitError) {
-        if !self.failing {
-            let source = &error.source;
-            warn!("writes are refused until they can be kept: {error}: {source}");
+    fn refuse(&mut self, group: Group, trouble: Trouble) {
+        if let (false, Trouble::NotKept { source } | Trouble::InDoubt { source }) =
+            (self.failing, &trouble)
+        {
+            let cause = &source.source;
+            warn!("writes are refused until they can be kept: {source}: {cause}");
             self.failing = true;
         }
-        let trouble = Arc::new(Trouble::NotKept { source: error });
+        let trouble = Arc::new(trouble);
         let unavailable = || WriteError::Unavailable {
             source: Arc::clone(&trouble),
         };
@@ -412,15 +416,28 @@ pub fn new_uid() -> String {
 }
 
 fn warn_of_hidden(hidden: &[ResourceId]) {
-    if hidden.is_empty() {
-        return;
+    if !hidden.is_empty() {
+        warn!(
+            "declared in mesh files and created over the API too, so that the files' count: {}; delete the one or the other",
+            names(hidden)
+        );
     }
-    let mut names: Vec<String> = hidden.iter().take(NAMED).map(ToString::to_string).collect();
-    if hidden.len() > NAMED {
-        names.push(format!("and {} more", hidden.len() - NAMED));
+}
+
+fn warn_of_orphans(orphans: &[ResourceId]) {
+    if !orphans.is_empty() {
+        warn!(
+            "created over the API in a mesh, router or gateway that no file declares any longer: {}; declare that again, or delete these",
+            names(orphans)
+        );
     }
-    warn!(
-        "declared in mesh files and created over the API too, so that the files' count: {}; delete the one or the other",
-        names.join(", ")
-    );
+}
+
+/// The first of them, and how many more there are.
+fn names(ids: &[ResourceId]) -> String {
+    let mut names: Vec<String> = ids.iter().take(NAMED).map(ToString::to_string).collect();
+    if ids.len() > NAMED {
+        names.push(format!("and {} more", ids.len() - NAMED));
+    }
+    names.join(", ")
 }

@@ -162,7 +162,9 @@ impl ApiError {
 
     pub(super) fn exception(&self) -> Exception {
         match self {
-            Self::WrongMethod { .. }
+            // Not `NotFound`: a client with a wrong address would take its resources for deleted.
+            Self::UnknownPath { .. }
+            | Self::WrongMethod { .. }
             | Self::Encoding { .. }
             | Self::Name(_)
             | Self::Repeated { .. }
@@ -175,10 +177,9 @@ impl ApiError {
             | Self::Late { .. }
             | Self::NotJson { .. }
             | Self::Invalid { .. } => Exception::BadRequest,
-            Self::UnknownPath { .. }
-            | Self::NotFound { .. }
-            | Self::OtherAccount { .. }
-            | Self::OtherRegion { .. } => Exception::NotFound,
+            Self::NotFound { .. } | Self::OtherAccount { .. } | Self::OtherRegion { .. } => {
+                Exception::NotFound
+            }
             Self::WebPage | Self::Denied { .. } => Exception::Forbidden,
             Self::TooManyTags { .. } => Exception::TooManyTags,
             Self::Busy { .. } => Exception::TooManyRequests,
@@ -219,7 +220,9 @@ fn of_write(error: &WriteError) -> Exception {
         WriteError::TooManyTags { .. } => Exception::TooManyTags,
         WriteError::Unavailable { source } => match **source {
             Trouble::Full => Exception::TooManyRequests,
-            Trouble::NotKept { .. } | Trouble::Stopping => Exception::ServiceUnavailable,
+            Trouble::NotKept { .. } | Trouble::InDoubt { .. } | Trouble::Stopping => {
+                Exception::ServiceUnavailable
+            }
         },
         WriteError::NotLoaded => Exception::ServiceUnavailable,
     }
@@ -290,7 +293,7 @@ struct Refused<'a>(&'a WriteError);
 impl fmt::Display for Refused<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            WriteError::Unavailable { source } => write!(f, "nothing is changed: {source}"),
+            error @ WriteError::Unavailable { source } => write!(f, "{error}: {source}"),
             error => error.fmt(f),
         }
     }

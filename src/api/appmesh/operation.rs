@@ -288,37 +288,37 @@ mod tests {
     #[test]
     fn what_there_is_not_is_refused() {
         for (method, path, expected) in [
-            ("GET", "/", "NotFoundException"),
-            ("GET", "/v20190125", "NotFoundException"),
-            ("GET", "/v20190125/", "NotFoundException"),
-            ("GET", "/v20190125/meshes/m/meshes", "NotFoundException"),
-            ("GET", "/v20190125/meshes/m/routes", "NotFoundException"),
+            ("GET", "/", "BadRequestException"),
+            ("GET", "/v20190125", "BadRequestException"),
+            ("GET", "/v20190125/", "BadRequestException"),
+            ("GET", "/v20190125/meshes/m/meshes", "BadRequestException"),
+            ("GET", "/v20190125/meshes/m/routes", "BadRequestException"),
             (
                 "GET",
                 "/v20190125/meshes/m/virtualNode/n",
-                "NotFoundException",
+                "BadRequestException",
             ),
             (
                 "GET",
                 "/v20190125/meshes/m/virtualRouters/r/routes",
-                "NotFoundException",
+                "BadRequestException",
             ),
             (
                 "GET",
                 "/v20190125/meshes/m/virtualRouter/r/gatewayRoutes",
-                "NotFoundException",
+                "BadRequestException",
             ),
             (
                 "GET",
                 "/v20190125/meshes/m/virtualRouter/r/routes/x/y",
-                "NotFoundException",
+                "BadRequestException",
             ),
             (
                 "GET",
                 "/v20190125/meshes/m/virtualRouter/r/routes/x/y/z",
-                "NotFoundException",
+                "BadRequestException",
             ),
-            ("GET", "/v20190125/tags/x", "NotFoundException"),
+            ("GET", "/v20190125/tags/x", "BadRequestException"),
             (
                 "GET",
                 "/v20190125/meshes//virtualNodes",

@@ -19,7 +19,7 @@ use super::{AppMesh, Call};
 use crate::api::auth::Caller;
 use crate::model::admission::missing;
 use crate::model::arn::Identity;
-use crate::model::{ResourceId, Spec};
+use crate::model::{ResourceId, ResourceKind, Spec};
 use crate::store::{Owner, Record, Stored};
 
 impl AppMesh {
@@ -124,10 +124,14 @@ impl AppMesh {
             }
         }
         let mesh = call.query()?.mesh;
+        let turn = Arc::clone(&self.everything).acquire_owned().await;
         let stored = self.loaded()?;
         let (identity, caller) = (Arc::clone(&self.identity), call.caller());
-        let telling =
-            spawn_blocking(move || everything(&identity, &stored, mesh.as_deref(), &caller));
+        let telling = spawn_blocking(move || {
+            // Held as long as the work takes, whoever still waits for it.
+            let _turn = turn;
+            everything(&identity, &stored, mesh.as_deref(), &caller)
+        });
         telling.await.unwrap_or(Err(ApiError::NotLoaded))
     }
 }
@@ -138,15 +142,18 @@ fn everything(
     mesh: Option<&str>,
     caller: &Caller,
 ) -> Result<Response, ApiError> {
-    let wanted = |id: &ResourceId| {
-        let name = id.mesh().as_str();
-        mesh.is_none_or(|mesh| name == mesh) && caller.may_read(name)
-    };
     let revision = stored.revision.as_u64();
     // Resource by resource: a tree of them all takes much more memory than its text.
     let mut body = format!(r#"{{"revision":{revision},"resources":["#).into_bytes();
     let mut is_first = true;
-    for (id, record) in stored.records.iter().filter(|(id, _)| wanted(id)) {
+    let wanted = ResourceKind::ALL.into_iter().flat_map(|kind| {
+        let first = ResourceId::of_checked(kind, mesh.unwrap_or_default(), "", "");
+        let of_kind = stored.records.range(first..);
+        of_kind.take_while(move |(id, _)| {
+            id.kind() == kind && mesh.is_none_or(|mesh| id.mesh().as_str() == mesh)
+        })
+    });
+    for (id, record) in wanted.filter(|(id, _)| caller.may_read(id.mesh().as_str())) {
         let Some(spec) = stored.model.get(id) else {
             continue;
         };

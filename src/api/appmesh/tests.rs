@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use super::{AppMesh, router};
+use super::{AppMesh, OPEN_CALLS, router};
 use crate::api::auth::{Auth, protect};
 use crate::model::ResourceId;
 use crate::model::arn::Identity;
@@ -55,6 +55,30 @@ async fn serve<T>(
         done = calls(&mut router) => done,
         () = writer.run(stop) => panic!("the store ended"),
     }
+}
+
+#[tokio::test]
+async fn a_write_goes_on_when_its_caller_leaves_and_counts_until_then() {
+    let registry = Registry::new();
+    let journal = Box::<Memory>::default();
+    let (store, writer) = Store::new(journal, Options::default(), &registry).unwrap();
+    let api = AppMesh::new(store.clone(), Identity::default(), &registry).unwrap();
+    let request = Request::put("/v20190125/meshes").body(Body::from(r#"{"meshName":"m"}"#));
+    let mut router = protect(router(api.clone()), Auth::None);
+    tokio::select! {
+        biased;
+        answer = router.call(request.unwrap()) => panic!("{answer:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    let open = || OPEN_CALLS - api.open.available_permits();
+    assert_eq!((api.writes.len(), open()), (1, 1));
+    let stop = CancellationToken::new();
+    tokio::select! {
+        () = api.finish() => {}
+        () = writer.run(stop) => panic!("the store ended"),
+    }
+    assert_eq!((api.writes.len(), open()), (0, 0));
+    assert_eq!(store.current().records.len(), 1);
 }
 
 async fn send(router: &mut Router, method: Method, uri: &str, body: impl Into<Body>) -> Answer {

@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 use tracing::info;
 
@@ -18,16 +19,17 @@ use super::operation::Writing;
 use super::query::Query;
 use super::{AppMesh, Call, READ_AT_ONCE};
 use crate::model::arn::Identity;
-use crate::store::{Action, Write, Written};
+use crate::store::{Action, Trouble, Write, Written};
+use crate::transport::Peer;
 
 impl AppMesh {
     /// Does what a call asks for; `name` is the operation's.
     pub(super) async fn write(
         &self,
         call: &Call<'_>,
-        name: &str,
-        operation: Writing,
-        body: Bytes,
+        name: String,
+        (operation, body): (Writing, Bytes),
+        permit: OwnedSemaphorePermit,
     ) -> Result<Response, ApiError> {
         let write = self.wanted(operation, call.query()?, body).await?;
         let (caller, mesh) = (call.caller(), write.action.id().mesh().as_str());
@@ -42,10 +44,27 @@ impl AppMesh {
             Action::Delete { .. } => Some(Status::Deleted),
             Action::Create { .. } | Action::Update { .. } => Some(Status::Active),
         };
-        let written = self.store.write(write).await;
+        let caller = Author {
+            name: caller.name().to_owned(),
+            peer: call.peer().copied(),
+            operation: name,
+            request_id: call.request_id.to_owned(),
+        };
+        let store = self.store.clone();
+        // Who hangs up drops this call, and neither the write nor its line in the log.
+        let writing = self.writes.spawn(async move {
+            let written = store.write(write).await;
+            if let Ok(written) = &written {
+                caller.log(written);
+            }
+            drop(permit);
+            written
+        });
+        let written = writing
+            .await
+            .unwrap_or_else(|_| Err(Trouble::Stopping.into()));
         let written =
             written.map_err(|error| ApiError::of_write(error, &self.identity.account_id))?;
-        log(call, name, &written);
         let Written {
             id, spec, record, ..
         } = &written;
@@ -67,8 +86,12 @@ impl AppMesh {
         if body.len() <= READ_AT_ONCE {
             return wanted(&identity, operation, &query, &body);
         }
-        let _turn = self.large_bodies.acquire().await;
-        let reading = spawn_blocking(move || wanted(&identity, operation, &query, &body));
+        let turn = Arc::clone(&self.large_bodies).acquire_owned().await;
+        let reading = spawn_blocking(move || {
+            // Held as long as the work takes, whoever still waits for it.
+            let _turn = turn;
+            wanted(&identity, operation, &query, &body)
+        });
         // It is given up with the process only.
         reading.await.unwrap_or(Err(ApiError::CutOff))
     }
@@ -115,22 +138,32 @@ fn wanted(
     Ok(Write { action, token })
 }
 
-/// Who has changed what.
-fn log(call: &Call<'_>, operation: &str, written: &Written) {
-    let Written {
-        id,
-        record,
-        revision,
-        ..
-    } = written;
-    info!(
-        caller = call.caller().name(),
-        peer = call.peer().map(tracing::field::display),
-        operation,
-        resource = %id,
-        version = record.version,
-        %revision,
-        request_id = call.request_id,
-        "written"
-    );
+/// Who changes something, for the log.
+struct Author {
+    name: String,
+    peer: Option<Peer>,
+    operation: String,
+    request_id: String,
+}
+
+impl Author {
+    /// Who has changed what.
+    fn log(&self, written: &Written) {
+        let Written {
+            id,
+            record,
+            revision,
+            ..
+        } = written;
+        info!(
+            caller = self.name,
+            peer = self.peer.map(tracing::field::display),
+            operation = self.operation,
+            resource = %id,
+            version = record.version,
+            %revision,
+            request_id = self.request_id,
+            "written"
+        );
+    }
 }

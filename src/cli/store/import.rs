@@ -8,6 +8,7 @@ use miette::{Report, miette};
 
 use super::export::{DECLARED, Declared, HEADING, METADATA, Metadata};
 use crate::files;
+use crate::model::defaults::fill_defaults;
 use crate::model::problem::Severity;
 use crate::model::{ResourceId, schema};
 use crate::store::journal::{Batch, FileFact, Kept, id_of};
@@ -72,9 +73,10 @@ impl Chunk {
             if let Some(error) = errors.find(|problem| problem.severity == Severity::Error) {
                 return Err(at(line, &error.what, &error.help));
             }
-            let Some(resource) = read.resource else {
+            let Some(mut resource) = read.resource else {
                 continue;
             };
+            fill_defaults(&mut resource.spec);
             if !seen.insert(resource.id.clone()) {
                 let what = format!("`{}` is there twice", resource.id);
                 return Err(at(line, &what, "keep one of the two"));

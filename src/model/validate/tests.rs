@@ -328,3 +328,29 @@ fn what_is_not_served_is_said_for_each_place() {
         1
     );
 }
+
+#[test]
+fn of_very_many_unknown_backends_the_first_are_told_and_the_others_counted() {
+    let backends: Vec<_> = (0..5_000)
+        .map(|number| {
+            let name = format!("{number}.{}", "x".repeat(200));
+            serde_json::json!({ "virtualService": { "virtualServiceName": name } })
+        })
+        .collect();
+    let spec = serde_json::json!({ "backends": backends });
+    let id = |text: &str| ResourceId::parse(text).unwrap();
+    let model = Model::from_resources([
+        crate::model::Resource {
+            id: id("mesh/m"),
+            spec: crate::model::Spec::Mesh(std::sync::Arc::default()),
+        },
+        crate::model::Resource {
+            id: id("mesh/m/virtualNode/n"),
+            spec: crate::model::Spec::VirtualNode(serde_json::from_value(spec).unwrap()),
+        },
+    ]);
+    let findings = validate(&model, &Unread::default());
+    assert_eq!(findings.len(), super::UNKNOWN_BACKENDS + 1);
+    let last = &findings[super::UNKNOWN_BACKENDS].problem.what;
+    assert_eq!(last, "4990 more backends name no virtual service");
+}

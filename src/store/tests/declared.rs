@@ -188,3 +188,20 @@ fn what_stays_the_same_stays_shared() {
     assert_eq!(store.current().model, Model::from_resources(next.clone()));
     assert_eq!(replace(&next), None);
 }
+
+#[tokio::test]
+async fn what_the_api_has_in_a_mesh_that_is_gone_can_be_deleted() {
+    for kept in Kept::all() {
+        let store = kept.open_for_files();
+        store.declare(files(&[mesh("m")])).await;
+        store.make(node("a", "{}")).await.unwrap();
+        store.declare(files(&[])).await;
+        let id = node_id("a");
+        store.act(Action::Delete { id: id.clone() }).await.unwrap();
+        assert!(store.record(&id).is_none());
+        // What is not there either is told by the outermost that is missing.
+        let error = store.act(Action::Delete { id }).await.unwrap_err();
+        assert!(error.to_string().contains("`mesh/m`"), "{error}");
+        store.stop().await;
+    }
+}

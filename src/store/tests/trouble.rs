@@ -69,6 +69,10 @@ async fn what_cannot_be_kept_is_refused_and_never_seen() {
             *failing.lock().unwrap() = Some(fault);
             let text = unavailable(store.make(node("a", "{}")).await);
             assert!(text.contains("/data/mesh.redb"), "{text}");
+            assert!(text.contains("InDoubt"), "{text}");
+            let resource = open_mesh("m");
+            let text = unavailable(store.act(Action::Update { resource }).await);
+            assert!(text.contains("NotKept"), "{text}");
             let resource = open_mesh("m");
             unavailable(store.act(Action::Update { resource }).await);
             let id = mesh_id("m");

@@ -289,3 +289,27 @@ async fn writes_that_wait_share_a_commit_and_are_all_answered() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_client_token_brings_back_what_was_deleted() {
+    for kept in Kept::all() {
+        let store = kept.open();
+        let write = || Write {
+            action: create(mesh("m"), &[]),
+            token: Some(ClientToken {
+                token: "t".to_owned(),
+                digest: 1,
+            }),
+        };
+        let first = store.write(write()).await.unwrap();
+        store
+            .act(Action::Delete { id: mesh_id("m") })
+            .await
+            .unwrap();
+        let second = store.write(write()).await.unwrap();
+        assert_ne!(second.record.uid, first.record.uid);
+        assert_eq!(store.record(&mesh_id("m")), Some(second.record.clone()));
+        assert_eq!(store.write(write()).await.unwrap().record, second.record);
+        store.stop().await;
+    }
+}

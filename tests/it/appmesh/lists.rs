@@ -73,7 +73,7 @@ async fn calls_are_counted_and_writes_are_logged() {
             r#"operation="DescribeVirtualNode",outcome="NotFoundException""#,
             1,
         ),
-        (r#"operation="Unknown",outcome="NotFoundException""#, 1),
+        (r#"operation="Unknown",outcome="BadRequestException""#, 1),
     ] {
         let series = format!("outrigger_api_requests_total{{{labels}}}");
         assert_eq!(served.metric(&series).await, count, "{series}");

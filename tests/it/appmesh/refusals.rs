@@ -7,7 +7,6 @@ use super::{MESHES, NODES, node, with_mesh};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const BAD: &str = "BadRequestException";
-const GONE: &str = "NotFoundException";
 
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::too_many_lines, reason = "a table")]
@@ -19,9 +18,9 @@ async fn whatever_is_wrong_has_a_name_and_a_reason() {
     let item = format!("{NODES}/n");
     let arn = "/v20190125/tag?resourceArn=arn:aws:appmesh:us-east-1:000000000000:mesh/m";
     for (method, path, body, name, reason) in [
-        ("GET", "/", "", GONE, "/v20190125/"),
-        ("GET", "/v20190125/mesh", "", GONE, "nothing answers GET"),
-        ("GET", "/v20181001/meshes", "", GONE, "nothing answers GET"),
+        ("GET", "/", "", BAD, "/v20190125/"),
+        ("GET", "/v20190125/mesh", "", BAD, "nothing answers GET"),
+        ("GET", "/v20181001/meshes", "", BAD, "nothing answers GET"),
         (
             "POST",
             MESHES,
