@@ -220,6 +220,8 @@ impl ClientStatusDiscoveryService for ClientStatus {
         self.tasks.spawn(async move {
             tokio::select! {
                 () = service.serve(requests, &answering, &answers) => {}
+                // The caller has gone, whatever the other half of the call still says.
+                () = answers.closed() => {}
                 () = service.stop.cancelled() => {}
             }
         });

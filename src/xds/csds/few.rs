@@ -126,6 +126,12 @@ struct Counted {
     turns: Turns,
 }
 
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.turns.release();
+    }
+}
+
 impl HttpBody for Counted {
     type Data = Bytes;
     type Error = Status;

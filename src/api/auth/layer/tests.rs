@@ -60,29 +60,29 @@ fn signed(secret: &str, body: Body) -> Request {
 async fn a_wrong_signature_over_a_hash_that_is_said_is_refused_without_the_body() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.yaml");
-    std::fs::write(&path, "- accessKeyId: A\n  secretAccessKey: right-secret\n").unwrap();
+    std::fs::write(&path, "- accessKeyId: A\n  secretAccessKey: the-right-secret-key\n").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     let file = CredentialsFile::open(&path, &Registry::new()).unwrap();
     let answers = Router::new().fallback(async |body: Bytes| body);
     let mut api = protect(answers, Auth::sigv4(&file));
 
-    let wrong = signed("wrong-secret", Body::new(Untouched));
+    let wrong = signed("the-wrong-secret-key", Body::new(Untouched));
     assert_eq!(
         api.call(wrong).await.unwrap().status(),
         StatusCode::FORBIDDEN
     );
-    let mut unknown = signed("right-secret", Body::new(Untouched));
+    let mut unknown = signed("the-right-secret-key", Body::new(Untouched));
     let unsigned = HeaderValue::from_static(UNSIGNED_PAYLOAD);
     unknown.headers_mut().insert(CONTENT_SHA256, unsigned);
     assert_eq!(
         api.call(unknown).await.unwrap().status(),
         StatusCode::FORBIDDEN
     );
-    let other = signed("right-secret", Body::from("{}"));
+    let other = signed("the-right-secret-key", Body::from("{}"));
     assert_eq!(
         api.call(other).await.unwrap().status(),
         StatusCode::FORBIDDEN
     );
-    let right = signed("right-secret", Body::from(BODY));
+    let right = signed("the-right-secret-key", Body::from(BODY));
     assert_eq!(api.call(right).await.unwrap().status(), StatusCode::OK);
 }
