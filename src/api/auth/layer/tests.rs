@@ -60,7 +60,11 @@ fn signed(secret: &str, body: Body) -> Request {
 async fn a_wrong_signature_over_a_hash_that_is_said_is_refused_without_the_body() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.yaml");
-    std::fs::write(&path, "- accessKeyId: A\n  secretAccessKey: the-right-secret-key\n").unwrap();
+    std::fs::write(
+        &path,
+        "- accessKeyId: A\n  secretAccessKey: the-right-secret-key\n",
+    )
+    .unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     let file = CredentialsFile::open(&path, &Registry::new()).unwrap();
     let answers = Router::new().fallback(async |body: Bytes| body);
