@@ -167,9 +167,6 @@ fn open_store(
     let journal: Box<dyn Journal> = if let Some(folder) = data_dir {
         Box::new(Redb::new(&folder.file(store::STORE_FILE)))
     } else {
-        warn!(
-            "what the API is told is kept in memory only and gone with this process; name a folder with --data-dir"
-        );
         Box::<Memory>::default()
     };
     Store::new(journal, options, metrics.registry())
@@ -264,6 +261,11 @@ impl Bound {
             admin = %self.admin,
             "serving"
         );
+        if self.settings.data_dir.is_none() {
+            warn!(
+                "what the API is told is kept in memory only and gone with this process; name a folder with --data-dir"
+            );
+        }
     }
 
     fn ads(&self, views: Views, model: watch::Receiver<Stored>) -> AdsContext {

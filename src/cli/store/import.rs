@@ -23,6 +23,14 @@ pub(super) fn read(text: &str) -> Result<Batch, Report> {
         revision: Revision::new(1),
         ..Batch::default()
     };
+    // An export of an empty store has its heading; what an export that failed left behind has not even that.
+    if text.trim().is_empty() {
+        return Err(at(
+            1,
+            "there is nothing to import",
+            "export anew, with `--file`, which leaves no half of a file",
+        ));
+    }
     let mut seen = BTreeSet::new();
     let mut chunk = Chunk::default();
     for (line, number) in text.lines().zip(1..) {

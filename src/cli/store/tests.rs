@@ -180,3 +180,14 @@ fn a_folder_in_use_and_one_without_a_store_are_refused() {
     let error = checked(&path).unwrap_err();
     assert!(error.contains("is empty"), "{error}");
 }
+
+/// What a shell leaves of an export that failed.
+#[test]
+fn nothing_at_all_is_no_export() {
+    let parent = tempfile::tempdir().unwrap();
+    for text in ["", "\n \n"] {
+        let refused = import_text(&parent.path().join("data"), text);
+        let refused = refused.unwrap_err();
+        assert!(refused.contains("nothing to import"), "{refused}");
+    }
+}

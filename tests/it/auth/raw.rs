@@ -133,5 +133,6 @@ async fn what_is_not_there_is_told_to_callers_only() {
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     let headers = signed(&world, "GET", "/nothing", Payload::Bytes(b""));
     let answer = send(&world, &format!("GET /nothing HTTP/1.1\r\n{headers}"), "").await;
-    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("nothing answers GET /nothing"), "{answer}");
 }
