@@ -182,6 +182,10 @@ impl Bound {
     ///
     /// # Errors
     /// [`AppError`] when a component fails, or ends though nobody told it to.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "every component, one after the other"
+    )]
     pub async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
         self.announce();
         let store = self.store.clone();

@@ -308,7 +308,10 @@ async fn a_client_token_brings_back_what_was_deleted() {
             .unwrap();
         let second = store.write(write()).await.unwrap();
         assert_ne!(second.record.uid, first.record.uid);
-        assert_eq!(store.record(&mesh_id("m")), Some(second.record.clone()));
+        assert_eq!(
+            store.record(&mesh_id("m")),
+            Some(Arc::clone(&second.record))
+        );
         assert_eq!(store.write(write()).await.unwrap().record, second.record);
         store.stop().await;
     }

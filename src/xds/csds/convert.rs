@@ -53,7 +53,7 @@ fn config(info: &ClientInfo, held: Held, contents: bool) -> GenericXdsConfig {
     let resource = held.resource.as_deref();
     let content = resource.and_then(|resource| any(resource, contents));
     let error = match held.state {
-        HeldState::Rejected(rejection) => Some(error_state(info, rejection, content.clone())),
+        HeldState::Rejected(rejection) => Some(error_state(info, &rejection, content.clone())),
         _ => None,
     };
     GenericXdsConfig {
@@ -77,7 +77,7 @@ fn any(resource: &Resource, contents: bool) -> Option<Any> {
 
 fn error_state(
     info: &ClientInfo,
-    rejection: Rejection,
+    rejection: &Rejection,
     content: Option<Any>,
 ) -> UpdateFailureState {
     let at = info.connected_at + rejection.since;

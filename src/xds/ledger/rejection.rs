@@ -40,10 +40,8 @@ impl Ledger {
         if traps::active(Trap::RejectedCountsAsDelivered) {
             sent.clear();
         }
-        let names: Vec<_> = sent
-            .iter()
-            .map(|sent| Arc::clone(sent.resource.name()))
-            .collect();
+        let name = |sent: &Sent| Arc::clone(sent.resource.name());
+        let names: Vec<_> = sent.iter().map(name).collect();
         let bad = match names.as_slice() {
             [only] => vec![Arc::clone(only)],
             _ => blamed(nack.message, &names),
