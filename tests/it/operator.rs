@@ -478,7 +478,7 @@ async fn commands_say_no_with_1_and_fail_with_2() {
 async fn what_is_not_there_is_said_in_json() {
     let plane = Plane::start().await;
     let (status, headers, body) = super::http::get(&plane.url, "/v20190125/nothing").await;
-    assert_eq!(status, 404);
+    assert_eq!(status, 400);
     assert!(headers.contains("application/json"), "{headers}");
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
     let message = body["message"].as_str().unwrap();
