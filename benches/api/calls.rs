@@ -53,6 +53,8 @@ impl Client {
             .header("content-type", "application/json")
             .body(Full::new(call.body.clone()))
             .unwrap();
+        // The connection's task may yet have to see that the answer before was read to its end.
+        self.0.ready().await.unwrap();
         let response = self.0.send_request(request).await.unwrap();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
