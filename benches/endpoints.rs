@@ -26,10 +26,13 @@ use outrigger::config::Settings;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Callers at the same time, each with a connection of its own.
 const CALLERS: usize = 32;
+/// A mesh that has errors is never taken.
+const LOADED_WITHIN: Duration = Duration::from_secs(60);
 const SIZES: [usize; 2] = [100, 10_000];
 
 #[tokio::main]
@@ -55,9 +58,12 @@ async fn measure(services: usize, durable: bool, calls: usize) {
     let api = bound.api;
     let serving = tokio::spawn(bound.run(stop.clone()));
     let mut first = connect(api).await;
-    while put(&mut first, 0, 0).await != 200 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let loaded = async {
+        while put(&mut first, 0, 0).await != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(LOADED_WITHIN, loaded).await.unwrap();
     let (started, cpu) = (Instant::now(), cpu());
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS {
@@ -103,14 +109,15 @@ fn settings(folder: &Path, durable: bool) -> Settings {
     }
 }
 
-/// Nodes without discovery, each with a service.
+/// Nodes whose discovery asks nobody, each with a service.
 fn mesh(services: usize) -> String {
     let mut text = "kind: Mesh\nmeshName: m\nspec: {}\n".to_owned();
     for index in 0..services {
         write!(
             text,
             "---\nkind: VirtualNode\nmeshName: m\nvirtualNodeName: n{index}\n\
-             spec: {{ listeners: [{{ portMapping: {{ port: 8080, protocol: http }} }}] }}\n\
+             spec: {{ listeners: [{{ portMapping: {{ port: 8080, protocol: http }} }}], \
+             serviceDiscovery: {{ awsCloudMap: {{ namespaceName: ns, serviceName: s{index} }} }} }}\n\
              ---\nkind: VirtualService\nmeshName: m\nvirtualServiceName: s{index}.local\n\
              spec: {{ provider: {{ virtualNode: {{ virtualNodeName: n{index} }} }} }}\n"
         )
@@ -141,6 +148,7 @@ async fn put(connection: &mut SendRequest<Full<Bytes>>, node: usize, call: usize
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(list.to_string())))
         .unwrap();
+    connection.ready().await.unwrap();
     let response = connection.send_request(request).await.unwrap();
     let status = response.status().as_u16();
     response.into_body().collect().await.unwrap();
