@@ -3,6 +3,8 @@
 //!
 //! The process is this test's own program, started again for [`writes_until_it_is_killed`] alone.
 
+mod served;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
