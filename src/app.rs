@@ -213,7 +213,6 @@ impl Bound {
             store,
             metrics: self.metrics.clone(),
             ready: ready.clone(),
-            is_unkept: false,
         };
         let admin = admin::router(AdminState {
             registry: self.metrics.registry().clone(),
