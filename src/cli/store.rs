@@ -226,7 +226,7 @@ impl Folder {
 }
 
 fn load(file: &Path) -> Result<Loaded, CliError> {
-    Redb::new(file).load().map_err(damaged)
+    Redb::new(file).look().map_err(damaged)
 }
 
 /// A store that cannot be used is an answer.
