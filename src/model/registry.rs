@@ -256,19 +256,6 @@ impl Model {
         self.meshes.values().map(of_mesh).sum()
     }
 
-    /// Becomes equal to `newer` by taking over what differs, so that all else stays shared with what this was.
-    ///
-    /// A model that was read anew shares nothing with the one before, and telling the two apart costs a look at every
-    /// resource: whoever does it first spares all others that.
-    pub fn catch_up(&mut self, newer: &Self) {
-        for id in newer.changes_since(self) {
-            match newer.get(&id) {
-                Some(spec) => self.insert(Resource { id, spec }),
-                None => self.remove(&id),
-            }
-        }
-    }
-
     /// Every resource, meshes first, then by kind and name.
     pub fn resources(&self) -> Vec<Resource> {
         self.changes_since(&Self::default())
