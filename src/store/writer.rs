@@ -293,8 +293,7 @@ impl Core {
 
     fn publish(&self, changed_at: Instant) {
         let state = &self.state;
-        self.metrics
-            .holds(state.records.len(), state.revision.as_u64());
+        self.metrics.reached(state.revision.as_u64());
         self.publish.send_replace(Stored {
             revision: state.revision,
             model: state.model.clone(),
