@@ -127,6 +127,31 @@ impl Mesh {
             }))
     }
 
+    /// What stands in a resource of the mesh: everything in the mesh itself, the routes of a router or gateway.
+    pub fn children_of<'a>(
+        &'a self,
+        id: &'a ResourceId,
+    ) -> Box<dyn Iterator<Item = ResourceId> + 'a> {
+        match id {
+            ResourceId::Mesh(name) => Box::new(self.ids(name)),
+            ResourceId::VirtualRouter(mesh, router) => {
+                let routes = self.routes_of(router);
+                Box::new(
+                    routes.map(|(name, _)| {
+                        ResourceId::Route(mesh.clone(), router.clone(), name.clone())
+                    }),
+                )
+            }
+            ResourceId::VirtualGateway(mesh, gateway) => {
+                let routes = self.gateway_routes_of(gateway);
+                Box::new(routes.map(|(name, _)| {
+                    ResourceId::GatewayRoute(mesh.clone(), gateway.clone(), name.clone())
+                }))
+            }
+            _ => Box::new(std::iter::empty()),
+        }
+    }
+
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
