@@ -179,8 +179,9 @@ impl Core {
                         is_loaded = true;
                         replaced.revision = Some(next.revision);
                     }
-                    let facts = replaced.facts.iter().cloned();
-                    group.touched.files.extend(facts);
+                    let (facts, shown) = (&replaced.facts, &replaced.shown);
+                    group.touched.files.extend(facts.iter().cloned());
+                    group.touched.resources.extend(shown.iter().cloned());
                     group.is_tentative = true;
                     group.seen_at.get_or_insert(seen_at);
                     group.answers.push(Answered::Files { replaced, answer });
