@@ -4,6 +4,7 @@
 //! says which it was.
 
 mod mesh;
+mod tasks;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,7 +14,6 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -38,6 +38,7 @@ use crate::translate::View;
 use crate::transport::{self, Http, Limits, UnixSocket};
 use crate::xds::{self, AdsContext, ServerLimits};
 use crate::{api, files};
+use tasks::Tasks;
 
 /// Why `serve` cannot start, or ended.
 #[derive(Debug, Error)]
@@ -212,7 +213,6 @@ impl Bound {
             store,
             metrics: self.metrics.clone(),
             ready: ready.clone(),
-            is_unkept: false,
         };
         let admin = admin::router(AdminState {
             registry: self.metrics.registry().clone(),
@@ -220,7 +220,9 @@ impl Bound {
         });
 
         let mut tasks = Tasks::new(stop.clone());
-        tasks.follow("the store", self.writer.run(stop.clone()));
+        tasks.serve("the store", |flush| self.writer.run(flush));
+        let registered = |flush| self.endpoints.run(table.clone(), flush);
+        tasks.serve("registered endpoints", registered);
         if !self.settings.mesh.is_empty() {
             let files = mesh::follow(self.settings.mesh, sink, stop.clone());
             tasks.follow("mesh files", files);
@@ -228,8 +230,6 @@ impl Bound {
         tasks.follow_credentials(self.credentials, &ready);
         let translation = self.settings.translation;
         let (degraded, until) = (ready.clone(), stop.clone());
-        let registered = self.endpoints.run(table.clone(), stop.clone());
-        tasks.follow("registered endpoints", registered);
         let discovery = self.discovery.run(wanted, table, degraded, until);
         tasks.follow("discovery", discovery);
         tasks.follow(
@@ -345,59 +345,4 @@ fn lookup(views: Views) -> ViewLookup {
         });
         serving.collect()
     })
-}
-
-/// The components, each with its name; the first that ends by itself stops all.
-#[derive(Debug)]
-struct Tasks {
-    running: JoinSet<&'static str>,
-    stop: CancellationToken,
-}
-
-impl Tasks {
-    fn new(stop: CancellationToken) -> Self {
-        Self {
-            running: JoinSet::new(),
-            stop,
-        }
-    }
-
-    fn follow(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.running.spawn(async move {
-            task.await;
-            name
-        });
-    }
-
-    fn follow_credentials(&mut self, credentials: Option<CredentialsFile>, ready: &Ready) {
-        if let Some(credentials) = credentials {
-            let following = credentials.run(ready.clone(), self.stop.clone());
-            self.follow("API credentials", following);
-        }
-    }
-
-    async fn join(mut self, ready: &Ready) -> Result<(), AppError> {
-        let mut outcome = Ok(());
-        let stop = self.stop.clone();
-        let unready = async {
-            stop.cancelled().await;
-            ready.drain();
-        };
-        let joined = async {
-            while let Some(ended) = self.running.join_next().await {
-                let stopped = self.stop.is_cancelled();
-                let failure = match ended {
-                    Ok(_) if stopped => continue,
-                    Ok(task) => AppError::Ended { task },
-                    Err(source) => AppError::Failed { source },
-                };
-                if outcome.is_ok() {
-                    outcome = Err(failure);
-                }
-                self.stop.cancel();
-            }
-        };
-        tokio::join!(unready, joined);
-        outcome
-    }
 }

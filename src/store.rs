@@ -59,7 +59,9 @@ impl Revision {
         self.0
     }
 
-    fn next(self) -> Self {
+    /// That of the next change.
+    #[must_use]
+    pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 }

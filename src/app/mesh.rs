@@ -1,5 +1,8 @@
 //! Brings what the mesh files declare into the store, and says what is wrong with them.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,9 +12,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::files::{LoadError, Loaded, MeshFiles, Report};
+use crate::files::{MeshFiles, Outcome, Report};
 use crate::model::problem::Severity;
-use crate::store::{Files, Store};
+use crate::store::{Files, Revision, Store};
 use crate::telemetry::metrics::Reload;
 use crate::telemetry::{Metrics, Ready};
 
@@ -24,11 +27,7 @@ const SHOWN: usize = 5;
 const RETRY_PACE: Duration = Duration::from_secs(5);
 
 /// Loads the files and follows their changes until stopped.
-pub(super) async fn follow(
-    paths: Vec<std::path::PathBuf>,
-    mut sink: Sink,
-    stop: CancellationToken,
-) {
+pub(super) async fn follow(paths: Vec<std::path::PathBuf>, sink: Sink, stop: CancellationToken) {
     let mut unready = Some(sink.ready.register(WHAT));
     let mut files = MeshFiles::new(paths);
     let loaded = tokio::select! {
@@ -38,17 +37,10 @@ pub(super) async fn follow(
     let (latest, mut outcomes) = watch::channel(Arc::new(loaded));
     let taking = async {
         loop {
-            let outcome = Arc::clone(&outcomes.borrow_and_update());
-            if sink.take(outcome, Instant::now()).await {
+            if sink.take(&mut outcomes).await {
                 drop(unready.take());
             }
-            // Whoever could not be kept is tried again, until there is something newer.
-            let changed = if sink.is_unkept {
-                timeout(RETRY_PACE, outcomes.changed()).await
-            } else {
-                Ok(outcomes.changed().await)
-            };
-            if matches!(changed, Ok(Err(_))) {
+            if outcomes.changed().await.is_err() {
                 return;
             }
         }
@@ -66,42 +58,61 @@ pub(super) struct Sink {
     pub(super) store: Store,
     pub(super) metrics: Metrics,
     pub(super) ready: Ready,
-    /// Whether the newest files are in order and the store could not keep what goes with them.
-    pub(super) is_unkept: bool,
 }
 
 impl Sink {
-    /// Takes a load that went well into the store; keeps the last good model otherwise.
+    /// Takes the newest load into the store if it went well, and the last good model stays otherwise. What the store cannot
+    /// keep is tried again until there is a newer load.
     ///
     /// Returns whether the files were taken.
-    pub(super) async fn take(
-        &mut self,
-        loaded: Arc<Result<Loaded, LoadError>>,
-        seen_at: Instant,
-    ) -> bool {
-        self.is_unkept = false;
+    async fn take(&self, newest: &mut watch::Receiver<Arc<Outcome>>) -> bool {
+        let (loaded, seen_at) = (Arc::clone(&newest.borrow_and_update()), Instant::now());
         let metrics = self.metrics.clone();
         // A large mesh takes longer to go through than a runtime thread is to be kept.
         let checked = spawn_blocking(move || declared(&loaded, &metrics)).await;
-        let failure = match checked {
-            Ok(Ok(files)) => match self.store.replace_files(files, seen_at).await {
+        let files = match checked.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(files) => files,
+            Err(problem) => {
+                self.not_taken(&problem);
+                return false;
+            }
+        };
+        let mut said = String::new();
+        loop {
+            match self.store.replace_files(files.clone(), seen_at).await {
                 Ok(revision) => {
-                    // The same content again: a comment was edited, say.
-                    if let Some(revision) = revision {
-                        info!(%revision, "mesh files loaded");
-                    }
-                    self.metrics.mesh_reloaded(Reload::Applied);
-                    self.ready.set_degraded(WHAT, None);
+                    self.taken(revision);
                     return true;
                 }
                 Err(error) => {
-                    self.is_unkept = true;
-                    chain(&error)
+                    let failure = chain(&error);
+                    if failure != said {
+                        self.not_taken(&failure);
+                        said = failure;
+                    }
                 }
-            },
-            Ok(Err(problem)) => problem,
-            Err(error) => error.to_string(),
-        };
+            }
+            match timeout(RETRY_PACE, newest.changed()).await {
+                Err(_) => {}
+                Ok(Err(_)) => return false,
+                Ok(Ok(())) => {
+                    newest.mark_changed();
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn taken(&self, revision: Option<Revision>) {
+        // The same content again: a comment was edited, say.
+        if let Some(revision) = revision {
+            info!(%revision, "mesh files loaded");
+        }
+        self.metrics.mesh_reloaded(Reload::Applied);
+        self.ready.set_degraded(WHAT, None);
+    }
+
+    fn not_taken(&self, failure: &str) {
         let served = if self.store.current().changed_at.is_some() {
             "the last good model stays"
         } else {
@@ -111,12 +122,11 @@ impl Sink {
         self.metrics.mesh_reloaded(Reload::Failed);
         self.ready
             .set_degraded(WHAT, Some(format!("not taken, {served}: {failure}")));
-        false
     }
 }
 
 /// What the files declare, or why they are not taken.
-fn declared(loaded: &Result<Loaded, LoadError>, metrics: &Metrics) -> Result<Files, String> {
+fn declared(loaded: &Outcome, metrics: &Metrics) -> Result<Files, String> {
     let loaded = loaded.as_ref().map_err(ToString::to_string)?;
     report(&loaded.reports);
     let errors = loaded.errors();

@@ -179,21 +179,22 @@ fn import(args: &ImportArgs) -> Result<String, CliError> {
             args.file.display()
         ))
     })?;
-    let batch = import::read(&text).map_err(CliError::no)?;
+    let mut batch = import::read(&text).map_err(CliError::no)?;
     let lock = DataDir::open(&args.folder.data_dir).map_err(CliError::unable_error)?;
     let file = lock.file(STORE_FILE);
     let mut journal = Redb::new(&file);
     let loaded = journal.load().map_err(damaged)?;
-    let is_empty = loaded.resources.is_empty() && loaded.files.is_empty();
-    if !is_empty || loaded.revision > batch.revision {
+    if !loaded.resources.is_empty() || !loaded.files.is_empty() {
         return Err(CliError::no(miette!(
             help = "name an empty folder, or stop here and move the `mesh.*` files of this one away first",
-            "`{}` is not empty: it has {} resources at revision {}",
+            "`{}` is not empty: it has {} resources, and {} that are declared in files",
             file.display(),
             loaded.resources.len(),
-            loaded.revision
+            loaded.files.len()
         )));
     }
+    // What was emptied has had contents of its own: no two ever have the same revision.
+    batch.revision = batch.revision.max(loaded.revision.next());
     journal.commit(&batch).map_err(CliError::unable_error)?;
     Ok(format!(
         "`{}` has {} resources at revision {}\n",
@@ -226,7 +227,7 @@ impl Folder {
 }
 
 fn load(file: &Path) -> Result<Loaded, CliError> {
-    Redb::new(file).load().map_err(damaged)
+    Redb::new(file).look().map_err(damaged)
 }
 
 /// A store that cannot be used is an answer.

@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::names::{ResourceId, ResourceKind};
 use super::problem::{Problem, Severity};
 use super::quota::{Quota, Quotas};
-use super::registry::{Model, Resource, Spec};
+use super::registry::{Model, Resource};
 use super::validate::problems_of;
 
 /// One change of the model.
@@ -95,7 +95,7 @@ fn write(model: &Model, resource: &Resource, quotas: &Quotas) -> Result<Vec<Prob
     if problems.iter().any(is_error) {
         return Err(Refusal::Invalid { problems });
     }
-    if let Some((quota, limit)) = exceeded(model, &after, resource, quotas) {
+    if let Some((quota, limit)) = exceeded(model, &after, &resource.id, quotas) {
         return Err(Refusal::Limit {
             id: resource.id.clone(),
             quota,
@@ -123,93 +123,51 @@ fn delete(model: &Model, id: &ResourceId) -> Result<Vec<Problem>, Refusal> {
 
 /// The first few resources without which this one cannot be deleted: what is in it, and what names it.
 fn users(model: &Model, id: &ResourceId) -> Vec<ResourceId> {
-    let mut users: Vec<ResourceId> = model.users_of(id).take(NAMED + 1).cloned().collect();
-    if let Some(mesh) = model.mesh(id.mesh()) {
-        let of = || id.mesh().clone();
-        match id {
-            ResourceId::Mesh(name) => users.extend(mesh.ids(name).take(NAMED + 1)),
-            ResourceId::VirtualRouter(_, router) => {
-                let routes = mesh.routes_of(router).take(NAMED + 1);
-                users.extend(
-                    routes.map(|(name, _)| ResourceId::Route(of(), router.clone(), name.clone())),
-                );
-            }
-            ResourceId::VirtualGateway(_, gateway) => {
-                let routes = mesh.gateway_routes_of(gateway).take(NAMED + 1);
-                users.extend(routes.map(|(name, _)| {
-                    ResourceId::GatewayRoute(of(), gateway.clone(), name.clone())
-                }));
-            }
-            _ => {}
-        }
-    }
-    users.truncate(NAMED + 1);
-    users
+    let mesh = model.mesh(id.mesh());
+    let children = mesh.into_iter().flat_map(|mesh| mesh.children_of(id));
+    let users = model.users_of(id).cloned().chain(children);
+    users.take(NAMED + 1).collect()
 }
 
 /// The first quota that a write leaves exceeded, unless the model was beyond it before and the write adds nothing.
 fn exceeded(
     before: &Model,
     after: &Model,
-    resource: &Resource,
+    id: &ResourceId,
     quotas: &Quotas,
 ) -> Option<(Quota, u32)> {
-    counted(resource).into_iter().flatten().find_map(|quota| {
+    Quota::ALL.into_iter().find_map(|quota| {
         let limit = quotas.limit(quota)?;
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        let [before, after] = [before, after].map(|model| count(model, &resource.id, quota));
-        (after > most && after > before).then_some((quota, limit))
+        let [before, after] = [before, after].map(|model| count(model, id, quota));
+        (after > Some(most) && after > before).then_some((quota, limit))
     })
 }
 
-/// The quotas that a resource counts for.
-fn counted(resource: &Resource) -> [Option<Quota>; 2] {
-    let (own, inner) = match resource.id.kind() {
-        ResourceKind::Mesh => (Quota::MeshesPerAccount, None),
-        ResourceKind::VirtualNode => (
-            Quota::VirtualNodesPerMesh,
-            Some(Quota::BackendsPerVirtualNode),
-        ),
-        ResourceKind::VirtualService => (Quota::VirtualServicesPerMesh, None),
-        ResourceKind::VirtualRouter => (Quota::VirtualRoutersPerMesh, None),
-        ResourceKind::Route => (
-            Quota::RoutesPerVirtualRouter,
-            Some(Quota::WeightedTargetsPerRoute),
-        ),
-        ResourceKind::VirtualGateway => (Quota::VirtualGatewaysPerMesh, None),
-        ResourceKind::GatewayRoute => (Quota::GatewayRoutesPerVirtualGateway, None),
-    };
-    [Some(own), inner]
-}
-
-/// How much there is of what a quota limits, where a resource counts.
-fn count(model: &Model, id: &ResourceId, quota: Quota) -> usize {
-    if quota == Quota::MeshesPerAccount {
-        return model.count(ResourceKind::Mesh);
-    }
-    let Some(mesh) = model.mesh(id.mesh()) else {
-        return 0;
-    };
-    match (quota, id) {
-        (Quota::VirtualNodesPerMesh, _) => mesh.nodes.len(),
-        (Quota::VirtualServicesPerMesh, _) => mesh.services.len(),
-        (Quota::VirtualRoutersPerMesh, _) => mesh.routers.len(),
-        (Quota::VirtualGatewaysPerMesh, _) => mesh.gateways.len(),
+/// How much there is of what a quota limits, where a resource counts for it.
+fn count(model: &Model, id: &ResourceId, quota: Quota) -> Option<usize> {
+    let mesh = model.mesh(id.mesh())?;
+    Some(match (quota, id) {
+        (Quota::MeshesPerAccount, ResourceId::Mesh(_)) => model.count(ResourceKind::Mesh),
+        (Quota::VirtualNodesPerMesh, ResourceId::VirtualNode(..)) => mesh.nodes.len(),
+        (Quota::VirtualServicesPerMesh, ResourceId::VirtualService(..)) => mesh.services.len(),
+        (Quota::VirtualRoutersPerMesh, ResourceId::VirtualRouter(..)) => mesh.routers.len(),
+        (Quota::VirtualGatewaysPerMesh, ResourceId::VirtualGateway(..)) => mesh.gateways.len(),
         (Quota::RoutesPerVirtualRouter, ResourceId::Route(_, router, _)) => {
             mesh.routes_of(router).count()
         }
         (Quota::GatewayRoutesPerVirtualGateway, ResourceId::GatewayRoute(_, gateway, _)) => {
             mesh.gateway_routes_of(gateway).count()
         }
-        (Quota::BackendsPerVirtualNode | Quota::WeightedTargetsPerRoute, _) => {
-            match model.get(id) {
-                Some(Spec::VirtualNode(node)) => node.backends().len(),
-                Some(Spec::Route(route)) => route.weighted_targets().len(),
-                _ => 0,
-            }
+        (Quota::BackendsPerVirtualNode, ResourceId::VirtualNode(_, name)) => {
+            mesh.nodes.get(name)?.backends().len()
         }
-        _ => 0,
-    }
+        (Quota::WeightedTargetsPerRoute, ResourceId::Route(_, router, name)) => {
+            let route = mesh.routes.get(&(router.clone(), name.clone()))?;
+            route.weighted_targets().len()
+        }
+        _ => return None,
+    })
 }
 
 /// Problems in a line, the first few of them.

@@ -127,6 +127,31 @@ impl Mesh {
             }))
     }
 
+    /// What stands in a resource of the mesh: everything in the mesh itself, the routes of a router or gateway.
+    pub fn children_of<'a>(
+        &'a self,
+        id: &'a ResourceId,
+    ) -> Box<dyn Iterator<Item = ResourceId> + 'a> {
+        match id {
+            ResourceId::Mesh(name) => Box::new(self.ids(name)),
+            ResourceId::VirtualRouter(mesh, router) => {
+                let routes = self.routes_of(router);
+                Box::new(
+                    routes.map(|(name, _)| {
+                        ResourceId::Route(mesh.clone(), router.clone(), name.clone())
+                    }),
+                )
+            }
+            ResourceId::VirtualGateway(mesh, gateway) => {
+                let routes = self.gateway_routes_of(gateway);
+                Box::new(routes.map(|(name, _)| {
+                    ResourceId::GatewayRoute(mesh.clone(), gateway.clone(), name.clone())
+                }))
+            }
+            _ => Box::new(std::iter::empty()),
+        }
+    }
+
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -254,19 +279,6 @@ impl Model {
             ResourceKind::GatewayRoute => mesh.gateway_routes.len(),
         };
         self.meshes.values().map(of_mesh).sum()
-    }
-
-    /// Becomes equal to `newer` by taking over what differs, so that all else stays shared with what this was.
-    ///
-    /// A model that was read anew shares nothing with the one before, and telling the two apart costs a look at every
-    /// resource: whoever does it first spares all others that.
-    pub fn catch_up(&mut self, newer: &Self) {
-        for id in newer.changes_since(self) {
-            match newer.get(&id) {
-                Some(spec) => self.insert(Resource { id, spec }),
-                None => self.remove(&id),
-            }
-        }
     }
 
     /// Every resource, meshes first, then by kind and name.

@@ -1,6 +1,7 @@
 //! What mesh files declare, and how it goes into the state.
 //!
 //! A file's resource wins over the API's of the same name while it is there; the API's is put aside and comes back after.
+//! It is one resource all the time: the uid stays, and the version goes on.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,6 +61,8 @@ pub(super) struct Replaced {
     pub(super) facts: Vec<ResourceId>,
     /// Resources of the API that a file's now hides.
     pub(super) hidden: Vec<ResourceId>,
+    /// Those that a file's hid until now, whose records go on from the file's.
+    pub(super) shown: Vec<ResourceId>,
     /// Resources of the API whose mesh, router or gateway is no longer declared, if one was withdrawn.
     pub(super) orphans: Vec<ResourceId>,
 }
@@ -88,12 +91,21 @@ impl State {
                     replaced.hidden.push(id.clone());
                 }
             } else {
-                self.withdraw(id);
+                if self.withdraw(id, now) {
+                    replaced.shown.push(id.clone());
+                }
                 replaced.facts.push(id.clone());
             }
         }
         // What files declared before the last stop, and do no longer.
-        for (gone, _) in std::mem::take(&mut self.undeclared) {
+        for (gone, fact) in std::mem::take(&mut self.undeclared) {
+            if let Some((spec, record)) = self.get(&gone)
+                && record.version <= fact.version
+            {
+                let is_same = fact.digest == digest(&spec, &record.tags);
+                self.show(&gone, Kept { spec, record }, (fact.into(), is_same), now);
+                replaced.shown.push(gone.clone());
+            }
             replaced.facts.push(gone);
         }
         replaced.facts.extend(self.move_places(files));
@@ -113,35 +125,42 @@ impl State {
         now: Timestamp,
         new_uid: &mut dyn FnMut() -> String,
     ) -> bool {
-        let before = self.records.get(id).cloned();
-        let of_file = before
-            .as_ref()
-            .filter(|record| record.owner != Owner::Api)
-            .map(|record| (record.uid.clone(), record.created_at, record.version));
-        if let (None, Some(record)) = (&of_file, before)
-            && let Some(spec) = self.model.get(id)
+        let before = self.get(id);
+        if let Some((spec, record)) = before.clone()
+            && record.owner == Owner::Api
         {
             self.hidden.insert(id.clone(), Kept { spec, record });
         }
-        let fact = self.undeclared.remove(id);
-        let is_kept = fact
-            .as_ref()
-            .is_some_and(|fact| fact.digest == digest(spec, &tags));
-        let (uid, created_at, updated_at, version) = match (of_file, fact) {
-            (Some((uid, created_at, version)), _) => (uid, created_at, now, version + 1),
-            (None, Some(fact)) if is_kept => {
-                (fact.uid, fact.created_at, fact.updated_at, fact.version)
+        // What it goes on from, whether it says the same, and whether that is kept.
+        let (last, is_same, is_kept) = match (self.undeclared.remove(id), before) {
+            // The API has changed it while no file was served.
+            (Some(fact), Some((other, last)))
+                if last.uid == fact.uid && last.version > fact.version =>
+            {
+                (last.as_ref().clone(), other == *spec, false)
             }
-            (None, Some(fact)) => (fact.uid, fact.created_at, now, fact.version + 1),
-            (None, None) => (new_uid(), now, now, 1),
+            (Some(fact), _) => {
+                let is_same = fact.digest == digest(spec, &tags);
+                (Record::from(fact), is_same, is_same)
+            }
+            (None, Some((other, last))) => (last.as_ref().clone(), other == *spec, false),
+            (None, None) => {
+                let new = Record {
+                    uid: new_uid(),
+                    created_at: now,
+                    updated_at: now,
+                    version: 1,
+                    tags: Tags::new(),
+                    owner: Owner::Api,
+                };
+                (new, true, false)
+            }
         };
+        let next = if is_same { last } else { last.next(now) };
         let record = Record {
-            uid,
-            created_at,
-            updated_at: updated_at.max(created_at),
-            version,
             tags,
             owner,
+            ..next
         };
         let resource = Resource {
             id: id.clone(),
@@ -153,17 +172,45 @@ impl State {
         !is_kept
     }
 
-    /// A file's resource is no longer declared.
-    fn withdraw(&mut self, id: &ResourceId) {
+    /// A file's resource is no longer declared. Returns whether the API's of that name counts again.
+    fn withdraw(&mut self, id: &ResourceId, now: Timestamp) -> bool {
         self.files.remove(id);
-        if let Some(Kept { spec, record }) = self.hidden.remove(id) {
-            let id = id.clone();
-            self.records.insert(id.clone(), record);
-            self.model.insert(Resource { id, spec });
-        } else {
+        let last = self.get(id);
+        let Some((hidden, (other, last))) = self.hidden.remove(id).zip(last) else {
             self.records.remove(id);
             self.model.remove(id);
-        }
+            return false;
+        };
+        let is_same = other == hidden.spec;
+        self.show(id, hidden, (last.as_ref().clone(), is_same), now);
+        true
+    }
+
+    /// The API's resource counts again, and goes on from the last that stood in its place; with it, whether that said the
+    /// same.
+    fn show(
+        &mut self,
+        id: &ResourceId,
+        Kept { spec, record }: Kept,
+        (last, is_same): (Record, bool),
+        now: Timestamp,
+    ) {
+        // Of two uids it has been since before a file's resource went on from the API's.
+        let record = if last.uid == record.uid {
+            let next = if is_same { last } else { last.next(now) };
+            Arc::new(Record {
+                tags: record.tags.clone(),
+                owner: Owner::Api,
+                ..next
+            })
+        } else {
+            record
+        };
+        self.records.insert(id.clone(), record);
+        self.model.insert(Resource {
+            id: id.clone(),
+            spec,
+        });
     }
 
     /// Resources of the API that stand in something that is not there, if any of these is gone.
@@ -220,6 +267,20 @@ impl State {
             version: record.version,
             digest: digest(&spec, &record.tags),
         })
+    }
+}
+
+/// Without tags, and the API's: neither is known.
+impl From<FileFact> for Record {
+    fn from(fact: FileFact) -> Self {
+        Self {
+            uid: fact.uid,
+            created_at: fact.created_at,
+            updated_at: fact.updated_at,
+            version: fact.version,
+            tags: Tags::new(),
+            owner: Owner::Api,
+        }
     }
 }
 

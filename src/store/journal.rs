@@ -3,6 +3,7 @@
 mod facts;
 mod mark;
 mod memory;
+mod reading;
 mod redb;
 mod row;
 #[cfg(test)]
@@ -52,12 +53,6 @@ pub struct Batch {
     pub files: Vec<(ResourceId, Option<FileFact>)>,
     /// Client tokens; `None`: it is forgotten.
     pub tokens: Vec<(String, Option<Remembered>)>,
-}
-
-impl Batch {
-    pub fn is_empty(&self) -> bool {
-        self.resources.is_empty() && self.files.is_empty() && self.tokens.is_empty()
-    }
 }
 
 /// Everything that is kept.

@@ -19,7 +19,6 @@ pub(super) struct Metrics {
     commits: IntCounterVec,
     commit_seconds: Histogram,
     commit_writes: Histogram,
-    resources: IntGauge,
     revision: IntGauge,
 }
 
@@ -103,10 +102,6 @@ impl Metrics {
                 HistogramOpts::new("outrigger_store_commit_writes", "Writes in one commit.")
                     .buckets(WRITES.to_vec()),
             )?,
-            resources: IntGauge::new(
-                "outrigger_store_resources",
-                "Resources that the store holds, those of mesh files included.",
-            )?,
             revision: IntGauge::new(
                 "outrigger_store_revision",
                 "The store's revision, which grows with each change.",
@@ -125,7 +120,6 @@ impl Metrics {
         registry.register(Box::new(metrics.commits.clone()))?;
         registry.register(Box::new(metrics.commit_seconds.clone()))?;
         registry.register(Box::new(metrics.commit_writes.clone()))?;
-        registry.register(Box::new(metrics.resources.clone()))?;
         registry.register(Box::new(metrics.revision.clone()))?;
         Ok(metrics)
     }
@@ -143,9 +137,7 @@ impl Metrics {
         self.commit_writes.observe(f64::from(writes));
     }
 
-    pub(super) fn holds(&self, resources: usize, revision: u64) {
-        self.resources
-            .set(i64::try_from(resources).unwrap_or(i64::MAX));
+    pub(super) fn reached(&self, revision: u64) {
         self.revision
             .set(i64::try_from(revision).unwrap_or(i64::MAX));
     }

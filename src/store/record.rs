@@ -52,6 +52,18 @@ pub struct Record {
     pub owner: Owner,
 }
 
+impl Record {
+    /// One version on.
+    #[must_use]
+    pub(super) fn next(&self, now: Timestamp) -> Self {
+        Self {
+            updated_at: now.max(self.updated_at),
+            version: self.version + 1,
+            ..self.clone()
+        }
+    }
+}
+
 /// Who may change a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {

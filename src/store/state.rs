@@ -192,12 +192,7 @@ impl State {
         }
         check_race(&resource.id, &record, around.seen.as_deref())?;
         let problems = admit(&self.model, Change::Update(&resource), around.quotas)?;
-        let record = Record {
-            updated_at: around.now.max(record.updated_at),
-            version: record.version + 1,
-            ..record.as_ref().clone()
-        };
-        Ok(self.put(resource, record, problems))
+        Ok(self.put(resource, record.next(around.now), problems))
     }
 
     fn delete(&mut self, id: ResourceId, around: &mut Around<'_>) -> Result<Applied, WriteError> {
@@ -209,13 +204,9 @@ impl State {
         self.model.remove(&id);
         self.records.remove(&id);
         self.advance(vec![id.clone()]);
-        let last = Record {
-            updated_at: around.now.max(record.updated_at),
-            version: record.version + 1,
-            ..record.as_ref().clone()
-        };
+        let last = Arc::new(record.next(around.now));
         Ok(Applied {
-            written: self.written(Resource { id, spec }, Arc::new(last)),
+            written: self.written(Resource { id, spec }, last),
             changed: true,
             problems,
         })
@@ -264,7 +255,7 @@ impl State {
         self.revision
     }
 
-    fn get(&self, id: &ResourceId) -> Option<(Spec, Arc<Record>)> {
+    pub(super) fn get(&self, id: &ResourceId) -> Option<(Spec, Arc<Record>)> {
         self.model.get(id).zip(self.records.get(id).cloned())
     }
 

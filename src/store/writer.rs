@@ -3,7 +3,8 @@
 //! While one group of writes is brought to the journal the next one gathers, so that the number of writes a second does not
 //! depend on how long the disk takes.
 
-use std::collections::BTreeSet;
+mod group;
+
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -12,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::files::{Files, Replaced};
+use super::files::Files;
 use super::journal::{Batch, CommitError, Journal, Loaded};
 use super::metrics::{Metrics, Outcome};
 use super::record::{Record, Timestamp};
@@ -20,6 +21,7 @@ use super::state::{Applied, Around, State};
 use super::write::{Trouble, Write, WriteError, Written};
 use super::{Options, Revision, Stored};
 use crate::model::ResourceId;
+use group::{Answered, Group, Touched};
 
 /// Requests that are taken together at most.
 const GROUP: usize = 512;
@@ -59,10 +61,8 @@ struct Core {
     options: Options,
     metrics: Metrics,
     publish: watch::Sender<Stored>,
-    /// Whether the newest commit failed; said once, not with each write.
-    failing: bool,
     /// What the one commit was about that failed with nothing in doubt before it. Whether the journal has it nobody knows:
-    /// before anything else is brought there, it is told again what there is.
+    /// before anything else is brought there, it is told again what there is. Empty unless the newest commit failed.
     doubtful: Touched,
 }
 
@@ -81,7 +81,6 @@ impl Writer {
             options,
             metrics,
             publish,
-            failing: false,
             doubtful: Touched::default(),
         };
         if !core.options.awaits_files {
@@ -142,59 +141,6 @@ impl Writer {
     }
 }
 
-/// What of the state is to be brought to the journal.
-#[derive(Clone, Debug, Default)]
-struct Touched {
-    resources: BTreeSet<ResourceId>,
-    files: BTreeSet<ResourceId>,
-    tokens: BTreeSet<String>,
-}
-
-impl Touched {
-    fn is_empty(&self) -> bool {
-        self.resources.is_empty() && self.files.is_empty() && self.tokens.is_empty()
-    }
-
-    /// As all of it is in a state.
-    fn batch(&self, state: &State) -> Batch {
-        let resources = self.resources.iter();
-        let files = self.files.iter();
-        let tokens = self.tokens.iter();
-        Batch {
-            revision: state.revision,
-            resources: resources.map(|id| (id.clone(), state.kept(id))).collect(),
-            files: files.map(|id| (id.clone(), state.fact(id))).collect(),
-            tokens: tokens
-                .map(|token| (token.clone(), state.tokens.get_any(token).cloned()))
-                .collect(),
-        }
-    }
-}
-
-/// A group of requests under way.
-#[derive(Debug, Default)]
-struct Group {
-    writes: u32,
-    touched: Touched,
-    /// When the first change of files in it was seen.
-    seen_at: Option<Instant>,
-    answers: Vec<Answered>,
-}
-
-/// An outcome that is told once the group is kept.
-#[derive(Debug)]
-enum Answered {
-    Write {
-        action: &'static str,
-        outcome: Result<Applied, WriteError>,
-        answer: Answer<Written>,
-    },
-    Files {
-        replaced: Replaced,
-        answer: Answer<Option<Revision>>,
-    },
-}
-
 impl Core {
     /// Does what a group asks for, in its order: all that can be done is kept together, or none of it.
     fn take(&mut self, requests: Vec<Request>) {
@@ -209,15 +155,17 @@ impl Core {
                     seen,
                     answer,
                 } => {
+                    let action = write.action.name();
+                    let is_tentative = group.is_tentative;
                     let outcome = if is_loaded {
                         self.write(&mut next, &mut group, write, seen, now)
                     } else {
-                        (write.action.name(), Err(WriteError::NotLoaded))
+                        Err(WriteError::NotLoaded)
                     };
-                    let (action, outcome) = outcome;
                     group.answers.push(Answered::Write {
                         action,
                         outcome,
+                        is_tentative,
                         answer,
                     });
                 }
@@ -231,8 +179,10 @@ impl Core {
                         is_loaded = true;
                         replaced.revision = Some(next.revision);
                     }
-                    let facts = replaced.facts.iter().cloned();
-                    group.touched.files.extend(facts);
+                    let (facts, shown) = (&replaced.facts, &replaced.shown);
+                    group.touched.files.extend(facts.iter().cloned());
+                    group.touched.resources.extend(shown.iter().cloned());
+                    group.is_tentative = true;
                     group.seen_at.get_or_insert(seen_at);
                     group.answers.push(Answered::Files { replaced, answer });
                 }
@@ -259,8 +209,8 @@ impl Core {
         write: Write,
         seen: Option<Arc<Record>>,
         now: Timestamp,
-    ) -> (&'static str, Result<Applied, WriteError>) {
-        let (action, id) = (write.action.name(), write.action.id().clone());
+    ) -> Result<Applied, WriteError> {
+        let id = write.action.id().clone();
         let token = write.token.as_ref().map(|token| token.token.clone());
         let mut around = Around {
             now,
@@ -268,15 +218,14 @@ impl Core {
             new_uid: &mut new_uid,
             seen,
         };
-        let outcome = next.apply(write, &mut around);
-        if let Ok(applied) = &outcome {
-            group.writes += 1;
-            if applied.changed {
-                group.touched.resources.insert(id);
-            }
-            group.touched.tokens.extend(token);
+        let applied = next.apply(write, &mut around)?;
+        group.writes += 1;
+        group.is_tentative |= applied.changed || token.is_some();
+        if applied.changed {
+            group.touched.resources.insert(id);
         }
-        (action, outcome)
+        group.touched.tokens.extend(token);
+        Ok(applied)
     }
 
     /// Brings what a group changed to the journal.
@@ -293,21 +242,36 @@ impl Core {
         if group.touched.is_empty() {
             return Ok(());
         }
+        let was_failing = !self.doubtful.is_empty();
+        let kept = self.settle_and_keep(next, group, now);
+        match &kept {
+            Ok(()) if was_failing => info!("writes are kept again"),
+            // Said once, not with each write.
+            Err(Trouble::NotKept { source } | Trouble::InDoubt { source }) if !was_failing => {
+                let cause = &source.source;
+                warn!("writes are refused until they can be kept: {source}: {cause}");
+            }
+            _ => {}
+        }
+        kept
+    }
+
+    fn settle_and_keep(
+        &mut self,
+        next: &mut State,
+        group: &mut Group,
+        now: Timestamp,
+    ) -> Result<(), Trouble> {
         self.settle()
             .map_err(|source| Trouble::NotKept { source })?;
         group.touched.tokens.extend(next.tokens.forget(now));
-        let kept = self.keep(&group.touched.batch(next), group.writes);
-        if kept.is_ok() {
-            if self.failing {
-                info!("writes are kept again");
-            }
-            self.failing = false;
-        } else {
-            self.doubtful = std::mem::take(&mut group.touched);
-            // Should the journal have it after all, nothing else may ever have this revision.
-            self.state.revision = next.revision;
-        }
-        kept.map_err(|source| Trouble::InDoubt { source })
+        self.keep(&group.touched.batch(next), group.writes)
+            .map_err(|source| {
+                self.doubtful = std::mem::take(&mut group.touched);
+                // Should the journal have it after all, nothing else may ever have this revision.
+                self.state.revision = next.revision;
+                Trouble::InDoubt { source }
+            })
     }
 
     /// Takes back what is in doubt. While that fails nothing new is tried, so that no second commit is ever in doubt.
@@ -330,8 +294,7 @@ impl Core {
 
     fn publish(&self, changed_at: Instant) {
         let state = &self.state;
-        self.metrics
-            .holds(state.records.len(), state.revision.as_u64());
+        self.metrics.reached(state.revision.as_u64());
         self.publish.send_replace(Stored {
             revision: state.revision,
             model: state.model.clone(),
@@ -349,6 +312,7 @@ impl Core {
                     action,
                     outcome,
                     answer,
+                    ..
                 } => drop(answer.send(self.told(action, outcome))),
                 Answered::Files { replaced, answer } => {
                     warn_of_hidden(&replaced.hidden);
@@ -381,15 +345,9 @@ impl Core {
         Ok(applied.written)
     }
 
-    /// Nothing of the group is kept. Who was refused for another reason is told that one.
-    fn refuse(&mut self, group: Group, trouble: Trouble) {
-        if let (false, Trouble::NotKept { source } | Trouble::InDoubt { source }) =
-            (self.failing, &trouble)
-        {
-            let cause = &source.source;
-            warn!("writes are refused until they can be kept: {source}: {cause}");
-            self.failing = true;
-        }
+    /// Nothing of the group is kept. Who was refused for another reason is told that one, unless the reason may lie in what
+    /// is not kept either.
+    fn refuse(&self, group: Group, trouble: Trouble) {
         let trouble = Arc::new(trouble);
         let unavailable = || WriteError::Unavailable {
             source: Arc::clone(&trouble),
@@ -399,9 +357,13 @@ impl Core {
                 Answered::Write {
                     action,
                     outcome,
+                    is_tentative,
                     answer,
                 } => {
-                    let outcome = outcome.and_then(|_| Err(unavailable()));
+                    let outcome = match outcome {
+                        Err(error) if !is_tentative => Err(error),
+                        Ok(_) | Err(_) => Err(unavailable()),
+                    };
                     drop(answer.send(self.told(action, outcome)));
                 }
                 Answered::Files { answer, .. } => drop(answer.send(Err(unavailable()))),

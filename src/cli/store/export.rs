@@ -1,7 +1,7 @@
 //! A store as mesh files: a document for each resource, in the form of `--mesh`, with what a mesh file has no member for
 //! in comments, which only `store import` reads.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -12,12 +12,16 @@ use crate::model::schema::kind_schema;
 use crate::store::journal::{FileFact, Kept, Loaded, names_of};
 use crate::store::{Record, Timestamp};
 
-/// Before the revision, on the first line.
-pub(super) const HEADING: &str = "# outrigger store, format 1, revision ";
+/// Before format and revision, on the first line.
+pub(super) const HEADING: &str = "# outrigger store, format ";
+pub(super) const FORMAT: &str = "1";
 /// Before the metadata of the document below it.
 pub(super) const METADATA: &str = "# metadata: ";
 /// Before what is kept of a resource that a mesh file declares, which is no document of its own.
 pub(super) const DECLARED: &str = "# declared in a file: ";
+
+/// Before what tells the last line of an export from the last of what is left of one.
+pub(super) const END: &str = "# end of the export: ";
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -36,6 +40,38 @@ pub(super) struct Declared {
     pub(super) metadata: Metadata,
     /// Of the spec, in hexadecimal.
     pub(super) digest: String,
+}
+
+/// How much an export is.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct End {
+    pub(super) revision: u64,
+    pub(super) resources: usize,
+    pub(super) declared_in_files: usize,
+}
+
+impl End {
+    /// Something may have been added by hand.
+    pub(super) fn is_all_of(&self, said: &Self) -> bool {
+        self.revision == said.revision
+            && self.resources >= said.resources
+            && self.declared_in_files >= said.declared_in_files
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            revision,
+            resources,
+            declared_in_files,
+        } = self;
+        write!(
+            f,
+            "revision {revision}, {resources} resources, {declared_in_files} declared in files"
+        )
+    }
 }
 
 impl From<&Record> for Metadata {
@@ -62,7 +98,7 @@ impl From<&FileFact> for Metadata {
 
 /// All of a store but the client tokens, which are of no use an hour later.
 pub(super) fn print(loaded: &Loaded) -> String {
-    let mut text = format!("{HEADING}{}\n", loaded.revision);
+    let mut text = format!("{HEADING}{FORMAT}, revision {}\n", loaded.revision);
     // Writing to a string does not fail.
     for (id, fact) in &loaded.files {
         let _ = writeln!(text, "{DECLARED}{}", json(&declared(id, fact)));
@@ -73,6 +109,12 @@ pub(super) fn print(loaded: &Loaded) -> String {
         let _ = writeln!(text, "---\n{METADATA}{}", json(&metadata));
         let _ = writeln!(text, "{}", document.unwrap_or_default());
     }
+    let end = End {
+        revision: loaded.revision.as_u64(),
+        resources: loaded.resources.len(),
+        declared_in_files: loaded.files.len(),
+    };
+    let _ = writeln!(text, "{END}{}", json(&end));
     text
 }
 

@@ -126,7 +126,11 @@ fn nothing_is_imported_over_something_or_with_a_mistake() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("data");
     for (text, told) in [
-        ("kind: Mesh\nmeshName: m\nspecs: {}\n", "specs"),
+        ("kind: Mesh\nmeshName: m\nspecs: {}\n", "line 3: "),
+        (
+            "--- {kind: Mesh, meshName: m}\n--- {kind: Mesh, meshName: m}\n",
+            "line 2: `mesh/m` is there twice",
+        ),
         (
             "kind: Mesh\nmeshName: m\n---\nkind: Mesh\nmeshName: m\n",
             "twice",
@@ -190,4 +194,115 @@ fn nothing_at_all_is_no_export() {
         let refused = refused.unwrap_err();
         assert!(refused.contains("nothing to import"), "{refused}");
     }
+}
+
+#[test]
+fn a_document_may_begin_on_the_line_of_its_marker() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("data");
+    let text = "--- {kind: Mesh, meshName: m}\n--- {kind: Mesh, meshName: n}\n";
+    import_text(&path, text).unwrap();
+    let names = load(&path.join(STORE_FILE)).unwrap().resources;
+    let names = names.iter().map(|(id, _)| id.to_string());
+    assert_eq!(names.collect::<Vec<_>>(), ["mesh/m", "mesh/n"]);
+}
+
+#[test]
+fn an_export_that_is_cut_off_is_refused_wherever_it_is_cut() {
+    let parent = tempfile::tempdir().unwrap();
+    let (old, new) = (parent.path().join("old"), parent.path().join("new"));
+    filled(&old);
+    let exported = export_text(&old);
+    let lines = exported.match_indices('\n').map(|(at, _)| at + 1);
+    let cuts: Vec<usize> = lines.filter(|at| *at < exported.len()).collect();
+    for cut in &cuts {
+        let refused = import_text(&new, &exported[..*cut]).unwrap_err();
+        let next = &exported[*cut..];
+        // Between two documents nothing else tells.
+        if next.starts_with("---") || next.starts_with("# end") {
+            assert!(refused.contains("the export is cut off"), "{refused}");
+        }
+    }
+    assert!(cuts.len() > 100);
+    // Neither is one that has lost its beginning or its middle whole.
+    let (beginning, _) = exported.split_once("---\n").unwrap();
+    let (_, without_beginning) = exported.split_once('\n').unwrap();
+    let (_, end) = exported.rsplit_once("---\n").unwrap();
+    let without_middle = format!("{beginning}---\n{end}");
+    for text in [without_beginning, &without_middle] {
+        let refused = import_text(&new, text).unwrap_err();
+        assert!(
+            refused.contains("at its end it says revision 77"),
+            "{refused}"
+        );
+    }
+    // Somebody may add to it.
+    import_text(
+        &new,
+        &format!("{exported}--- {{kind: Mesh, meshName: more}}\n"),
+    )
+    .unwrap();
+}
+
+#[test]
+fn metadata_is_of_the_document_below_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let (old, new) = (parent.path().join("old"), parent.path().join("new"));
+    filled(&old);
+    let exported = export_text(&old);
+    // A document is gone, and its metadata is not.
+    let (document, _) = exported.match_indices("\n{\n").nth(1).unwrap();
+    let rest = &exported[document..];
+    let after = rest.find("---\n").unwrap();
+    let refused = import_text(&new, &[&exported[..=document], &rest[after..]].concat());
+    assert!(
+        refused
+            .unwrap_err()
+            .contains("is not what `store export` prints")
+    );
+    // One of another format is for another program.
+    let refused = import_text(&new, &exported.replacen("format 1,", "format 2,", 1));
+    assert!(refused.unwrap_err().contains("has format 2"));
+}
+
+#[test]
+fn nothing_is_imported_without_what_it_stands_in() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("data");
+    let node = "kind: VirtualNode\nmeshName: m\nvirtualNodeName: n\nspec: {}\n";
+    let refused = import_text(&path, &format!("kind: Mesh\nmeshName: other\n---\n{node}"));
+    let refused = refused.unwrap_err();
+    assert!(
+        refused.contains("line 4: `mesh/m/virtualNode/n` stands in `mesh/m`"),
+        "{refused}"
+    );
+    // A mesh that a file declares is there once that is served.
+    let declared = r#"# declared in a file: {"names":["Mesh","m","",""],"metadata":{"uid":"u","version":1,"createdAt":1,"updatedAt":1},"digest":"0"}"#;
+    import_text(&path, &format!("{declared}\n---\n{node}")).unwrap();
+}
+
+#[test]
+fn a_store_that_was_emptied_takes_an_export_and_goes_on() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("data");
+    let before = filled(&path);
+    let exported = export_text(&path);
+    let mut journal = Redb::new(&path.join(STORE_FILE));
+    journal.load().unwrap();
+    let resources = before.resources.iter().map(|(id, _)| (id.clone(), None));
+    let files = before.files.iter().map(|(id, _)| (id.clone(), None));
+    let emptied = Batch {
+        revision: Revision::new(80),
+        resources: resources.collect(),
+        files: files.collect(),
+        ..Batch::default()
+    };
+    journal.commit(&emptied).unwrap();
+    drop(journal);
+    import_text(&path, &exported).unwrap();
+    let after = load(&path.join(STORE_FILE)).unwrap();
+    assert_eq!(
+        (after.revision, after.resources),
+        (Revision::new(81), before.resources)
+    );
 }

@@ -70,20 +70,9 @@ fn dependents(before: &Model, after: &Model, id: &ResourceId) -> BTreeSet<Resour
     ) else {
         return all;
     };
-    let of = || id.mesh().clone();
     match id {
-        ResourceId::VirtualRouter(_, router) => {
-            let routes = mesh.routes_of(router);
-            all.extend(
-                routes.map(|(name, _)| ResourceId::Route(of(), router.clone(), name.clone())),
-            );
-        }
-        ResourceId::VirtualGateway(_, gateway) => {
-            let routes = mesh.gateway_routes_of(gateway);
-            all.extend(
-                routes
-                    .map(|(name, _)| ResourceId::GatewayRoute(of(), gateway.clone(), name.clone())),
-            );
+        ResourceId::VirtualRouter(..) | ResourceId::VirtualGateway(..) => {
+            all.extend(mesh.children_of(id));
         }
         // A router that has lost its last route.
         ResourceId::Route(..) => all.extend(id.parent()),
@@ -93,7 +82,7 @@ fn dependents(before: &Model, after: &Model, id: &ResourceId) -> BTreeSet<Resour
         && let Some(VirtualServiceProvider::VirtualRouter(router)) = &service.provider
     {
         let router = router.virtual_router_name.clone();
-        all.insert(ResourceId::VirtualRouter(of(), router));
+        all.insert(ResourceId::VirtualRouter(id.mesh().clone(), router));
     }
     for user in before.users_of(id) {
         match user {

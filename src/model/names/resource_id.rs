@@ -93,12 +93,8 @@ impl ResourceId {
             ] => (ResourceKind::GatewayRoute, mesh, Some(gateway), name),
             _ => return Err(ResourceIdError::Malformed { text: shown(path) }),
         };
-        let (mesh, name) = match (kind, mesh.split_once('@')) {
-            // A mesh that is shared may carry its owner.
-            (ResourceKind::Mesh, Some((mesh, _))) => (mesh, mesh),
-            (_, Some((mesh, _))) => (mesh, name),
-            (_, None) => (mesh, name),
-        };
+        // A mesh that is shared may carry its owner.
+        let (mesh, _) = mesh.split_once('@').unwrap_or((mesh, ""));
         Ok(Self::named(kind, mesh, parent, name)?)
     }
 

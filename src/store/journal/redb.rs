@@ -1,49 +1,71 @@
 //! The journal in the data folder: a redb database, in which a batch is one transaction.
 //!
 //! **Invariants:** a batch that was taken is on the disk, synced, when [`Journal::commit`] returns. Whatever is read is
-//! checked: each page when the file is opened, each row by its own checksum, all rows together by their number and the sum
-//! of their checksums, and the whole by the revision that a file beside it says was reached. What does not hold is refused, and
-//! never replaced.
+//! checked: each page by redb, each row by its own checksum, all rows together by their number and the sum of their checksums,
+//! and the whole by the revision that a file beside it says was reached. What does not hold is refused, and not a byte of it
+//! changed: redb repairs a file that it opens, so all is checked in a copy in memory before.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::backends::InMemoryBackend;
+use redb::{
+    Database, DatabaseError, Durability, ReadableTable, StorageBackend, StorageError, Table,
+    TableDefinition,
+};
 
 use super::facts::{self, Facts, Found};
 use super::mark::Mark;
+use super::reading::{Reading, read_facts};
 use super::row::{self, Key};
 use super::{Batch, CommitError, Journal, LoadError, Loaded};
 use crate::data_dir::sync_folder;
-use crate::model::ResourceId;
 use crate::store::Revision;
 
-type ResourceTable = TableDefinition<'static, Key<'static>, &'static [u8]>;
-type TextTable = TableDefinition<'static, &'static str, &'static [u8]>;
+pub(super) type ResourceTable = TableDefinition<'static, Key<'static>, &'static [u8]>;
+pub(super) type TextTable = TableDefinition<'static, &'static str, &'static [u8]>;
 
-const RESOURCES: ResourceTable = TableDefinition::new("resources");
-const FILES: ResourceTable = TableDefinition::new("files");
-const TOKENS: TextTable = TableDefinition::new("tokens");
+pub(super) const RESOURCES: ResourceTable = TableDefinition::new("resources");
+pub(super) const FILES: ResourceTable = TableDefinition::new("files");
+pub(super) const TOKENS: TextTable = TableDefinition::new("tokens");
 /// The one row of facts about all others.
-const FACTS: TextTable = TableDefinition::new(facts::TABLE);
+pub(super) const FACTS: TextTable = TableDefinition::new(facts::TABLE);
 /// Memory for pages that were read or written lately.
 const CACHE: usize = 8 << 20;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a database is in.
+pub(super) trait Storage: Send {
+    /// All that is there.
+    fn bytes(&self) -> io::Result<Vec<u8>>;
+
+    /// The database to write to; what is wrong with it may be repaired.
+    fn open(&self) -> Result<Database, DatabaseError>;
+}
+
+/// A file.
+impl Storage for PathBuf {
+    fn bytes(&self) -> io::Result<Vec<u8>> {
+        fs::read(self)
+    }
+
+    fn open(&self) -> Result<Database, DatabaseError> {
+        builder().open(self)
+    }
+}
 
 /// The database, and where it is.
 pub struct Redb {
     path: PathBuf,
+    storage: Box<dyn Storage>,
     /// `None` before it is loaded, and after trouble, which a database refuses to go on from.
     database: Option<Database>,
-    open: Opener,
     /// Whether there may be none yet.
     is_made: bool,
     mark: Mark,
 }
-
-type Opener = Box<dyn Fn() -> Result<Database, redb::DatabaseError> + Send>;
 
 impl std::fmt::Debug for Redb {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -56,25 +78,40 @@ impl std::fmt::Debug for Redb {
 impl Redb {
     /// The journal in this file, which is made when it is loaded and there is none.
     pub fn new(path: &Path) -> Self {
-        let file = path.to_owned();
         Self {
             is_made: false,
-            ..Self::with(path, move || builder().open(&file))
+            ..Self::with(path, path.to_owned())
         }
     }
 
     /// The journal in a database that is there.
-    pub(super) fn with(
-        path: &Path,
-        open: impl Fn() -> Result<Database, redb::DatabaseError> + Send + 'static,
-    ) -> Self {
+    pub(super) fn with(path: &Path, storage: impl Storage + 'static) -> Self {
         Self {
             path: path.to_owned(),
+            storage: Box::new(storage),
             database: None,
-            open: Box::new(open),
             is_made: true,
             mark: Mark::new(path.with_extension("revision")),
         }
+    }
+
+    /// Everything that is kept, and changes nothing, whatever state it is in. It takes memory for two copies of it.
+    ///
+    /// # Errors
+    /// As [`Journal::load`]; also when there is nothing yet.
+    pub fn look(&self) -> Result<Loaded, LoadError> {
+        let copy = InMemoryBackend::new();
+        let copied = self.storage.bytes().and_then(|bytes| {
+            copy.set_len(bytes.len() as u64)?;
+            copy.write(0, &bytes)?;
+            Ok(bytes.len())
+        });
+        if copied.map_err(|error| self.unreadable(error))? == 0 {
+            let path = self.path.clone();
+            return Err(LoadError::Empty { path });
+        }
+        let database = builder().create_with_backend(copy);
+        self.read(&database.map_err(|error| self.unreadable(error))?)
     }
 
     /// Makes the file smaller where that is possible; returns its bytes before and after.
@@ -117,15 +154,9 @@ impl Redb {
 
     /// Makes the file if there is none and never was; whole, or not at all.
     fn make_if_new(&self) -> Result<(), LoadError> {
-        match fs::metadata(&self.path) {
-            Ok(file) if file.len() == 0 => {
-                return Err(LoadError::Empty {
-                    path: self.path.clone(),
-                });
-            }
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(self.unreadable(error)),
+        let exists = self.path.try_exists();
+        if exists.map_err(|error| self.unreadable(error))? {
+            return Ok(());
         }
         if let Some(reached) = self.marked()? {
             return Err(self.damaged(format!(
@@ -204,9 +235,9 @@ impl Journal for Redb {
             self.is_made = true;
         }
         self.database = None;
-        let database = (self.open)().map_err(|error| self.unreadable(error))?;
-        let loaded = self.read(&database)?;
-        self.database = Some(database);
+        let loaded = self.look()?;
+        let database = self.storage.open();
+        self.database = Some(database.map_err(|error| self.unreadable(error))?);
         self.mark.set(loaded.revision);
         Ok(loaded)
     }
@@ -218,7 +249,7 @@ impl Journal for Redb {
         };
         let database = match self.database.take() {
             Some(database) => database,
-            None => (self.open)().map_err(|error| failed(error.into()))?,
+            None => self.storage.open().map_err(|error| failed(error.into()))?,
         };
         write(&database, batch).map_err(failed)?;
         self.database = Some(database);
@@ -263,27 +294,21 @@ fn write(database: &Database, batch: &Batch) -> Result<(), Failure> {
         facts.revision = batch.revision.as_u64();
         let mut resources = writing.open_table(RESOURCES)?;
         for (id, kept) in &batch.resources {
-            let body = kept.as_ref().map(row::print_resource);
-            change_resource(&mut resources, "resources", id, body, &mut facts)?;
+            let (key, body) = (row::key(id), kept.as_ref().map(row::print_resource));
+            let place = row::place_of("resources", key);
+            change(&mut resources, key, &place, body, &mut facts)?;
         }
         let mut files = writing.open_table(FILES)?;
         for (id, fact) in &batch.files {
-            let body = fact.as_ref().map(row::print_fact);
-            change_resource(&mut files, "files", id, body, &mut facts)?;
+            let (key, body) = (row::key(id), fact.as_ref().map(row::print_fact));
+            let place = row::place_of("files", key);
+            change(&mut files, key, &place, body, &mut facts)?;
         }
         let mut tokens = writing.open_table(TOKENS)?;
         for (token, remembered) in &batch.tokens {
-            let old = match remembered.as_ref().map(row::print_token) {
-                Some(body) => {
-                    let row = row::seal(&row::place("tokens", &[token]), &body);
-                    facts.add(&row);
-                    tokens.insert(token.as_str(), row.as_slice())?
-                }
-                None => tokens.remove(token.as_str())?,
-            };
-            if let Some(old) = old {
-                facts.take(old.value());
-            }
+            let body = remembered.as_ref().map(row::print_token);
+            let place = row::place("tokens", &[token]);
+            change(&mut tokens, token.as_str(), &place, body, &mut facts)?;
         }
         table.insert(facts::KEY, facts::print(facts).as_slice())?;
     }
@@ -291,17 +316,17 @@ fn write(database: &Database, batch: &Batch) -> Result<(), Failure> {
     Ok(())
 }
 
-fn change_resource(
-    table: &mut Table<'_, Key<'static>, &'static [u8]>,
-    name: &str,
-    id: &ResourceId,
+/// Puts a row, or takes one away, and takes note of that in the facts.
+fn change<K: redb::Key>(
+    table: &mut Table<'_, K, &'static [u8]>,
+    key: K::SelfType<'_>,
+    place: &[u8],
     body: Option<Vec<u8>>,
     facts: &mut Facts,
-) -> Result<(), redb::StorageError> {
-    let key = row::key(id);
+) -> Result<(), StorageError> {
     let old = match body {
         Some(body) => {
-            let row = row::seal(&row::place(name, &[key.0, key.1, key.2, key.3]), &body);
+            let row = row::seal(place, &body);
             facts.add(&row);
             table.insert(key, row.as_slice())?
         }
@@ -311,86 +336,4 @@ fn change_resource(
         facts.take(old.value());
     }
     Ok(())
-}
-
-fn read_facts(database: &Database) -> Result<Found, Failure> {
-    let reading = database.begin_read()?;
-    let table = match reading.open_table(FACTS) {
-        Ok(table) => table,
-        Err(
-            redb::TableError::TableDoesNotExist(_) | redb::TableError::TableTypeMismatch { .. },
-        ) => return Ok(Found::Format(0)),
-        Err(error) => return Err(error.into()),
-    };
-    let found = table.get(facts::KEY)?.map(|row| facts::parse(row.value()));
-    Ok(found.unwrap_or(Found::Format(0)))
-}
-
-/// All rows, as they are gone through.
-#[derive(Debug, Default)]
-struct Reading {
-    rows: u64,
-    sum: u64,
-    /// Names of rows that do not hold.
-    damaged: Vec<String>,
-}
-
-impl Reading {
-    fn all(&mut self, database: &Database) -> Result<Loaded, Failure> {
-        let reading = database.begin_read()?;
-        let mut loaded = Loaded::default();
-        for row in reading.open_table(RESOURCES)?.iter()? {
-            let (key, value) = row?;
-            let read = self.resource("resources", key.value(), value.value(), |id, body| {
-                row::read_resource(id.kind(), body)
-            });
-            loaded.resources.extend(read);
-        }
-        for row in reading.open_table(FILES)?.iter()? {
-            let (key, value) = row?;
-            let read = self.resource("files", key.value(), value.value(), |_, body| {
-                row::read_fact(body)
-            });
-            loaded.files.extend(read);
-        }
-        for row in reading.open_table(TOKENS)?.iter()? {
-            let (key, value) = row?;
-            let token = key.value();
-            let place = row::place("tokens", &[token]);
-            let read = self.body(&place, value.value()).and_then(row::read_token);
-            match read {
-                Some(read) => loaded.tokens.push((token.to_owned(), read)),
-                None => self.damaged.push("a client token".to_owned()),
-            }
-        }
-        Ok(loaded)
-    }
-
-    fn resource<T>(
-        &mut self,
-        table: &str,
-        key: Key<'_>,
-        row: &[u8],
-        read: impl FnOnce(&ResourceId, &[u8]) -> Option<T>,
-    ) -> Option<(ResourceId, T)> {
-        let place = row::place(table, &[key.0, key.1, key.2, key.3]);
-        let body = self.body(&place, row);
-        let id = row::id(key);
-        let value = id.as_ref().zip(body).and_then(|(id, body)| read(id, body));
-        let read = id.zip(value);
-        if read.is_none() {
-            let name = row::id(key).map_or_else(|| format!("{key:?}"), |id| id.to_string());
-            let name = name.escape_debug();
-            self.damaged.push(format!("`{name}` in `{table}`"));
-        }
-        read
-    }
-
-    /// Counts a row, and returns its body if its checksum holds.
-    fn body<'a>(&mut self, place: &[u8], row: &'a [u8]) -> Option<&'a [u8]> {
-        let (sum, body) = row::unseal(place, row)?;
-        self.rows += 1;
-        self.sum = self.sum.wrapping_add(sum);
-        Some(body)
-    }
 }

@@ -42,6 +42,11 @@ pub(super) fn place(table: &str, key: &[&str]) -> Vec<u8> {
     place
 }
 
+/// The same of a resource's row.
+pub(super) fn place_of(table: &str, (kind, mesh, parent, name): Key<'_>) -> Vec<u8> {
+    place(table, &[kind, mesh, parent, name])
+}
+
 /// A body with its checksum before it.
 pub(super) fn seal(place: &[u8], body: &[u8]) -> Vec<u8> {
     let mut row = checksum(place, body).to_le_bytes().to_vec();

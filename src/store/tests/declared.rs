@@ -140,24 +140,81 @@ async fn a_files_resource_has_the_files_tags() {
 async fn the_file_wins_while_it_is_there() {
     for kept in Kept::all() {
         let store = kept.open();
-        let made = store.make(mesh("m")).await.unwrap();
+        let made = store.act(create(mesh("m"), &[("team", "a")])).await;
+        let made = made.unwrap();
         store.stop().await;
 
+        let goes_on = |record: &Record, version| {
+            assert_eq!(record.uid, made.record.uid);
+            assert_eq!(record.created_at, made.record.created_at);
+            assert_eq!(record.version, version);
+        };
         let store = kept.open_for_files();
         store.declare(files(&[open_mesh("m")])).await;
         let stored = store.current();
         assert_eq!(stored.model.get(&made.id), Some(open_mesh("m").spec));
-        assert_ne!(stored.records[&made.id].uid, made.record.uid);
-        // What the API was told comes back, as it was.
+        goes_on(&stored.records[&made.id], 2);
+        store.stop().await;
+
+        let store = kept.open_for_files();
+        store.declare(files(&[open_mesh("m")])).await;
+        assert_eq!(store.current().records, stored.records);
+        // What the API was told comes back.
         store.declare(files(&[])).await;
         let stored = store.current();
         assert_eq!(stored.model.get(&made.id), Some(mesh("m").spec));
-        assert_eq!(stored.records[&made.id], made.record);
+        let back = Arc::clone(&stored.records[&made.id]);
+        goes_on(&back, 3);
+        assert_eq!((&back.tags, &back.owner), (&made.record.tags, &Owner::Api));
         store.declare(files(&[open_mesh("m")])).await;
+        goes_on(&store.record(&made.id).unwrap(), 4);
         store.stop().await;
 
-        // It is kept meanwhile.
-        assert_eq!(kept.open().record(&made.id), Some(made.record));
+        // It is kept meanwhile, and what becomes of it without files counts.
+        let store = kept.open();
+        assert_eq!(store.record(&made.id), Some(back));
+        for resource in [open_mesh("m"), mesh("m")] {
+            store.act(Action::Update { resource }).await.unwrap();
+        }
+        store.stop().await;
+        let store = kept.open_for_files();
+        store.declare(files(&[open_mesh("m")])).await;
+        goes_on(&store.record(&made.id).unwrap(), 6);
+        store.stop().await;
+
+        // What a file is found not to declare any more after a restart is no different.
+        let store = kept.open_for_files();
+        store.declare(files(&[])).await;
+        goes_on(&store.record(&made.id).unwrap(), 7);
+        store.stop().await;
+        let store = kept.open_for_files();
+        store.declare(files(&[])).await;
+        goes_on(&store.record(&made.id).unwrap(), 7);
+        store.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_says_the_same_as_the_api_changes_the_owner_only() {
+    for kept in Kept::all() {
+        let store = kept.open();
+        let made = store.make(mesh("m")).await.unwrap();
+        store.stop().await;
+        let store = kept.open_for_files();
+        store.declare(files(&[mesh("m")])).await;
+        let record = store.record(&made.id).unwrap();
+        assert!(matches!(record.owner, Owner::File { line: 1, .. }));
+        let owner = Owner::Api;
+        assert_eq!(
+            Record {
+                owner,
+                ..record.as_ref().clone()
+            },
+            *made.record
+        );
+        store.declare(files(&[])).await;
+        assert_eq!(store.record(&made.id), Some(made.record));
+        store.stop().await;
     }
 }
 

@@ -221,3 +221,43 @@ async fn what_is_known_of_files_outlives_a_disk_that_refuses_at_the_start() {
         }
     }
 }
+
+/// One group: the first is refused by what is kept, the second would be kept, the third is refused by the second.
+#[tokio::test]
+async fn nobody_is_refused_for_what_did_not_happen() {
+    for fault in [Fault::Before, Fault::After] {
+        for kept in Kept::all() {
+            let store = kept.open();
+            store.make(mesh("m")).await.unwrap();
+            store.stop().await;
+            let journal = Failing {
+                inner: kept.journal(),
+                fault: Arc::new(Mutex::new(Some(fault))),
+                largest: Arc::default(),
+            };
+            let options = Options::default();
+            let (store, writer) = Store::new(Box::new(journal), options, &Registry::new()).unwrap();
+            let write = |action| {
+                let token = None;
+                store.write(Write { action, token })
+            };
+            let delete = || write(Action::Delete { id: mesh_id("m") });
+            let stop = CancellationToken::new();
+            stop.cancel();
+            // Each is asked before the writer begins.
+            let (exists, first, second, ()) = soon(async {
+                tokio::join!(
+                    write(create(open_mesh("m"), &[])),
+                    delete(),
+                    delete(),
+                    writer.run(stop)
+                )
+            })
+            .await;
+            assert!(matches!(exists, Err(WriteError::Exists { .. })));
+            unavailable(first);
+            unavailable(second);
+            assert!(store.current().records.contains_key(&mesh_id("m")));
+        }
+    }
+}

@@ -45,6 +45,38 @@ async fn a_body_that_does_not_come_is_given_up() {
     assert!(began.elapsed() >= Duration::from_secs(10));
 }
 
+/// What was asked for before a stop is answered, and kept: whoever answers has the store as long as it takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_under_way_at_a_stop_is_done() {
+    let mut served = with_mesh(&[]).await;
+    let body = node("last").to_string();
+    let (begin, rest) = body.split_at(1);
+    let mut stream = TcpStream::connect(served.api).await.unwrap();
+    let head = format!(
+        "PUT {NODES} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{begin}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    eventually("the call is open", PATIENCE, async || {
+        (served.metric("outrigger_api_open_requests").await == 1).then_some(())
+    })
+    .await;
+    let mut process = served.process();
+    let rest_after_the_stop = async {
+        eventually("nobody is let in any more", PATIENCE, async || {
+            TcpStream::connect(served.api).await.err()
+        })
+        .await;
+        stream.write_all(rest.as_bytes()).await.unwrap();
+        answer(stream).await
+    };
+    let (ended, answer) = tokio::join!(process.stop(PATIENCE), rest_after_the_stop);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(ended.unwrap().code(), Some(0));
+    served.restart().await;
+    served.get(&format!("{NODES}/last")).await.ok();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn more_calls_than_are_answered_at_one_time_are_told_so() {
     let served = with_mesh(&[]).await;

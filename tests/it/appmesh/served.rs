@@ -83,6 +83,11 @@ impl Served {
         .await;
     }
 
+    /// The process, for whoever ends it.
+    pub(crate) fn process(&mut self) -> Child {
+        self.child.take().unwrap()
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.folder.path().join("control-plane.log")
     }

@@ -4,9 +4,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use ::redb::StorageBackend;
+use ::redb::{Database, DatabaseError, StorageBackend};
 
-use super::super::redb::{begin, builder};
+use super::super::redb::{Storage, begin, builder};
 use super::*;
 
 /// What a disk writes at once.
@@ -99,10 +99,17 @@ impl Disk {
     }
 
     fn journal(&self) -> Redb {
-        let disk = self.clone();
-        Redb::with(Path::new("no-such-folder/mesh.redb"), move || {
-            builder().create_with_backend(disk.clone())
-        })
+        Redb::with(Path::new("no-such-folder/mesh.redb"), self.clone())
+    }
+}
+
+impl Storage for Disk {
+    fn bytes(&self) -> io::Result<Vec<u8>> {
+        Ok(self.0.lock().unwrap().cached.clone())
+    }
+
+    fn open(&self) -> Result<Database, DatabaseError> {
+        builder().create_with_backend(self.clone())
     }
 }
 

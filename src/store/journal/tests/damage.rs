@@ -30,7 +30,7 @@ fn refused(path: &Path) -> LoadError {
         text.contains(&shown) && text.contains("bring back a copy"),
         "{text}"
     );
-    assert_eq!(fs::read(path).unwrap().len(), before.len(), "{text}");
+    assert!(fs::read(path).unwrap() == before, "{text}");
     error
 }
 
@@ -97,6 +97,26 @@ fn a_file_that_is_gone_or_older_than_it_was_is_noticed() {
     assert_eq!(open(&path).unwrap(), Loaded::default());
 }
 
+/// After a clean end, and after a kill, which leaves something to repair.
+#[test]
+fn a_look_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, expected) = written(folder.path());
+    let killed = folder.path().join("killed.redb");
+    let mut journal = Redb::new(&path);
+    journal.load().unwrap();
+    fs::copy(&path, &killed).unwrap();
+    drop(journal);
+    Redb::new(&path).compact().unwrap();
+    for path in [path, killed] {
+        let before = fs::read(&path).unwrap();
+        let looked = Redb::new(&path).look().unwrap();
+        assert_eq!(Expected::from(looked), expected);
+        assert!(fs::read(&path).unwrap() == before);
+    }
+    assert!(!folder.path().join("killed.revision").exists());
+}
+
 /// Flips bits of a database one by one: each is either in a place that says nothing, or the file is refused.
 fn is_not_believed(whole: &[u8], mark: &[u8], expected: &Expected) {
     let folder = tempfile::tempdir().unwrap();
@@ -110,9 +130,11 @@ fn is_not_believed(whole: &[u8], mark: &[u8], expected: &Expected) {
         flipped[bit / 8] ^= 1 << (bit % 8);
         fs::write(&path, &flipped).unwrap();
         fs::write(path.with_extension("revision"), mark).unwrap();
-        match open(&path) {
-            Ok(loaded) => assert_eq!(Expected::from(loaded), *expected, "bit {bit}"),
-            Err(_) => refusals += 1,
+        if let Ok(loaded) = open(&path) {
+            assert_eq!(Expected::from(loaded), *expected, "bit {bit}");
+        } else {
+            assert!(fs::read(&path).unwrap() == flipped, "bit {bit}");
+            refusals += 1;
         }
     }
     assert!(refusals > 20, "{refusals}");
