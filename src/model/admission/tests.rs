@@ -1,6 +1,4 @@
-//! The table of cases, from a body to the model, and that a look does not cost the size of the mesh.
-
-use std::time::{Duration, Instant};
+//! The table of cases, from a body to the model.
 
 use serde_json::{Value as Json, json};
 
@@ -172,91 +170,4 @@ fn a_crowd_of_users_is_named_in_part() {
     let text = refusal.to_string();
     assert!(text.contains("s04` and others"), "{text}");
     assert!(!text.contains("s05"), "{text}");
-}
-
-/// A mesh of so many nodes, each the target of a router's route, with a service and a gateway route in front.
-fn crowd(size: usize) -> Model {
-    let mesh = json!({ "kind": "Mesh", "meshName": "m" });
-    let listeners = json!([{ "portMapping": { "port": 80, "protocol": "http" } }]);
-    let gateway = json!({ "kind": "VirtualGateway", "meshName": "m", "virtualGatewayName": "g", "spec": { "listeners": listeners } });
-    let discovery = json!({ "dns": { "hostname": "a.local" } });
-    let each = |n: usize| {
-        let name = format!("n{n:05}");
-        let target = json!({ "virtualNode": name, "weight": 1 });
-        let route =
-            json!({ "match": { "prefix": "/" }, "action": { "weightedTargets": [target] } });
-        let provider = json!({ "virtualRouter": { "virtualRouterName": name } });
-        let to = json!({ "virtualService": { "virtualServiceName": name } });
-        let gateway_route = json!({ "match": { "prefix": "/" }, "action": { "target": to } });
-        vec![
-            json!({ "kind": "VirtualNode", "meshName": "m", "virtualNodeName": name, "spec": { "serviceDiscovery": discovery, "listeners": listeners } }),
-            json!({ "kind": "VirtualRouter", "meshName": "m", "virtualRouterName": name, "spec": { "listeners": listeners } }),
-            json!({ "kind": "Route", "meshName": "m", "virtualRouterName": name, "routeName": "x", "spec": { "httpRoute": route } }),
-            json!({ "kind": "VirtualService", "meshName": "m", "virtualServiceName": name, "spec": { "provider": provider } }),
-            json!({ "kind": "GatewayRoute", "meshName": "m", "virtualGatewayName": "g", "gatewayRouteName": name, "spec": { "httpRoute": gateway_route } }),
-        ]
-    };
-    let documents = [mesh, gateway].into_iter().chain((0..size).flat_map(each));
-    Model::from_resources(documents.map(|document| {
-        let read = schema::read(&Located::from(document));
-        read.resource.unwrap()
-    }))
-}
-
-/// The shortest of many looks at each of two models in turn: what else the machine does only makes some longer.
-fn shortest(models: [&Model; 2], change: Change<'_>) -> [Duration; 2] {
-    let quotas = Quotas::default();
-    let mut shortest = [Duration::MAX; 2];
-    for _ in 0..50 {
-        for (model, shortest) in models.into_iter().zip(&mut shortest) {
-            let began = Instant::now();
-            drop(admit(model, change, &quotas));
-            *shortest = began.elapsed().min(*shortest);
-        }
-    }
-    shortest
-}
-
-/// A step over all of a kind takes thirty times as long in the large mesh, and more there than all the rest of a look.
-#[test]
-fn a_look_costs_what_the_change_touches() {
-    let listeners = json!([
-        { "portMapping": { "port": 80, "protocol": "http" } },
-        { "portMapping": { "port": 81, "protocol": "http" } },
-    ]);
-    let router = json!({ "kind": "VirtualRouter", "meshName": "m", "virtualRouterName": "n00003", "spec": { "listeners": listeners } });
-    let discovery = json!({ "dns": { "hostname": "a.local" } });
-    let node = json!({ "kind": "VirtualNode", "meshName": "m", "virtualNodeName": "n00003", "spec": { "serviceDiscovery": discovery, "listeners": listeners } });
-    let backend = json!({ "virtualService": { "virtualServiceName": "n0003" } });
-    let dangling = json!({ "kind": "VirtualNode", "meshName": "m", "virtualNodeName": "b", "spec": { "backends": [backend] } });
-    let provider = json!({ "virtualNode": { "virtualNodeName": "n0003" } });
-    let refused = json!({ "kind": "VirtualService", "meshName": "m", "virtualServiceName": "s", "spec": { "provider": provider } });
-    let service = json!({ "kind": "VirtualService", "meshName": "m", "virtualServiceName": "n00003", "spec": {} });
-    let [router, node, dangling, refused, service] =
-        [router, node, dangling, refused, service].map(|document| body_of(&document).unwrap().0);
-    let used = ResourceId::parse("mesh/m/virtualNode/n00003").unwrap();
-    let gateway = ResourceId::parse("mesh/m/virtualGateway/g").unwrap();
-    let mesh = ResourceId::parse("mesh/m").unwrap();
-    let changes = [
-        ("update a router", Change::Update(&router)),
-        ("update a node", Change::Update(&node)),
-        (
-            "create a node whose backend is not there",
-            Change::Create(&dangling),
-        ),
-        (
-            "create a service whose provider is not there",
-            Change::Create(&refused),
-        ),
-        ("update a service", Change::Update(&service)),
-        ("delete a node in use", Change::Delete(&used)),
-        ("delete a gateway in use", Change::Delete(&gateway)),
-        ("delete a mesh in use", Change::Delete(&mesh)),
-    ];
-    let (small, large) = (crowd(100), crowd(3_000));
-    for (what, change) in changes {
-        let [few, many] = shortest([&small, &large], change);
-        // A tree of that size is two levels or so deeper.
-        assert!(many < few * 2, "{what}: {few:?}, then {many:?}");
-    }
 }
