@@ -10,6 +10,7 @@ pub mod operator;
 mod tests;
 
 use axum::Router;
+use axum::http::{HeaderMap, header};
 use tonic::service::Routes;
 
 use appmesh::AppMesh;
@@ -27,4 +28,25 @@ pub fn router(state: State, endpoints: EndpointsState, appmesh: AppMesh, auth: A
         .merge(appmesh::router(appmesh));
     // Last, around all of it: what is added behind it would be open to everybody.
     auth::protect(router, auth)
+}
+
+/// Whether a page of somebody else's may have made its visitor's browser send this: a form, or the script of a page, also
+/// one that has given itself this address's name (DNS rebinding). Nothing is changed for it: browsers say where a page is
+/// from with every call that is no GET or HEAD.
+fn is_of_web_page(headers: &HeaderMap) -> bool {
+    const FORMS: [&str; 3] = [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+    ];
+    let kind = content_type(headers);
+    let is_form = FORMS.iter().any(|form| kind.eq_ignore_ascii_case(form));
+    is_form || headers.contains_key(header::ORIGIN)
+}
+
+/// What a body is said to be, without parameters; empty if nothing is said.
+fn content_type(headers: &HeaderMap) -> &str {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim()
 }

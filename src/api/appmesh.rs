@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use axum::routing::any;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -42,6 +42,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use crate::api::auth::Caller;
+use crate::api::is_of_web_page;
 use crate::model::arn::Identity;
 use crate::store::{Store, Stored};
 use crate::transport::Peer;
@@ -209,7 +210,9 @@ impl AppMesh {
             Operation::Options { allow } => Ok(answer::options(allow)),
             Operation::Read(reading) => self.read(call, &reading),
             Operation::Write(writing) => {
-                check_origin(&call.parts.headers)?;
+                if is_of_web_page(&call.parts.headers) {
+                    return Err(ApiError::WebPage);
+                }
                 self.loaded()?;
                 let body = match writing {
                     Writing::Delete(_) => Bytes::new(),
@@ -242,24 +245,6 @@ async fn collect(body: Body) -> Result<Bytes, ApiError> {
         }),
         Err(_) => Err(ApiError::CutOff),
     }
-}
-
-/// Refuses what a page of somebody else's could make its visitor's browser send: forms, and scripts of pages that have
-/// given themselves this address's name.
-fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
-    const FORMS: [&str; 3] = [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data",
-    ];
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    let is_form = FORMS.iter().any(|form| essence.eq_ignore_ascii_case(form));
-    if is_form || headers.contains_key(header::ORIGIN) {
-        return Err(ApiError::WebPage);
-    }
-    Ok(())
 }
 
 /// A line for each error that is not the client's.

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::auth::Caller;
+use super::{content_type, is_of_web_page};
 use crate::endpoints::{Call, CallError, Done, Outcome, Registrations, read_list};
 use crate::model::endpoint::{NodeKey, RegisteredSet};
 use crate::model::{MeshName, NodeName};
@@ -119,8 +120,9 @@ async fn replace(
 async fn forget(
     State(state): State<EndpointsState>,
     Path(node): Path<(MeshName, NodeName)>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let answer = state.forget(node).await;
+    let answer = state.forget(node, &headers).await;
     state.registrations.count(
         Call::Delete,
         outcome(answer.as_ref().map(|answer| answer.changed)),
@@ -148,8 +150,11 @@ impl EndpointsState {
         headers: &HeaderMap,
         body: Result<Bytes, BytesRejection>,
     ) -> Result<Answer, ApiError> {
-        if !is_json(headers) {
+        if !content_type(headers).eq_ignore_ascii_case("application/json") {
             return Err(ApiError::NotJson);
+        }
+        if is_of_web_page(headers) {
+            return Err(ApiError::WebPage);
         }
         let listeners = self.listeners(&node)?;
         let body = body.map_err(|error| match error.status() {
@@ -170,7 +175,10 @@ impl EndpointsState {
         Ok(Answer::new(&node, count, lease, &done))
     }
 
-    async fn forget(&self, node: NodeKey) -> Result<Answer, ApiError> {
+    async fn forget(&self, node: NodeKey, headers: &HeaderMap) -> Result<Answer, ApiError> {
+        if is_of_web_page(headers) {
+            return Err(ApiError::WebPage);
+        }
         // What is registered can go, whether or not its node is still declared.
         if self.registrations.get(&node).is_none() {
             self.listeners(&node)?;
@@ -212,14 +220,6 @@ impl EndpointsState {
         ports.dedup();
         Ok(ports)
     }
-}
-
-/// Forms on web pages of others cannot send this type, and scripts there only with leave.
-fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
 }
 
 fn read_body(

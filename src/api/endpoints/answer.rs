@@ -41,6 +41,10 @@ pub(super) enum ApiError {
     NotRegistered { node: NodeKey },
     #[error("this path takes GET, and that of a virtual node PUT and DELETE, too")]
     NoMethod,
+    #[error(
+        "this is a call of a web page, which may change nothing here; call from a program, without the header `Origin`"
+    )]
+    WebPage,
     #[error("the body must be JSON and say so; send `Content-Type: application/json`")]
     NotJson,
     #[error(
@@ -70,6 +74,7 @@ impl ApiError {
             Self::NoMesh { .. } | Self::NoNode { .. } | Self::NotRegistered { .. } => {
                 StatusCode::NOT_FOUND
             }
+            Self::WebPage => StatusCode::FORBIDDEN,
             Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
