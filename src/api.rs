@@ -5,6 +5,7 @@ pub mod admin;
 pub mod appmesh;
 pub mod auth;
 pub mod endpoints;
+mod off_thread;
 pub mod operator;
 #[cfg(test)]
 mod tests;

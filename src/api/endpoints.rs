@@ -17,9 +17,9 @@ use axum::routing::get;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
 use super::auth::Caller;
+use super::off_thread::off_thread;
 use super::{content_type, is_of_web_page};
 use crate::endpoints::{Call, CallError, Done, Outcome, Registrations, read_list};
 use crate::model::endpoint::{NodeKey, RegisteredSet};
@@ -162,8 +162,7 @@ impl EndpointsState {
             _ => ApiError::CutOff,
         })?;
         let (endpoints, lease) = if body.len() > READ_AT_ONCE {
-            let reading = spawn_blocking(move || read_body(&body, &listeners));
-            reading.await.map_err(|_| ApiError::Stopping)??
+            off_thread(move || read_body(&body, &listeners)).await??
         } else {
             read_body(&body, &listeners)?
         };

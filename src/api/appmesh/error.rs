@@ -8,6 +8,7 @@ use axum::http::{HeaderName, Method, StatusCode};
 use thiserror::Error;
 
 use super::page::PageError;
+use crate::api::off_thread::Lost;
 use crate::model::admission::Refusal;
 use crate::model::arn::{AccountId, ArnError, Region};
 use crate::model::document::JsonError;
@@ -143,6 +144,8 @@ pub(super) enum ApiError {
     NotLoaded,
     #[error("{}", Refused(error))]
     Write { error: WriteError },
+    #[error(transparent)]
+    Lost(#[from] Lost),
     #[error("the answer cannot be written; report this")]
     Internal { source: serde_json::Error },
 }
@@ -183,7 +186,7 @@ impl ApiError {
             Self::WebPage | Self::Denied { .. } => Exception::Forbidden,
             Self::TooManyTags { .. } => Exception::TooManyTags,
             Self::Busy { .. } => Exception::TooManyRequests,
-            Self::NotLoaded => Exception::ServiceUnavailable,
+            Self::NotLoaded | Self::Lost(_) => Exception::ServiceUnavailable,
             Self::Write { error } => of_write(error),
             Self::Internal { .. } => Exception::InternalServerError,
         }
@@ -351,6 +354,13 @@ mod tests {
             problems: vec![problem(&"ä".repeat(100_000))],
         };
         assert_eq!(long.message().chars().count(), LONGEST_MESSAGE + 1);
+    }
+
+    #[test]
+    fn a_call_that_is_lost_may_be_sent_again() {
+        let lost = ApiError::from(Lost).exception();
+        assert_eq!(lost, Exception::ServiceUnavailable);
+        assert_eq!(lost.retry_after(), Some("1"));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
 
 use super::account::{addressed, check_mesh_owner};
 use super::answer::{self, Status, data, reference};
@@ -17,6 +16,7 @@ use super::page::Page;
 use super::query::Query;
 use super::{AppMesh, Call};
 use crate::api::auth::Caller;
+use crate::api::off_thread::off_thread;
 use crate::model::admission::missing;
 use crate::model::arn::Identity;
 use crate::model::{ResourceId, ResourceKind, Spec};
@@ -127,12 +127,12 @@ impl AppMesh {
         let turn = Arc::clone(&self.everything).acquire_owned().await;
         let stored = self.loaded()?;
         let (identity, caller) = (Arc::clone(&self.identity), call.caller());
-        let telling = spawn_blocking(move || {
+        off_thread(move || {
             // Held as long as the work takes, whoever still waits for it.
             let _turn = turn;
             everything(&identity, &stored, mesh.as_deref(), &caller)
-        });
-        telling.await.unwrap_or(Err(ApiError::NotLoaded))
+        })
+        .await?
     }
 }
 

@@ -7,17 +7,16 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::account::{addressed, check_mesh_owner};
-
 use super::answer::{self, Status, data};
 use super::body::{Body, Wanted};
 use super::error::ApiError;
 use super::operation::Writing;
 use super::query::Query;
 use super::{AppMesh, Call, READ_AT_ONCE};
+use crate::api::off_thread::off_thread;
 use crate::model::arn::Identity;
 use crate::store::{Action, Trouble, Write, Written};
 use crate::transport::Peer;
@@ -87,13 +86,12 @@ impl AppMesh {
             return wanted(&identity, operation, &query, &body);
         }
         let turn = Arc::clone(&self.large_bodies).acquire_owned().await;
-        let reading = spawn_blocking(move || {
+        off_thread(move || {
             // Held as long as the work takes, whoever still waits for it.
             let _turn = turn;
             wanted(&identity, operation, &query, &body)
-        });
-        // It is given up with the process only.
-        reading.await.unwrap_or(Err(ApiError::CutOff))
+        })
+        .await?
     }
 }
 

@@ -102,8 +102,8 @@ impl Bodies {
         };
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let turn = timeout(TURN_WITHIN, Arc::clone(all).acquire_many_owned(units)).await;
-        turn.map_err(|_| Refusal::Busy)?
-            .map_err(|_| Refusal::Stopping)
+        // The semaphore is never closed.
+        turn.ok().and_then(Result::ok).ok_or(Refusal::Busy)
     }
 }
 

@@ -15,6 +15,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::sigv4::{SERVICE, SignatureError};
+use crate::api::off_thread::Lost;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -60,8 +61,8 @@ pub(super) enum Refusal {
         action: String,
         resource: String,
     },
-    #[error("the control plane is stopping; ask again when it is back")]
-    Stopping,
+    #[error(transparent)]
+    Lost(#[from] Lost),
 }
 
 impl Refusal {
@@ -83,7 +84,7 @@ impl Refusal {
             Self::TooLarge { .. } | Self::CutOff | Self::Late { .. } => "BadRequestException",
             Self::Busy => "TooManyRequestsException",
             Self::Denied { .. } => "AccessDeniedException",
-            Self::Stopping => "ServiceUnavailableException",
+            Self::Lost(_) => "ServiceUnavailableException",
         }
     }
 
@@ -112,7 +113,7 @@ impl Refusal {
             | Self::Denied { .. } => StatusCode::FORBIDDEN,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Lost(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -145,7 +146,7 @@ impl Refusal {
         let message = format!("{}: {self}", self.name());
         let status = match self {
             Self::Denied { .. } => Status::permission_denied(message),
-            Self::Busy | Self::Stopping => Status::unavailable(message),
+            Self::Busy | Self::Lost(_) => Status::unavailable(message),
             _ => Status::unauthenticated(message),
         };
         let mut response = status.into_http::<Body>();
@@ -180,7 +181,7 @@ mod tests {
             (Refusal::TooLarge { limit: 1 }, 413),
             (Refusal::Late { seconds: 1 }, 400),
             (Refusal::Busy, 429),
-            (Refusal::Stopping, 503),
+            (Refusal::Lost(Lost), 503),
         ] {
             assert!(Refusal::NAMES.contains(&refusal.name()), "{refusal:?}");
             assert_eq!(refusal.status().as_u16(), status, "{refusal:?}");

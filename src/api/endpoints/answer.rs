@@ -10,6 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::{LARGEST_BODY, LONGEST_LEASE};
+use crate::api::off_thread::Lost;
 use crate::endpoints::{CallError, Done, Entry, EntryProblem, Registration};
 use crate::model::endpoint::NodeKey;
 use crate::model::{MeshName, Model, NodeName};
@@ -23,6 +24,8 @@ pub(super) enum ApiError {
     NotLoaded,
     #[error("the control plane is stopping; ask again when it is back")]
     Stopping,
+    #[error(transparent)]
+    Lost(#[from] Lost),
     #[error("{source}")]
     NotKept { source: CallError },
     #[error(
@@ -69,7 +72,7 @@ pub(super) enum ApiError {
 impl ApiError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::NotLoaded | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotLoaded | Self::Stopping | Self::Lost(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotKept { .. } => StatusCode::INSUFFICIENT_STORAGE,
             Self::NoMesh { .. } | Self::NoNode { .. } | Self::NotRegistered { .. } => {
                 StatusCode::NOT_FOUND
@@ -253,5 +256,24 @@ impl List {
 impl IntoResponse for List {
     fn into_response(self) -> Response {
         Json(self).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_says_when_to_come_back() {
+        for (error, retry_after) in [
+            (ApiError::NotLoaded, true),
+            (Lost.into(), true),
+            (ApiError::WebPage, false),
+        ] {
+            let response = error.clone().into_response();
+            let has = response.headers().contains_key(header::RETRY_AFTER);
+            let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!((has, is_unavailable), (retry_after, retry_after), "{error}");
+        }
     }
 }
