@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod appmesh;
 pub mod auth;
+mod body;
 pub mod endpoints;
 mod off_thread;
 pub mod operator;
@@ -11,7 +12,7 @@ pub mod operator;
 mod tests;
 
 use axum::Router;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tonic::service::Routes;
 
 use appmesh::AppMesh;
@@ -19,6 +20,10 @@ use auth::Auth;
 use endpoints::EndpointsState;
 use operator::generated::operator_server::OperatorServer;
 use operator::{Server, State};
+
+/// The name of the exception that an error is, as AWS's clients look for it.
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// Everything on `--api-addr`, behind authentication. What is not there is answered as App Mesh's API does.
 pub fn router(state: State, endpoints: EndpointsState, appmesh: AppMesh, auth: Auth) -> Router {
@@ -29,6 +34,15 @@ pub fn router(state: State, endpoints: EndpointsState, appmesh: AppMesh, auth: A
         .merge(appmesh::router(appmesh));
     // Last, around all of it: what is added behind it would be open to everybody.
     auth::protect(router, auth)
+}
+
+/// The header with the seconds after which the same call may go well.
+fn retry_after(status: StatusCode) -> Option<(HeaderName, HeaderValue)> {
+    let may_pass = matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    );
+    may_pass.then_some((header::RETRY_AFTER, HeaderValue::from_static("1")))
 }
 
 /// Whether a page of somebody else's may have made its visitor's browser send this: a form, or the script of a page, also

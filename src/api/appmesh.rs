@@ -24,7 +24,7 @@ mod tests;
 mod write;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -33,34 +33,27 @@ use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::any;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use prometheus::Registry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::error;
 use uuid::Uuid;
 
 use crate::api::auth::Caller;
-use crate::api::is_of_web_page;
+use crate::api::body::Allowance;
+use crate::api::{REQUEST_ID, is_of_web_page};
 use crate::model::arn::Identity;
 use crate::store::{Store, Stored};
 use crate::transport::Peer;
-use error::{ApiError, REQUEST_ID, chain};
+use error::{ApiError, chain};
 use metrics::Metrics;
 use operation::{Operation, Writing};
 use query::Query;
 
-/// Largest body that is read: a virtual node with ten thousand backends.
-const LARGEST_BODY: usize = 2 << 20;
-/// A body that is larger takes too long to be read on a thread of the runtime.
-const READ_AT_ONCE: usize = 64 << 10;
-/// Larger bodies that are read at one time; others wait.
+/// Large bodies that are parsed at one time; others wait.
 const LARGE_BODIES: usize = 2;
 /// Lists of everything that are put together at one time, each of which may take 100 MB; others wait.
 const LISTS_OF_EVERYTHING: usize = 2;
-/// How long a body may take to come.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Calls that are answered at one time; one more is told so.
 const OPEN_CALLS: usize = 256;
 
@@ -216,7 +209,7 @@ impl AppMesh {
                 self.loaded()?;
                 let body = match writing {
                     Writing::Delete(_) => Bytes::new(),
-                    _ => collect(body).await?,
+                    _ => Allowance::APP_MESH.read(body).await?,
                 };
                 self.write(call, name, (writing, body), permit).await
             }
@@ -230,20 +223,6 @@ impl AppMesh {
             return Err(ApiError::NotLoaded);
         }
         Ok(stored)
-    }
-}
-
-async fn collect(body: Body) -> Result<Bytes, ApiError> {
-    let collecting = timeout(BODY_WITHIN, Limited::new(body, LARGEST_BODY).collect()).await;
-    let collected = collecting.map_err(|_| ApiError::Late {
-        seconds: BODY_WITHIN.as_secs(),
-    })?;
-    match collected {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge {
-            limit: LARGEST_BODY,
-        }),
-        Err(_) => Err(ApiError::CutOff),
     }
 }
 

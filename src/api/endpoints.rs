@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Request, State};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
@@ -19,6 +18,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::auth::Caller;
+use super::body::{Allowance, PARSED_AT_ONCE};
 use super::off_thread::off_thread;
 use super::{content_type, is_of_web_page};
 use crate::endpoints::{Call, CallError, Done, Outcome, Registrations, read_list};
@@ -27,10 +27,6 @@ use crate::model::{MeshName, NodeName};
 use crate::store::Stored;
 use answer::{Answer, ApiError, List, Registered};
 
-/// Largest body that is read: a hundred thousand endpoints.
-const LARGEST_BODY: usize = 16 << 20;
-/// A body that is larger takes too long to be read on a thread of the runtime.
-const READ_AT_ONCE: usize = 64 << 10;
 /// Longest lease, in seconds: a year.
 const LONGEST_LEASE: u64 = 366 * 24 * 60 * 60;
 
@@ -55,14 +51,13 @@ pub(super) fn router(state: EndpointsState) -> Router {
             get(list_mesh).fallback(no_method),
         )
         .route("/outrigger/v1/endpoints", get(list_all).fallback(no_method))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(state)
 }
 
 /// The body of a PUT.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Body {
+struct Wanted {
     endpoints: Vec<Value>,
     #[serde(default)]
     lease_seconds: Option<u64>,
@@ -105,11 +100,10 @@ async fn list_all(
 async fn replace(
     State(state): State<EndpointsState>,
     Path(node): Path<(MeshName, NodeName)>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let registrations = state.registrations.clone();
-    let answer = state.replace(node, &headers, body).await;
+    let answer = state.replace(node, request).await;
     registrations.count(
         Call::Put,
         outcome(answer.as_ref().map(|answer| answer.changed)),
@@ -144,24 +138,17 @@ async fn no_method() -> ApiError {
 }
 
 impl EndpointsState {
-    async fn replace(
-        self,
-        node: NodeKey,
-        headers: &HeaderMap,
-        body: Result<Bytes, BytesRejection>,
-    ) -> Result<Answer, ApiError> {
-        if !content_type(headers).eq_ignore_ascii_case("application/json") {
+    async fn replace(self, node: NodeKey, request: Request) -> Result<Answer, ApiError> {
+        let (Parts { headers, .. }, body) = request.into_parts();
+        if !content_type(&headers).eq_ignore_ascii_case("application/json") {
             return Err(ApiError::NotJson);
         }
-        if is_of_web_page(headers) {
+        if is_of_web_page(&headers) {
             return Err(ApiError::WebPage);
         }
         let listeners = self.listeners(&node)?;
-        let body = body.map_err(|error| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
-            _ => ApiError::CutOff,
-        })?;
-        let (endpoints, lease) = if body.len() > READ_AT_ONCE {
+        let body = Allowance::ENDPOINTS.read(body).await?;
+        let (endpoints, lease) = if body.len() > PARSED_AT_ONCE {
             off_thread(move || read_body(&body, &listeners)).await??
         } else {
             read_body(&body, &listeners)?
@@ -225,7 +212,7 @@ fn read_body(
     body: &[u8],
     listeners: &[u16],
 ) -> Result<(RegisteredSet, Option<Duration>), ApiError> {
-    let body: Body = serde_json::from_slice(body).map_err(|error| ApiError::NoList {
+    let body: Wanted = serde_json::from_slice(body).map_err(|error| ApiError::NoList {
         problem: Arc::new(error),
     })?;
     let lease = match body.lease_seconds {

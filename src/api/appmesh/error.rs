@@ -4,10 +4,11 @@
 
 use std::fmt::{self, Write as _};
 
-use axum::http::{HeaderName, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use thiserror::Error;
 
 use super::page::PageError;
+use crate::api::body::BodyError;
 use crate::api::off_thread::Lost;
 use crate::model::admission::Refusal;
 use crate::model::arn::{AccountId, ArnError, Region};
@@ -15,9 +16,6 @@ use crate::model::document::JsonError;
 use crate::model::problem::{Problem, Severity};
 use crate::model::{NameError, ResourceId};
 use crate::store::{Trouble, WriteError};
-
-pub(super) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// Problems of a body that one message has.
 const SHOWN_PROBLEMS: usize = 10;
@@ -66,11 +64,6 @@ impl Exception {
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         }
     }
-
-    /// After how many seconds the same call may go well.
-    pub(super) fn retry_after(self) -> Option<&'static str> {
-        matches!(self, Self::ServiceUnavailable | Self::TooManyRequests).then_some("1")
-    }
 }
 
 /// Why a call is not answered as it was meant.
@@ -102,12 +95,8 @@ pub(super) enum ApiError {
     WebPage,
     #[error("key `{name}` may not do this in mesh `{mesh}`")]
     Denied { name: String, mesh: String },
-    #[error("the body is longer than {limit} bytes, which no resource needs; send less")]
-    TooLarge { limit: usize },
-    #[error("the body was cut off; send it again")]
-    CutOff,
-    #[error("the body did not come within {seconds} s; send it faster")]
-    Late { seconds: u64 },
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error("{problem}{}", chain(problem))]
     NotJson { problem: JsonError },
     #[error("{}", Problems(problems))]
@@ -175,9 +164,7 @@ impl ApiError {
             | Self::MeshOwner { .. }
             | Self::NoArn
             | Self::Arn(_)
-            | Self::TooLarge { .. }
-            | Self::CutOff
-            | Self::Late { .. }
+            | Self::Body(_)
             | Self::NotJson { .. }
             | Self::Invalid { .. } => Exception::BadRequest,
             Self::NotFound { .. } | Self::OtherAccount { .. } | Self::OtherRegion { .. } => {
@@ -360,7 +347,6 @@ mod tests {
     fn a_call_that_is_lost_may_be_sent_again() {
         let lost = ApiError::from(Lost).exception();
         assert_eq!(lost, Exception::ServiceUnavailable);
-        assert_eq!(lost.retry_after(), Some("1"));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use super::body::{Body, Wanted};
 use super::error::ApiError;
 use super::operation::Writing;
 use super::query::Query;
-use super::{AppMesh, Call, READ_AT_ONCE};
+use super::{AppMesh, Call};
+use crate::api::body::PARSED_AT_ONCE;
 use crate::api::off_thread::off_thread;
 use crate::model::arn::Identity;
 use crate::store::{Action, Trouble, Write, Written};
@@ -82,7 +83,7 @@ impl AppMesh {
         body: Bytes,
     ) -> Result<Write, ApiError> {
         let identity = Arc::clone(&self.identity);
-        if body.len() <= READ_AT_ONCE {
+        if body.len() <= PARSED_AT_ONCE {
             return wanted(&identity, operation, &query, &body);
         }
         let turn = Arc::clone(&self.large_bodies).acquire_owned().await;

@@ -7,7 +7,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use thiserror::Error;
@@ -15,10 +15,9 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::sigv4::{SERVICE, SignatureError};
+use crate::api::body::BodyError;
 use crate::api::off_thread::Lost;
-
-const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+use crate::api::{ERROR_TYPE, REQUEST_ID, retry_after};
 
 /// Why a request is not let through.
 #[derive(Debug, Error)]
@@ -42,12 +41,8 @@ pub(super) enum Refusal {
         "the body of a gRPC call is streamed; sign it as `x-amz-content-sha256: UNSIGNED-PAYLOAD`"
     )]
     StreamedPayload,
-    #[error("the body is longer than {limit} bytes; send less")]
-    TooLarge { limit: usize },
-    #[error("the body was cut off; send it again")]
-    CutOff,
-    #[error("the body did not come within {seconds} s; send it faster")]
-    Late { seconds: u64 },
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error(
         "the bodies of other requests are being read, as many as this control plane takes; try again in a moment"
     )]
@@ -81,7 +76,7 @@ impl Refusal {
                 | SignatureError::Mismatch { .. },
             )
             | Self::StreamedPayload => "InvalidSignatureException",
-            Self::TooLarge { .. } | Self::CutOff | Self::Late { .. } => "BadRequestException",
+            Self::Body(_) => "BadRequestException",
             Self::Busy => "TooManyRequestsException",
             Self::Denied { .. } => "AccessDeniedException",
             Self::Lost(_) => "ServiceUnavailableException",
@@ -102,16 +97,16 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Signature(SignatureError::Incomplete { .. })
-            | Self::CutOff
-            | Self::Late { .. } => StatusCode::BAD_REQUEST,
+            Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Signature(SignatureError::Incomplete { .. }) | Self::Body(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Signature(_)
             | Self::Missing
             | Self::UnknownKey
             | Self::WrongToken
             | Self::StreamedPayload
             | Self::Denied { .. } => StatusCode::FORBIDDEN,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::Lost(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -129,16 +124,19 @@ impl Refusal {
             ),
             _ => self.to_string(),
         };
-        let member = if path.starts_with("/outrigger/") {
-            "error"
-        } else {
-            "message"
+        let is_own = path.starts_with("/outrigger/");
+        let member = if is_own { "error" } else { "message" };
+        let status = match self.status() {
+            // App Mesh has one status for each exception.
+            StatusCode::PAYLOAD_TOO_LARGE if !is_own => StatusCode::BAD_REQUEST,
+            status => status,
         };
-        let headers = [
-            (ERROR_TYPE, HeaderValue::from_static(self.name())),
-            (REQUEST_ID, request_id()),
-        ];
-        (self.status(), headers, Json(json!({ member: message }))).into_response()
+        let mut response = (status, Json(json!({ member: message }))).into_response();
+        let headers = response.headers_mut();
+        headers.insert(ERROR_TYPE, HeaderValue::from_static(self.name()));
+        headers.insert(REQUEST_ID, request_id());
+        headers.extend(retry_after(status));
+        response
     }
 
     /// For a gRPC call, whose errors are short: they travel in a header.
@@ -162,7 +160,32 @@ fn request_id() -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
+
+    /// The same as of a call that nobody has to sign.
+    #[test]
+    fn a_body_that_is_too_large_has_the_status_of_whoever_answers() {
+        let endpoints = "/outrigger/v1/meshes/m/virtualNodes/n/endpoints";
+        for (path, status) in [("/v20190125/meshes", 400), (endpoints, 413)] {
+            let refusal = Refusal::from(BodyError::TooLarge { limit: 1 });
+            assert_eq!(refusal.into_rest(path).status(), status, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_says_when_to_come_back() {
+        for (refusal, expected) in [
+            (Refusal::Busy, true),
+            (Lost.into(), true),
+            (Refusal::Missing, false),
+        ] {
+            let response = refusal.into_rest("/v20190125/meshes");
+            let has = response.headers().contains_key(header::RETRY_AFTER);
+            assert_eq!(has, expected, "{response:?}");
+        }
+    }
 
     #[test]
     fn every_refusal_has_a_name_that_is_counted() {
@@ -178,8 +201,8 @@ mod tests {
                 }),
                 400,
             ),
-            (Refusal::TooLarge { limit: 1 }, 413),
-            (Refusal::Late { seconds: 1 }, 400),
+            (BodyError::TooLarge { limit: 1 }.into(), 413),
+            (BodyError::Late { seconds: 1 }.into(), 400),
             (Refusal::Busy, 429),
             (Refusal::Lost(Lost), 503),
         ] {

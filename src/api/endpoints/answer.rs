@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Json;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::{LARGEST_BODY, LONGEST_LEASE};
+use super::LONGEST_LEASE;
+use crate::api::body::BodyError;
 use crate::api::off_thread::Lost;
+use crate::api::retry_after;
 use crate::endpoints::{CallError, Done, Entry, EntryProblem, Registration};
 use crate::model::endpoint::NodeKey;
 use crate::model::{MeshName, Model, NodeName};
@@ -50,12 +52,8 @@ pub(super) enum ApiError {
     WebPage,
     #[error("the body must be JSON and say so; send `Content-Type: application/json`")]
     NotJson,
-    #[error(
-        "the body is longer than {LARGEST_BODY} bytes, which no list of endpoints needs; send fewer"
-    )]
-    TooLarge,
-    #[error("the body was cut off; send it again")]
-    CutOff,
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error(
         "the body is no list of endpoints: {problem}; send {{\"endpoints\": [{{\"address\": \"10.0.0.1\"}}], \"leaseSeconds\": 30}}, \
          the lease only if there is one"
@@ -80,8 +78,8 @@ impl ApiError {
             Self::WebPage => StatusCode::FORBIDDEN,
             Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::CutOff | Self::NoList { .. } | Self::Lease { .. } | Self::Entries { .. } => {
+            Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(_) | Self::NoList { .. } | Self::Lease { .. } | Self::Entries { .. } => {
                 StatusCode::BAD_REQUEST
             }
         }
@@ -108,11 +106,9 @@ impl IntoResponse for ApiError {
             Self::Entries { problems } => problems,
             _ => Vec::new(),
         };
-        let answer = (status, Json(Body { error, problems }));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            return ([(header::RETRY_AFTER, "1")], answer).into_response();
-        }
-        answer.into_response()
+        let mut response = (status, Json(Body { error, problems })).into_response();
+        response.headers_mut().extend(retry_after(status));
+        response
     }
 }
 
@@ -261,6 +257,8 @@ impl IntoResponse for List {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
 
     #[test]

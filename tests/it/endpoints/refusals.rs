@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::client::{Client, JSON};
+use super::client::{self, Client};
 use super::{B, two_nodes_served};
 use crate::world::World;
+
+const JSON: Option<(&str, &str)> = Some(client::JSON);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said_with_the_way_out() {
@@ -19,12 +21,12 @@ async fn what_is_wrong_is_said_with_the_way_out() {
         (
             "PUT",
             nobody,
-            Some(JSON),
+            JSON,
             good.as_str(),
             404,
             "no virtual node `nobody` in mesh `appMesh`",
         ),
-        ("PUT", nowhere, Some(JSON), &good, 404, "no mesh `nowhere`"),
+        ("PUT", nowhere, JSON, &good, 404, "no mesh `nowhere`"),
         ("GET", nobody, None, "", 404, "no virtual node `nobody`"),
         ("DELETE", nobody, None, "", 404, "no virtual node `nobody`"),
         ("GET", B, None, "", 404, "its discovery counts"),
@@ -37,27 +39,20 @@ async fn what_is_wrong_is_said_with_the_way_out() {
             415,
             "Content-Type: application/json",
         ),
-        ("PUT", B, Some(JSON), "{}", 400, "missing field `endpoints`"),
-        ("PUT", B, Some(JSON), "[]", 400, "is no list of endpoints"),
+        ("PUT", B, JSON, "{}", 400, "missing field `endpoints`"),
+        ("PUT", B, JSON, "[]", 400, "is no list of endpoints"),
+        ("PUT", B, JSON, "{\"endpoints\": [", 400, "line 1 column"),
+        ("PUT", B, JSON, &lease(0), 400, "`leaseSeconds` is 0"),
         (
             "PUT",
             B,
-            Some(JSON),
-            "{\"endpoints\": [",
-            400,
-            "line 1 column",
-        ),
-        ("PUT", B, Some(JSON), &lease(0), 400, "`leaseSeconds` is 0"),
-        (
-            "PUT",
-            B,
-            Some(JSON),
+            JSON,
             &lease(-1),
             400,
             "invalid value: integer `-1`",
         ),
-        ("PUT", B, Some(JSON), &long, 413, "send fewer"),
-        ("POST", B, Some(JSON), &good, 405, "PUT and DELETE"),
+        ("PUT", B, JSON, &long, 413, "longer than 16777216 bytes"),
+        ("POST", B, JSON, &good, 405, "PUT and DELETE"),
     ];
     for (method, path, kind, body, status, text) in rows {
         let headers: Vec<_> = kind.into_iter().collect();
@@ -81,7 +76,7 @@ async fn a_web_page_changes_nothing() {
     assert_eq!(api.put(B, &list).await.0, 200);
     let own = format!("http://{}", world.at(1, 9080));
     for origin in ["https://page.example", "null", own.as_str()] {
-        let headers = [JSON, ("origin", origin)];
+        let headers = [client::JSON, ("origin", origin)];
         for (method, body) in [("PUT", r#"{"endpoints": []}"#), ("DELETE", "")] {
             let (status, answer) = api.send(method, B, &headers, body.to_owned()).await;
             let error = answer["error"].as_str().unwrap_or_default();
