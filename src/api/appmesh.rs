@@ -113,19 +113,14 @@ pub fn router(api: AppMesh) -> Router {
 
 async fn call(State(api): State<AppMesh>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    api.answer(&parts, body, Endpoint::AppMesh).await
+    let operation = Operation::read(&parts.method, parts.uri.path());
+    api.answer(&parts, body, operation).await
 }
 
 async fn list_everything(State(api): State<AppMesh>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    api.answer(&parts, body, Endpoint::Everything).await
-}
-
-/// Which of the two there are.
-#[derive(Clone, Copy, Debug)]
-enum Endpoint {
-    AppMesh,
-    Everything,
+    let operation = Operation::everything(&parts.method);
+    api.answer(&parts, body, operation).await
 }
 
 /// One call, for whoever answers it.
@@ -133,6 +128,8 @@ enum Endpoint {
 struct Call<'a> {
     parts: &'a Parts,
     request_id: &'a str,
+    /// The operation's name.
+    operation: &'a str,
 }
 
 impl Call<'_> {
@@ -151,43 +148,39 @@ impl Call<'_> {
 }
 
 impl AppMesh {
-    async fn answer(&self, parts: &Parts, body: Body, endpoint: Endpoint) -> Response {
+    async fn answer(
+        &self,
+        parts: &Parts,
+        body: Body,
+        operation: Result<Operation, ApiError>,
+    ) -> Response {
         let began = Instant::now();
         let open = self.metrics.open();
         let request_id = Uuid::new_v4().to_string();
+        let name = operation.as_ref().map(ToString::to_string);
+        let name = name.unwrap_or_else(|_| "Unknown".to_owned());
         let call = Call {
             parts,
             request_id: &request_id,
+            operation: &name,
         };
-        let mut operation = "Unknown".to_owned();
-        let outcome = match Arc::clone(&self.open).try_acquire_owned() {
-            Err(_) => Err(ApiError::Busy { limit: OPEN_CALLS }),
-            Ok(permit) => match endpoint {
-                Endpoint::AppMesh => match Operation::read(&parts.method, parts.uri.path()) {
-                    Err(error) => Err(error),
-                    Ok(read) => {
-                        operation = read.to_string();
-                        self.run(&call, read, body, permit).await
-                    }
-                },
-                Endpoint::Everything => {
-                    "ListEverything".clone_into(&mut operation);
-                    self.everything(&call).await
-                }
-            },
+        let outcome = match (Arc::clone(&self.open).try_acquire_owned(), operation) {
+            (Err(_), _) => Err(ApiError::Busy { limit: OPEN_CALLS }),
+            (Ok(_), Err(error)) => Err(error),
+            (Ok(permit), Ok(operation)) => self.run(&call, operation, body, permit).await,
         };
         let exception = outcome.as_ref().err().map(ApiError::exception);
         let mut response = match outcome {
             Ok(response) => response,
             Err(error) => {
-                note(&error, &operation, &request_id);
+                note(&error, &name, &request_id);
                 answer::error(&error)
             }
         };
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
-        open.answered(&operation, exception, began.elapsed());
+        open.answered(&name, exception, began.elapsed());
         response
     }
 
@@ -198,9 +191,9 @@ impl AppMesh {
         body: Body,
         permit: OwnedSemaphorePermit,
     ) -> Result<Response, ApiError> {
-        let name = operation.to_string();
         match operation {
             Operation::Options { allow } => Ok(answer::options(allow)),
+            Operation::Everything => self.everything(call).await,
             Operation::Read(reading) => self.read(call, &reading),
             Operation::Write(writing) => {
                 if is_of_web_page(&call.parts.headers) {
@@ -211,7 +204,7 @@ impl AppMesh {
                     Writing::Delete(_) => Bytes::new(),
                     _ => Allowance::APP_MESH.read(body).await?,
                 };
-                self.write(call, name, (writing, body), permit).await
+                self.write(call, (writing, body), permit).await
             }
         }
     }

@@ -26,8 +26,6 @@ pub(super) struct Report {
     resources: Vec<Line>,
     #[serde(skip)]
     ended: Option<Ended>,
-    #[serde(skip)]
-    unreachable: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,7 +81,6 @@ impl Report {
             match outcome {
                 Outcome::Done => report.add(step, Result::Done, None, None),
                 Outcome::Failed(error) => {
-                    report.unreachable |= error.may_pass();
                     let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
                     let error = super::output::one_line(&error);
                     report.add(step, Result::Failed, Some(error), help);
@@ -129,7 +126,7 @@ impl Report {
 
     /// What the shell is told.
     pub(super) fn exit(&self) -> Option<Exit> {
-        if self.unreachable || matches!(self.ended, Some(Ended::Interrupted | Ended::Unavailable)) {
+        if matches!(self.ended, Some(Ended::Interrupted | Ended::Unavailable)) {
             return Some(Exit::Unable);
         }
         (self.failed > 0 || self.not_tried > 0).then_some(Exit::No)

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -111,18 +111,6 @@ impl AppMesh {
 
     /// Every resource, or those of one mesh, with all that is known of it.
     pub(super) async fn everything(&self, call: &Call<'_>) -> Result<Response, ApiError> {
-        const ALLOW: &str = "GET, HEAD, OPTIONS";
-        match call.parts.method {
-            Method::GET | Method::HEAD => {}
-            Method::OPTIONS => return Ok(answer::options(ALLOW)),
-            ref method => {
-                let method = method.clone();
-                return Err(ApiError::WrongMethod {
-                    method,
-                    allow: ALLOW,
-                });
-            }
-        }
         let mesh = call.query()?.mesh;
         let turn = Arc::clone(&self.everything).acquire_owned().await;
         let stored = self.loaded()?;

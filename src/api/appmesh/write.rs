@@ -23,11 +23,10 @@ use crate::store::{Action, Trouble, Write, Written};
 use crate::transport::Peer;
 
 impl AppMesh {
-    /// Does what a call asks for; `name` is the operation's.
+    /// Does what a call asks for.
     pub(super) async fn write(
         &self,
         call: &Call<'_>,
-        name: String,
         (operation, body): (Writing, Bytes),
         permit: OwnedSemaphorePermit,
     ) -> Result<Response, ApiError> {
@@ -47,7 +46,7 @@ impl AppMesh {
         let caller = Author {
             name: caller.name().to_owned(),
             peer: call.peer().copied(),
-            operation: name,
+            operation: call.operation.to_owned(),
             request_id: call.request_id.to_owned(),
         };
         let store = self.store.clone();

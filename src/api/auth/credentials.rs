@@ -104,11 +104,12 @@ impl Credentials {
 
     /// Keeps a signing key that has proved right.
     pub(super) fn keep(&self, key: &Key, scope: &Scope, signing: SigningKey) {
+        let place = (key.access_key_id.clone(), scope.clone());
         let mut kept = self.signing.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT {
+        if kept.len() >= KEPT && !kept.contains_key(&place) {
             kept.clear();
         }
-        kept.insert((key.access_key_id.clone(), scope.clone()), signing);
+        kept.insert(place, signing);
     }
 }
 

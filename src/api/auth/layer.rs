@@ -145,15 +145,21 @@ impl Sigv4 {
         let said = parts.headers.get(CONTENT_SHA256);
         let (bytes, body) = match kind {
             Kind::Rest => {
+                let said = said.map(hash_said).transpose()?;
                 let sender = match said {
                     Some(said) => {
-                        judge(hash_said(said)?)?;
+                        judge(said)?;
                         Sender::Caller
                     }
                     None => Sender::Stranger,
                 };
                 let read = self.bodies.read(parts, body, sender).await?;
-                judge(&hash(read.bytes.clone()).await?)?;
+                let hash = hash(read.bytes.clone()).await?;
+                match said {
+                    None => judge(&hash)?,
+                    Some(said) if said == hash => {}
+                    Some(_) => return Err(SignatureError::Payload.into()),
+                }
                 (read.bytes.clone(), Body::from(read.bytes.clone()))
             }
             Kind::Grpc => {
