@@ -19,6 +19,7 @@ mod operation;
 mod page;
 mod query;
 mod read;
+mod sending;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -46,7 +47,7 @@ use crate::model::arn::Identity;
 use crate::store::{Store, Stored};
 use crate::transport::Peer;
 use error::{ApiError, chain};
-use metrics::Metrics;
+use metrics::{Metrics, Open};
 use operation::{Operation, Writing};
 use query::Query;
 
@@ -54,7 +55,7 @@ use query::Query;
 const LARGE_BODIES: usize = 2;
 /// Lists of everything that are put together at one time, each of which may take 100 MB; others wait.
 const LISTS_OF_EVERYTHING: usize = 2;
-/// Calls that are answered at one time; one more is told so.
+/// Calls that are answered at one time, until a list of everything has been sent and a write is done; one more is told so.
 const OPEN_CALLS: usize = 256;
 
 /// What calls work on. A clone is cheap.
@@ -123,6 +124,13 @@ async fn list_everything(State(api): State<AppMesh>, request: Request) -> Respon
     api.answer(&parts, body, operation).await
 }
 
+/// A place among the calls that are answered at one time, until it is dropped.
+#[derive(Debug)]
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _open: Open,
+}
+
 /// One call, for whoever answers it.
 #[derive(Debug)]
 struct Call<'a> {
@@ -155,7 +163,6 @@ impl AppMesh {
         operation: Result<Operation, ApiError>,
     ) -> Response {
         let began = Instant::now();
-        let open = self.metrics.open();
         let request_id = Uuid::new_v4().to_string();
         let name = operation.as_ref().map(ToString::to_string);
         let name = name.unwrap_or_else(|_| "Unknown".to_owned());
@@ -164,10 +171,9 @@ impl AppMesh {
             request_id: &request_id,
             operation: &name,
         };
-        let outcome = match (Arc::clone(&self.open).try_acquire_owned(), operation) {
-            (Err(_), _) => Err(ApiError::Busy { limit: OPEN_CALLS }),
-            (Ok(_), Err(error)) => Err(error),
-            (Ok(permit), Ok(operation)) => self.run(&call, operation, body, permit).await,
+        let outcome = match (self.place(), operation) {
+            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+            (Ok(place), Ok(operation)) => self.run(&call, operation, body, place).await,
         };
         let exception = outcome.as_ref().err().map(ApiError::exception);
         let mut response = match outcome {
@@ -180,8 +186,16 @@ impl AppMesh {
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
-        open.answered(&name, exception, began.elapsed());
+        self.metrics.answered(&name, exception, began.elapsed());
         response
+    }
+
+    fn place(&self) -> Result<Place, ApiError> {
+        let permit = Arc::clone(&self.open).try_acquire_owned();
+        Ok(Place {
+            _permit: permit.map_err(|_| ApiError::Busy { limit: OPEN_CALLS })?,
+            _open: self.metrics.open(),
+        })
     }
 
     async fn run(
@@ -189,11 +203,11 @@ impl AppMesh {
         call: &Call<'_>,
         operation: Operation,
         body: Body,
-        permit: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Response, ApiError> {
         match operation {
             Operation::Options { allow } => Ok(answer::options(allow)),
-            Operation::Everything => self.everything(call).await,
+            Operation::Everything => self.everything(call, place).await,
             Operation::Read(reading) => self.read(call, &reading),
             Operation::Write(writing) => {
                 if is_of_web_page(&call.parts.headers) {
@@ -204,7 +218,7 @@ impl AppMesh {
                     Writing::Delete(_) => Bytes::new(),
                     _ => Allowance::APP_MESH.read(body).await?,
                 };
-                self.write(call, (writing, body), permit).await
+                self.write(call, (writing, body), place).await
             }
         }
     }

@@ -115,12 +115,12 @@ fn spec_json(spec: &Spec) -> Result<Value, ApiError> {
 /// A response with a JSON body.
 pub(super) fn response(status: StatusCode, body: &impl Serialize) -> Result<Response, ApiError> {
     let body = serde_json::to_vec(body).map_err(|source| ApiError::Internal { source })?;
-    Ok(of_json(status, body))
+    Ok(of_json(status, body.into()))
 }
 
 /// The same with a body that is JSON already.
-pub(super) fn of_json(status: StatusCode, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
+pub(super) fn of_json(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(
         header::CONTENT_TYPE,

@@ -6,7 +6,6 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::info;
 
 use super::account::{addressed, check_mesh_owner};
@@ -15,7 +14,7 @@ use super::body::{Body, Wanted};
 use super::error::ApiError;
 use super::operation::Writing;
 use super::query::Query;
-use super::{AppMesh, Call};
+use super::{AppMesh, Call, Place};
 use crate::api::body::PARSED_AT_ONCE;
 use crate::api::off_thread::off_thread;
 use crate::model::arn::Identity;
@@ -28,7 +27,7 @@ impl AppMesh {
         &self,
         call: &Call<'_>,
         (operation, body): (Writing, Bytes),
-        permit: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Response, ApiError> {
         let write = self.wanted(operation, call.query()?, body).await?;
         let (caller, mesh) = (call.caller(), write.action.id().mesh().as_str());
@@ -56,7 +55,7 @@ impl AppMesh {
             if let Ok(written) = &written {
                 caller.log(written);
             }
-            drop(permit);
+            drop(place);
             written
         });
         let written = writing
