@@ -18,7 +18,7 @@ use super::{AppMesh, Call, Place};
 use crate::api::body::PARSED_AT_ONCE;
 use crate::api::off_thread::off_thread;
 use crate::model::arn::Identity;
-use crate::store::{Action, Trouble, Write, Written};
+use crate::store::{Action, ClientToken, Trouble, Write, Written};
 use crate::transport::Peer;
 
 impl AppMesh {
@@ -29,8 +29,13 @@ impl AppMesh {
         (operation, body): (Writing, Bytes),
         place: Place,
     ) -> Result<Response, ApiError> {
-        let write = self.wanted(operation, call.query()?, body).await?;
-        let (caller, mesh) = (call.caller(), write.action.id().mesh().as_str());
+        let caller = call.caller();
+        let mut write = self.wanted(operation, call.query()?, body).await?;
+        if let Some(ClientToken { token, .. }) = &mut write.token {
+            // Its caller's own: another's may have the same text. A token has no blanks, which end it here.
+            *token = format!("{token} of {}", caller.name());
+        }
+        let mesh = write.action.id().mesh().as_str();
         if !caller.may_write(mesh) {
             return Err(ApiError::Denied {
                 name: caller.name().to_owned(),
