@@ -6,11 +6,11 @@ use miette::miette;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::client::Client;
+use super::client::{Client, PATIENCE};
 use super::connect::ApiArgs;
 use super::output::{CliError, Output, columns, render, span};
 use super::remote::{Listing, Remote, moment};
-use super::{describe, paths, select};
+use super::{paths, select};
 use crate::model::{ResourceId, ResourceKind, schema};
 
 /// What tags begin with that are Outrigger's own.
@@ -54,7 +54,7 @@ fn kinds(text: &str) -> Result<Kinds, String> {
 /// # Errors
 /// When it cannot be reached, or nothing has the name.
 pub async fn run(args: GetArgs) -> Result<String, CliError> {
-    let client = Client::new(&args.api, describe::PATIENCE)?;
+    let client = Client::new(&args.api, PATIENCE)?;
     let listing = client.listing(args.mesh.as_deref()).await?;
     let (kind, name) = (args.kind.0, args.name.as_deref());
     let ids = select::find(&listing, kind, name, args.mesh.as_deref());

@@ -1,6 +1,6 @@
-//! Where App Mesh's API has each resource.
+//! Where the API has what: App Mesh's for each resource, and Outrigger's own.
 
-use crate::model::ResourceId;
+use crate::model::{MeshName, NodeName, ResourceId};
 
 const MESHES: &str = "/v20190125/meshes";
 
@@ -8,6 +8,20 @@ const MESHES: &str = "/v20190125/meshes";
 pub(super) fn everything(mesh: Option<&str>) -> String {
     let mesh = mesh.map(|mesh| format!("?mesh={}", escaped(mesh)));
     format!("/outrigger/v1/resources{}", mesh.unwrap_or_default())
+}
+
+/// What is registered for virtual nodes, of all meshes.
+pub(super) const ALL_ENDPOINTS: &str = "/outrigger/v1/endpoints";
+
+/// The same of one mesh.
+pub(super) fn endpoints_of_mesh(mesh: &MeshName) -> String {
+    format!("/outrigger/v1/meshes/{}/endpoints", escaped(mesh.as_str()))
+}
+
+/// The endpoints that are registered for one virtual node.
+pub(super) fn endpoints(mesh: &MeshName, node: &NodeName) -> String {
+    let (mesh, node) = (escaped(mesh.as_str()), escaped(node.as_str()));
+    format!("/outrigger/v1/meshes/{mesh}/virtualNodes/{node}/endpoints")
 }
 
 /// The path that creates: of the collection that a resource is in.
@@ -54,7 +68,7 @@ pub(super) fn parent(id: &ResourceId) -> Option<&str> {
 }
 
 /// A name as one segment of a path, or one value of a query.
-pub(super) fn escaped(name: &str) -> String {
+fn escaped(name: &str) -> String {
     let escape = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
             char::from(byte).to_string()
