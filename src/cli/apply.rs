@@ -247,10 +247,8 @@ fn check(loaded: &Loaded) -> Result<(), CliError> {
 
 fn wanted(loaded: &Loaded) -> Vec<Wanted> {
     let declared = loaded.resources.iter();
-    let wanted = declared.map(|declared| Wanted {
-        resource: declared.resource.clone(),
-        tags: declared.tags.clone(),
-    });
+    let wanted =
+        declared.map(|declared| Wanted::new(declared.resource.clone(), declared.tags.clone()));
     wanted.collect()
 }
 

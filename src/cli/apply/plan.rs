@@ -12,17 +12,25 @@ use crate::cli::diff::{Change, changes};
 use crate::cli::order;
 use crate::cli::remote::{Listing, Owner, Remote};
 use crate::cli::step::{Action, Step};
+use crate::model::defaults::fill_defaults;
 use crate::model::tags::{MOST, Tags};
 use crate::model::{MeshName, Resource, ResourceId, Spec};
 
 /// The tag that says which set a resource belongs to.
 pub(super) const SET_TAG: &str = "outrigger:applied-by";
 
-/// A resource as the files declare it.
+/// A resource as the files declare it, with what the service would fill in.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) resource: Resource,
     pub(super) tags: Tags,
+}
+
+impl Wanted {
+    pub(super) fn new(mut resource: Resource, tags: Tags) -> Self {
+        fill_defaults(&mut resource.spec);
+        Self { resource, tags }
+    }
 }
 
 /// How to get from one to the other.

@@ -59,9 +59,9 @@ const KEEP: Options<'_> = Options {
 fn declared(yaml: &str) -> Vec<Wanted> {
     let (documents, problems) = parse(yaml);
     assert_eq!(problems, []);
-    let wanted = documents.iter().map(|document| Wanted {
-        resource: schema::read(document).resource.unwrap(),
-        tags: Tags::new(),
+    let wanted = documents.iter().map(|document| {
+        let resource = schema::read(document).resource.unwrap();
+        Wanted::new(resource, Tags::new())
     });
     wanted.collect()
 }
@@ -129,6 +129,16 @@ fn what_does_not_differ_is_left_alone() {
     let plan = plan(&applied(SMALL, Some("default")), &declared(SMALL), PRUNE);
     assert_eq!(lines(&plan), [""; 0]);
     assert_eq!(plan.unchanged, 7);
+}
+
+#[test]
+fn what_the_service_fills_in_is_no_difference() {
+    let node = "{kind: VirtualNode, meshName: m, virtualNodeName: n, spec: {listeners: [{portMapping: {port: 80, protocol: \
+                http}, healthCheck: {protocol: http, healthyThreshold: 2, unhealthyThreshold: 2, intervalMillis: 5000, \
+                timeoutMillis: 2000, port: 80}}], serviceDiscovery: {dns: {hostname: n}}}}";
+    let there = applied(node, Some("default"));
+    let same = declared(&node.replace(", port: 80}}]", "}}]"));
+    assert_eq!(lines(&plan(&there, &same, PRUNE)), [""; 0]);
 }
 
 #[test]
