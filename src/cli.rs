@@ -13,6 +13,7 @@ pub mod delete;
 pub mod demo;
 pub mod describe;
 mod diff;
+mod document;
 pub mod endpoints;
 pub mod get;
 pub mod health;

@@ -1,5 +1,6 @@
 //! Where the API has what: App Mesh's for each resource, and Outrigger's own.
 
+use crate::api::auth::sigv4::encode as escaped;
 use crate::model::{MeshName, NodeName, ResourceId};
 
 const MESHES: &str = "/v20190125/meshes";
@@ -56,26 +57,6 @@ pub(super) fn item(id: &ResourceId) -> String {
 /// The path that adds tags to a resource.
 pub(super) fn tag(arn: &str) -> String {
     format!("/v20190125/tag?resourceArn={}", escaped(arn))
-}
-
-/// The router or gateway that a route belongs to.
-pub(super) fn parent(id: &ResourceId) -> Option<&str> {
-    match id {
-        ResourceId::Route(_, router, _) => Some(router.as_str()),
-        ResourceId::GatewayRoute(_, gateway, _) => Some(gateway.as_str()),
-        _ => None,
-    }
-}
-
-/// A name as one segment of a path, or one value of a query.
-fn escaped(name: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
-    };
-    name.bytes().map(escape).collect()
 }
 
 #[cfg(test)]
