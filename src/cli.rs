@@ -30,6 +30,7 @@ pub mod status;
 mod step;
 pub mod store;
 pub mod validate;
+mod write;
 
 use std::ffi::OsString;
 use std::io::Write;

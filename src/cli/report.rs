@@ -14,6 +14,7 @@ const SHOWN: usize = 10;
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
+    /// Of an apply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) set: Option<String>,
     pub(super) dry_run: bool,
@@ -156,6 +157,9 @@ impl Report {
     fn sums(&self) -> String {
         let touched = self.created + self.updated + self.deleted;
         if touched + self.failed + self.not_tried == 0 {
+            if self.set.is_none() {
+                return "nothing to delete\n".to_owned();
+            }
             return format!(
                 "nothing differs: {} unchanged\n",
                 count(self.unchanged, "resource")

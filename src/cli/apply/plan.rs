@@ -40,7 +40,7 @@ pub(super) struct Options<'a> {
     pub(super) set: &'a str,
     /// Delete what the set applied and nothing declares any more, as far as this reaches.
     pub(super) prune: Option<Reach>,
-    /// Take over what another set applied, or no set.
+    /// Take over what another set applied, or another tool made.
     pub(super) take_over: bool,
 }
 
@@ -184,7 +184,7 @@ fn update(plan: &mut Plan, there: &Remote, wanted: &Wanted, options: Options<'_>
     }
     let takes_over = (!is_ours).then(|| match of {
         Some(set) => format!("set `{set}`"),
-        None => "no set".to_owned(),
+        None => "another tool".to_owned(),
     });
     limit_tags(plan, id, &there.tags, &tags(wanted, options.set));
     let mut new = tags(wanted, options.set);

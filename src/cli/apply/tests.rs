@@ -193,7 +193,7 @@ fn what_no_set_applied_is_taken_over_only_when_told_to() {
         else {
             panic!("{step:?}");
         };
-        assert_eq!(takes_over.as_deref(), Some("no set"));
+        assert_eq!(takes_over.as_deref(), Some("another tool"));
         assert!(arn.starts_with("arn:"));
         assert_eq!(tags[SET_TAG], "default");
         assert_eq!(
