@@ -4,6 +4,7 @@
 //! command could not do its work (a flag, a file, an address, a server that does not answer).
 
 pub mod apply;
+mod blockers;
 pub mod bootstrap;
 pub mod capture;
 mod client;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use miette::miette;
 
+use super::blockers::blockers;
 use super::output::{CliError, Exit};
 use super::remote::Listing;
 use super::report::Report;
@@ -90,7 +91,12 @@ pub async fn run(args: ApplyArgs) -> Result<(String, Option<Exit>), CliError> {
     let plan = plan(&listing, &declared, args.options(declared.is_empty()));
     refuse_conflicts(&plan.conflicts, args.set())?;
     let mut report = if args.write.dry_run {
-        Report::planned(plan.steps)
+        let mut after = listing.model();
+        for wanted in declared {
+            after.insert(wanted.resource);
+        }
+        let refused = blockers(&listing, after, &plan.steps);
+        Report::planned(plan.steps, &refused)
     } else {
         Report::done(write(&client, plan.steps).await)
     };

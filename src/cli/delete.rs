@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use hyper::StatusCode;
 
 use super::apply::{piped, print_reports};
+use super::blockers::blockers;
 use super::connect::ApiError;
 use super::output::{CliError, Exit};
 use super::report::Report;
@@ -55,7 +56,8 @@ pub async fn run(args: DeleteArgs) -> Result<(String, Option<Exit>), CliError> {
     let mut steps: Vec<Step> = resolved.ids.into_iter().map(Step::delete).collect();
     steps.sort_by(|a, b| (a.phase(), &a.id).cmp(&(b.phase(), &b.id)));
     let report = if args.write.dry_run {
-        Report::planned(steps)
+        let refused = blockers(&listing, listing.model(), &steps);
+        Report::planned(steps, &refused)
     } else {
         let mut outcomes = write(&client, steps).await;
         if args.ignore_not_found {
