@@ -43,7 +43,8 @@ pub struct Layer {
     /// Address for /healthz, /readyz and /metrics [default: 127.0.0.1:9081]
     #[arg(long, value_name = "ADDR", env = "OUTRIGGER_ADMIN_ADDR")]
     pub admin_addr: Option<SocketAddr>,
-    /// App Mesh's service quotas to keep the API's clients to: those that AWS granted, or none [default: none]
+    /// App Mesh's service quotas to keep the API's clients to: those that AWS granted, or none; what mesh files declare
+    /// counts too [default: none]
     #[arg(long, value_name = "SET", env = "OUTRIGGER_QUOTAS")]
     pub quotas: Option<QuotaSet>,
     /// One quota of the API's clients, as NAME=N, whatever --quotas says; may be repeated
