@@ -4,6 +4,7 @@
 //! command could not do its work (a flag, a file, an address, a server that does not answer).
 
 pub mod apply;
+mod blockers;
 pub mod bootstrap;
 pub mod capture;
 mod client;
@@ -13,6 +14,7 @@ pub mod delete;
 pub mod demo;
 pub mod describe;
 mod diff;
+mod document;
 pub mod endpoints;
 pub mod get;
 pub mod health;
@@ -29,6 +31,7 @@ pub mod status;
 mod step;
 pub mod store;
 pub mod validate;
+mod write;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -19,48 +19,43 @@ mod operation;
 mod page;
 mod query;
 mod read;
+mod sending;
 #[cfg(test)]
 mod tests;
 mod write;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use axum::routing::any;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use prometheus::Registry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::error;
 use uuid::Uuid;
 
 use crate::api::auth::Caller;
+use crate::api::body::Allowance;
+use crate::api::{REQUEST_ID, is_of_web_page};
 use crate::model::arn::Identity;
 use crate::store::{Store, Stored};
 use crate::transport::Peer;
-use error::{ApiError, REQUEST_ID, chain};
-use metrics::Metrics;
+use error::{ApiError, chain};
+use metrics::{Metrics, Open};
 use operation::{Operation, Writing};
 use query::Query;
 
-/// Largest body that is read: a virtual node with ten thousand backends.
-const LARGEST_BODY: usize = 2 << 20;
-/// A body that is larger takes too long to be read on a thread of the runtime.
-const READ_AT_ONCE: usize = 64 << 10;
-/// Larger bodies that are read at one time; others wait.
+/// Large bodies that are parsed at one time; others wait.
 const LARGE_BODIES: usize = 2;
 /// Lists of everything that are put together at one time, each of which may take 100 MB; others wait.
 const LISTS_OF_EVERYTHING: usize = 2;
-/// How long a body may take to come.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
-/// Calls that are answered at one time; one more is told so.
+/// Calls that are answered at one time, until a list of everything has been sent and a write is done; one more is told so.
 const OPEN_CALLS: usize = 256;
 
 /// What calls work on. A clone is cheap.
@@ -119,19 +114,21 @@ pub fn router(api: AppMesh) -> Router {
 
 async fn call(State(api): State<AppMesh>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    api.answer(&parts, body, Endpoint::AppMesh).await
+    let operation = Operation::read(&parts.method, parts.uri.path());
+    api.answer(&parts, body, operation).await
 }
 
 async fn list_everything(State(api): State<AppMesh>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    api.answer(&parts, body, Endpoint::Everything).await
+    let operation = Operation::everything(&parts.method);
+    api.answer(&parts, body, operation).await
 }
 
-/// Which of the two there are.
-#[derive(Clone, Copy, Debug)]
-enum Endpoint {
-    AppMesh,
-    Everything,
+/// A place among the calls that are answered at one time, until it is dropped.
+#[derive(Debug)]
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _open: Open,
 }
 
 /// One call, for whoever answers it.
@@ -139,6 +136,8 @@ enum Endpoint {
 struct Call<'a> {
     parts: &'a Parts,
     request_id: &'a str,
+    /// The operation's name.
+    operation: &'a str,
 }
 
 impl Call<'_> {
@@ -157,44 +156,46 @@ impl Call<'_> {
 }
 
 impl AppMesh {
-    async fn answer(&self, parts: &Parts, body: Body, endpoint: Endpoint) -> Response {
+    async fn answer(
+        &self,
+        parts: &Parts,
+        body: Body,
+        operation: Result<Operation, ApiError>,
+    ) -> Response {
         let began = Instant::now();
-        let open = self.metrics.open();
         let request_id = Uuid::new_v4().to_string();
+        let name = operation.as_ref().map(ToString::to_string);
+        let name = name.unwrap_or_else(|_| "Unknown".to_owned());
         let call = Call {
             parts,
             request_id: &request_id,
+            operation: &name,
         };
-        let mut operation = "Unknown".to_owned();
-        let outcome = match Arc::clone(&self.open).try_acquire_owned() {
-            Err(_) => Err(ApiError::Busy { limit: OPEN_CALLS }),
-            Ok(permit) => match endpoint {
-                Endpoint::AppMesh => match Operation::read(&parts.method, parts.uri.path()) {
-                    Err(error) => Err(error),
-                    Ok(read) => {
-                        operation = read.to_string();
-                        self.run(&call, read, body, permit).await
-                    }
-                },
-                Endpoint::Everything => {
-                    "ListEverything".clone_into(&mut operation);
-                    self.everything(&call).await
-                }
-            },
+        let outcome = match (self.place(), operation) {
+            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+            (Ok(place), Ok(operation)) => self.run(&call, operation, body, place).await,
         };
         let exception = outcome.as_ref().err().map(ApiError::exception);
         let mut response = match outcome {
             Ok(response) => response,
             Err(error) => {
-                note(&error, &operation, &request_id);
+                note(&error, &name, &request_id);
                 answer::error(&error)
             }
         };
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
-        open.answered(&operation, exception, began.elapsed());
+        self.metrics.answered(&name, exception, began.elapsed());
         response
+    }
+
+    fn place(&self) -> Result<Place, ApiError> {
+        let permit = Arc::clone(&self.open).try_acquire_owned();
+        Ok(Place {
+            _permit: permit.map_err(|_| ApiError::Busy { limit: OPEN_CALLS })?,
+            _open: self.metrics.open(),
+        })
     }
 
     async fn run(
@@ -202,20 +203,22 @@ impl AppMesh {
         call: &Call<'_>,
         operation: Operation,
         body: Body,
-        permit: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Response, ApiError> {
-        let name = operation.to_string();
         match operation {
             Operation::Options { allow } => Ok(answer::options(allow)),
+            Operation::Everything => self.everything(call, place).await,
             Operation::Read(reading) => self.read(call, &reading),
             Operation::Write(writing) => {
-                check_origin(&call.parts.headers)?;
+                if is_of_web_page(&call.parts.headers) {
+                    return Err(ApiError::WebPage);
+                }
                 self.loaded()?;
                 let body = match writing {
                     Writing::Delete(_) => Bytes::new(),
-                    _ => collect(body).await?,
+                    _ => Allowance::APP_MESH.read(body).await?,
                 };
-                self.write(call, name, (writing, body), permit).await
+                self.write(call, (writing, body), place).await
             }
         }
     }
@@ -228,38 +231,6 @@ impl AppMesh {
         }
         Ok(stored)
     }
-}
-
-async fn collect(body: Body) -> Result<Bytes, ApiError> {
-    let collecting = timeout(BODY_WITHIN, Limited::new(body, LARGEST_BODY).collect()).await;
-    let collected = collecting.map_err(|_| ApiError::Late {
-        seconds: BODY_WITHIN.as_secs(),
-    })?;
-    match collected {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge {
-            limit: LARGEST_BODY,
-        }),
-        Err(_) => Err(ApiError::CutOff),
-    }
-}
-
-/// Refuses what a page of somebody else's could make its visitor's browser send: forms, and scripts of pages that have
-/// given themselves this address's name.
-fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
-    const FORMS: [&str; 3] = [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data",
-    ];
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    let is_form = FORMS.iter().any(|form| essence.eq_ignore_ascii_case(form));
-    if is_form || headers.contains_key(header::ORIGIN) {
-        return Err(ApiError::WebPage);
-    }
-    Ok(())
 }
 
 /// A line for each error that is not the client's.

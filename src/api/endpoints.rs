@@ -8,28 +8,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Path, Request, State};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
 use super::auth::Caller;
+use super::body::{Allowance, PARSED_AT_ONCE};
+use super::off_thread::off_thread;
+use super::{content_type, is_of_web_page};
 use crate::endpoints::{Call, CallError, Done, Outcome, Registrations, read_list};
 use crate::model::endpoint::{NodeKey, RegisteredSet};
 use crate::model::{MeshName, NodeName};
 use crate::store::Stored;
 use answer::{Answer, ApiError, List, Registered};
 
-/// Largest body that is read: a hundred thousand endpoints.
-const LARGEST_BODY: usize = 16 << 20;
-/// A body that is larger takes too long to be read on a thread of the runtime.
-const READ_AT_ONCE: usize = 64 << 10;
 /// Longest lease, in seconds: a year.
 const LONGEST_LEASE: u64 = 366 * 24 * 60 * 60;
 
@@ -54,14 +51,13 @@ pub(super) fn router(state: EndpointsState) -> Router {
             get(list_mesh).fallback(no_method),
         )
         .route("/outrigger/v1/endpoints", get(list_all).fallback(no_method))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(state)
 }
 
 /// The body of a PUT.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Body {
+struct Wanted {
     endpoints: Vec<Value>,
     #[serde(default)]
     lease_seconds: Option<u64>,
@@ -104,11 +100,10 @@ async fn list_all(
 async fn replace(
     State(state): State<EndpointsState>,
     Path(node): Path<(MeshName, NodeName)>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let registrations = state.registrations.clone();
-    let answer = state.replace(node, &headers, body).await;
+    let answer = state.replace(node, request).await;
     registrations.count(
         Call::Put,
         outcome(answer.as_ref().map(|answer| answer.changed)),
@@ -119,8 +114,9 @@ async fn replace(
 async fn forget(
     State(state): State<EndpointsState>,
     Path(node): Path<(MeshName, NodeName)>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let answer = state.forget(node).await;
+    let answer = state.forget(node, &headers).await;
     state.registrations.count(
         Call::Delete,
         outcome(answer.as_ref().map(|answer| answer.changed)),
@@ -142,23 +138,18 @@ async fn no_method() -> ApiError {
 }
 
 impl EndpointsState {
-    async fn replace(
-        self,
-        node: NodeKey,
-        headers: &HeaderMap,
-        body: Result<Bytes, BytesRejection>,
-    ) -> Result<Answer, ApiError> {
-        if !is_json(headers) {
+    async fn replace(self, node: NodeKey, request: Request) -> Result<Answer, ApiError> {
+        let (Parts { headers, .. }, body) = request.into_parts();
+        if !content_type(&headers).eq_ignore_ascii_case("application/json") {
             return Err(ApiError::NotJson);
         }
+        if is_of_web_page(&headers) {
+            return Err(ApiError::WebPage);
+        }
         let listeners = self.listeners(&node)?;
-        let body = body.map_err(|error| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
-            _ => ApiError::CutOff,
-        })?;
-        let (endpoints, lease) = if body.len() > READ_AT_ONCE {
-            let reading = spawn_blocking(move || read_body(&body, &listeners));
-            reading.await.map_err(|_| ApiError::Stopping)??
+        let body = Allowance::ENDPOINTS.read(body).await?;
+        let (endpoints, lease) = if body.len() > PARSED_AT_ONCE {
+            off_thread(move || read_body(&body, &listeners)).await??
         } else {
             read_body(&body, &listeners)?
         };
@@ -170,7 +161,10 @@ impl EndpointsState {
         Ok(Answer::new(&node, count, lease, &done))
     }
 
-    async fn forget(&self, node: NodeKey) -> Result<Answer, ApiError> {
+    async fn forget(&self, node: NodeKey, headers: &HeaderMap) -> Result<Answer, ApiError> {
+        if is_of_web_page(headers) {
+            return Err(ApiError::WebPage);
+        }
         // What is registered can go, whether or not its node is still declared.
         if self.registrations.get(&node).is_none() {
             self.listeners(&node)?;
@@ -214,19 +208,11 @@ impl EndpointsState {
     }
 }
 
-/// Forms on web pages of others cannot send this type, and scripts there only with leave.
-fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
-}
-
 fn read_body(
     body: &[u8],
     listeners: &[u16],
 ) -> Result<(RegisteredSet, Option<Duration>), ApiError> {
-    let body: Body = serde_json::from_slice(body).map_err(|error| ApiError::NoList {
+    let body: Wanted = serde_json::from_slice(body).map_err(|error| ApiError::NoList {
         problem: Arc::new(error),
     })?;
     let lease = match body.lease_seconds {

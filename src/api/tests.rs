@@ -196,6 +196,22 @@ async fn every_operation_is_for_those_who_may() {
 }
 
 #[tokio::test]
+async fn a_client_token_is_its_callers_own() {
+    serve(async |router| {
+        for (key, mesh, expected) in [
+            ("AKIDALL", "m", ""),
+            ("AKIDOTHER", "o", ""),
+            ("AKIDALL", "n", "ConflictException"),
+        ] {
+            let body = format!(r#"{{"meshName":"{mesh}","clientToken":"t"}}"#);
+            let made = send(router, key, "PUT", "/v20190125/meshes", &body).await;
+            assert_eq!(made.1, expected, "{key} {mesh}: {made:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn lists_of_everything_show_what_a_key_may_read() {
     serve(async |router| {
         for name in ["m", "o"] {

@@ -10,20 +10,15 @@ mod tests;
 use std::collections::BTreeSet;
 use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
-use std::sync::Arc;
-use std::time::Duration;
 
 use miette::miette;
 
-use super::client::Client;
-use super::connect::ApiArgs;
-use super::output::{CliError, Exit, Output, render};
+use super::blockers::blockers;
+use super::output::{CliError, Exit};
 use super::remote::Listing;
 use super::report::Report;
-use super::run::{Interrupt, Outcomes, Progress, run as run_steps};
-use super::step::Step;
 use super::validate::{drawn, standard_input};
+use super::write::{WriteArgs, write};
 use crate::files::{self, LoadError, Loaded};
 use crate::model::problem::Severity;
 use crate::model::tags::check_value;
@@ -52,17 +47,8 @@ pub struct ApplyArgs {
     /// Apply also what was applied as part of another set, or made by another tool, which makes it part of this set
     #[arg(long)]
     take_over: bool,
-    /// Print what would be done, and do nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// How long to wait for a server that does not answer or is too busy
-    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = humantime::parse_duration)]
-    retry_for: Duration,
-    /// Form of the output
-    #[arg(long, short, value_enum, default_value_t)]
-    output: Output,
     #[command(flatten)]
-    api: ApiArgs,
+    write: WriteArgs,
 }
 
 /// What is deleted.
@@ -90,7 +76,7 @@ fn set_name(name: &str) -> Result<String, String> {
 /// # Errors
 /// When the files have errors, the server cannot be reached, or what is declared belongs to others.
 pub async fn run(args: ApplyArgs) -> Result<(String, Option<Exit>), CliError> {
-    let client = Arc::new(Client::new(&args.api, args.retry_for)?);
+    let client = args.write.client()?;
     let piped = piped(args.paths.iter().chain(&args.filename))?;
     let listing = client.listing(None).await?;
     let loaded = load(&args, piped, &listing)?;
@@ -104,28 +90,19 @@ pub async fn run(args: ApplyArgs) -> Result<(String, Option<Exit>), CliError> {
     }
     let plan = plan(&listing, &declared, args.options(declared.is_empty()));
     refuse_conflicts(&plan.conflicts, args.set())?;
-    let unchanged = plan.unchanged;
-    let mut report = if args.dry_run {
-        Report::planned(plan.steps)
+    let mut report = if args.write.dry_run {
+        let mut after = listing.model();
+        for wanted in declared {
+            after.insert(wanted.resource);
+        }
+        let refused = blockers(&listing, after, &plan.steps);
+        Report::planned(plan.steps, &refused)
     } else {
-        let outcomes = write(&client, plan.steps).await;
-        Report::done(outcomes)
+        Report::done(write(&client, plan.steps).await)
     };
     report.set = Some(args.set().to_owned());
-    report.unchanged = unchanged;
-    let text = render(args.output, &report, Report::table)?;
-    Ok((text, report.exit()))
-}
-
-/// Does the steps, with progress, until the user interrupts.
-pub(super) async fn write(client: &Arc<Client>, steps: Vec<Step>) -> Outcomes {
-    let interrupt = Interrupt::default();
-    let mut progress = Progress::new(steps.len());
-    let mut running = pin!(run_steps(client, steps, &interrupt, &mut progress));
-    tokio::select! {
-        outcomes = &mut running => outcomes,
-        () = interrupt.clone().listen() => running.await,
-    }
+    report.unchanged = plan.unchanged;
+    args.write.print(&report)
 }
 
 /// What is piped in, if a path asks for it.
@@ -247,10 +224,8 @@ fn check(loaded: &Loaded) -> Result<(), CliError> {
 
 fn wanted(loaded: &Loaded) -> Vec<Wanted> {
     let declared = loaded.resources.iter();
-    let wanted = declared.map(|declared| Wanted {
-        resource: declared.resource.clone(),
-        tags: declared.tags.clone(),
-    });
+    let wanted =
+        declared.map(|declared| Wanted::new(declared.resource.clone(), declared.tags.clone()));
     wanted.collect()
 }
 
@@ -259,10 +234,6 @@ fn refuse_conflicts(conflicts: &[Conflict], set: &str) -> Result<(), CliError> {
         return Ok(());
     }
     let lines: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
-    let lines = lines.join(
-        "
-  ",
-    );
     // Each kind's help once, in the order of the kinds.
     let helps: BTreeSet<(u8, String)> = conflicts
         .iter()
@@ -271,7 +242,8 @@ fn refuse_conflicts(conflicts: &[Conflict], set: &str) -> Result<(), CliError> {
     let help: Vec<String> = helps.into_iter().map(|(_, help)| help).collect();
     Err(CliError::no(miette!(
         help = help.join("; "),
-        "nothing was written, because of:\n  {lines}"
+        "nothing was written, because of:\n  {}",
+        lines.join("\n  ")
     )))
 }
 

@@ -17,13 +17,15 @@ use hyper::{Method, Request, StatusCode, Uri};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connect::{ApiArgs, ApiError};
+use super::connect::{ApiArgs, ApiError, KEY_HELP, NOT_KNOWN};
 use super::paths;
 use super::remote::Listing;
 use super::sign::Signing;
 use crate::api::auth::sigv4::Payload;
 use connection::Connection;
 
+/// How long commands that make one call wait out a server that is starting or busy.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How long one answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The first wait before another try, and the longest.
@@ -223,7 +225,7 @@ impl Client {
         let header = answer.headers.get("x-amzn-errortype");
         let header = header.and_then(|value| value.to_str().ok());
         let exception = header.or_else(|| json["__type"].as_str());
-        // Outrigger's own paths have `error`.
+        // Outrigger's own calls have `error`.
         let mut members = ["message", "Message", "error"].into_iter();
         let message = members.find_map(|member| json[member].as_str());
         if let Some(exception) = exception {
@@ -231,11 +233,17 @@ impl Client {
             let exception = exception.split(':').next().unwrap_or_default();
             let exception = exception.rsplit('#').next().unwrap_or_default();
             return ApiError::Exception {
-                help: help(answer.status, json),
+                help: help(exception),
                 exception: exception.to_owned(),
                 message: message.unwrap_or("no reason given").to_owned(),
                 status: answer.status,
                 tries: 1,
+            };
+        }
+        if let Some(error) = json["error"].as_str() {
+            return ApiError::Refused {
+                message: with_problems(error, &json["problems"]),
+                status: answer.status,
             };
         }
         let text = String::from_utf8_lossy(&answer.body);
@@ -247,16 +255,22 @@ impl Client {
     }
 }
 
-/// What to do about a refusal: the server's own words, or what goes with its status.
-fn help(status: StatusCode, json: &Value) -> Option<String> {
-    let help = match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION to what the server's --api-credentials has"
-        }
-        StatusCode::TOO_MANY_REQUESTS => "run it again; it goes on where it ended",
-        _ => return json["help"].as_str().map(str::to_owned),
-    };
-    Some(help.to_owned())
+/// What to do about an exception whose message does not say it to who uses this command.
+fn help(exception: &str) -> Option<&'static str> {
+    match exception {
+        "TooManyRequestsException" => Some("run it again in a moment"),
+        exception => NOT_KNOWN.contains(&exception).then_some(KEY_HELP),
+    }
+}
+
+/// An error, and what is wrong with each entry of a list.
+fn with_problems(error: &str, problems: &Value) -> String {
+    let problems = problems.as_array().into_iter().flatten();
+    let problems = problems.map(|one| {
+        let what = one["problem"].as_str().unwrap_or_default();
+        format!("\n  endpoint {}: {what}", one["index"])
+    });
+    std::iter::once(error.to_owned()).chain(problems).collect()
 }
 
 /// How long to wait before the next try: twice as long each time up to a cap, and up to half of it less, so that clients
@@ -334,15 +348,18 @@ mod tests {
         let body = json!({ "error": "set the clock" });
         let late = text(answer(StatusCode::FORBIDDEN, kind, &body));
         assert!(
-            late.starts_with("error: InvalidSignatureException: set the clock\n"),
+            late.starts_with(
+                "error: InvalidSignatureException: set the clock\n  help: set AWS_ACCESS_KEY_ID"
+            ),
             "{late}"
         );
-        let body = json!({ "__type": "a.b#ForbiddenException", "message": "no" });
-        let forbidden = text(answer(StatusCode::FORBIDDEN, None, &body));
-        assert!(
-            forbidden.starts_with("error: ForbiddenException: no\n  help: set AWS_ACCESS_KEY_ID"),
-            "{forbidden}"
-        );
+        // The key is known, and another would help only if it may do more.
+        let body = json!({ "__type": "a.b#AccessDeniedException", "message": "no" });
+        let denied = text(answer(StatusCode::FORBIDDEN, None, &body));
+        assert_eq!(denied, "error: AccessDeniedException: no\n");
+        let body = json!({ "error": "wrong", "problems": [{ "index": 3, "problem": "no port" }] });
+        let refused = text(answer(StatusCode::BAD_REQUEST, None, &body));
+        assert_eq!(refused, "error: wrong\n  endpoint 3: no port\n");
         let strange = text(answer(StatusCode::NOT_FOUND, None, &json!("lost")));
         assert!(
             strange.contains("answered 404 Not Found: \"lost\""),

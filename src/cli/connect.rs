@@ -20,12 +20,16 @@ const DEFAULT_URL: &str = "http://127.0.0.1:9080";
 const MAX_ANSWER: usize = 512 << 20;
 
 /// The exceptions that say that the caller is not known, whatever it asked for.
-const NOT_KNOWN: [&str; 4] = [
+pub(super) const NOT_KNOWN: [&str; 4] = [
     "MissingAuthenticationTokenException",
     "UnrecognizedClientException",
     "IncompleteSignatureException",
     "InvalidSignatureException",
 ];
+
+/// What to do when the caller is not known.
+pub(super) const KEY_HELP: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key of the control plane's --api-credentials, and \
+     AWS_SESSION_TOKEN only if it has one; AWS_REGION may be any region";
 
 /// Which control plane to ask.
 #[derive(Clone, Debug, clap::Args)]
@@ -66,23 +70,22 @@ pub enum ApiError {
         "set AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN and AWS_REGION to printable ASCII without blanks"
     ))]
     Key,
+    /// A refusal of Outrigger's own calls.
     #[error("{message}")]
-    Refused { message: String },
+    Refused { message: String, status: StatusCode },
     /// A refusal of App Mesh's API.
     #[error("{exception}: {message}")]
     Exception {
         exception: String,
         message: String,
         #[help]
-        help: Option<String>,
+        help: Option<&'static str>,
         status: StatusCode,
         /// How often the call was sent: of one that was sent twice, the first may have been done.
         tries: u32,
     },
     #[error("{url} does not let this call through: {message}")]
-    #[diagnostic(help(
-        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key of the control plane's --api-credentials"
-    ))]
+    #[diagnostic(help("{KEY_HELP}"))]
     Forbidden { url: String, message: String },
     #[error("{url} answered {code:?}: {message}")]
     #[diagnostic(help("is that the --api-addr of an `outrigger serve` of this version?"))]
@@ -102,14 +105,19 @@ pub enum ApiError {
 
 impl From<ApiError> for CliError {
     fn from(error: ApiError) -> Self {
-        let exit = match error {
-            ApiError::Refused { .. } => Exit::No,
+        let exit = match &error {
+            error if error.may_pass() => Exit::Unable,
             // A caller that is not known gets no answer, as from the operators' calls.
-            ApiError::Exception { ref exception, .. } if NOT_KNOWN.contains(&&**exception) => {
+            ApiError::Exception { exception, .. } if NOT_KNOWN.contains(&&**exception) => {
                 Exit::Unable
             }
-            ApiError::Exception { status, .. } if status.is_client_error() => Exit::No,
+            ApiError::Exception { status, .. } | ApiError::Refused { status, .. }
+                if status.is_client_error() =>
+            {
+                Exit::No
+            }
             ApiError::Exception { .. }
+            | ApiError::Refused { .. }
             | ApiError::Url { .. }
             | ApiError::Key
             | ApiError::Forbidden { .. }
@@ -129,12 +137,10 @@ impl ApiError {
     pub(super) fn may_pass(&self) -> bool {
         let status = match self {
             Self::Unreachable { .. } => return true,
-            Self::Exception { status, .. } | Self::Answered { status, .. } => *status,
-            Self::Url { .. }
-            | Self::Key
-            | Self::Forbidden { .. }
-            | Self::Refused { .. }
-            | Self::Failed { .. } => {
+            Self::Exception { status, .. }
+            | Self::Refused { status, .. }
+            | Self::Answered { status, .. } => *status,
+            Self::Url { .. } | Self::Key | Self::Forbidden { .. } | Self::Failed { .. } => {
                 return false;
             }
         };
@@ -186,10 +192,11 @@ impl ApiArgs {
     pub fn error(&self, status: Status) -> ApiError {
         let url = self.url();
         let message = status.message().to_owned();
+        let refused = |message, status| ApiError::Refused { message, status };
         match status.code() {
-            Code::InvalidArgument | Code::NotFound | Code::PermissionDenied => {
-                ApiError::Refused { message }
-            }
+            Code::InvalidArgument => refused(message, StatusCode::BAD_REQUEST),
+            Code::NotFound => refused(message, StatusCode::NOT_FOUND),
+            Code::PermissionDenied => refused(message, StatusCode::FORBIDDEN),
             Code::Unauthenticated => ApiError::Forbidden { url, message },
             Code::Unavailable => ApiError::Unreachable {
                 url,

@@ -1,21 +1,19 @@
-//! `outrigger delete`: deletes resources, each after what needs it. What is in the way of one
-//! that stays, the server says.
+//! `outrigger delete`: deletes resources, each after what needs it. What is in the way of one that stays, the server says.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::apply::{piped, print_reports, write};
-use super::client::Client;
-use super::connect::{ApiArgs, ApiError};
-use super::output::{CliError, Exit, Output, render};
+use super::apply::{piped, print_reports};
+use super::blockers::blockers;
+use super::connect::ApiError;
+use super::output::{CliError, Exit};
 use super::report::Report;
 use super::run::{Outcome, Outcomes};
 use super::select::{Resolved, Selection};
 use super::step::Step;
+use super::write::{WriteArgs, write};
 use crate::files;
 use crate::model::ResourceId;
 
@@ -30,17 +28,8 @@ pub struct DeleteArgs {
     /// What does not exist counts as deleted
     #[arg(long)]
     ignore_not_found: bool,
-    /// Print what would be deleted, and delete nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// How long to wait for a server that does not answer or is too busy
-    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = humantime::parse_duration)]
-    retry_for: Duration,
-    /// Form of the output
-    #[arg(long, short, value_enum, default_value_t)]
-    output: Output,
     #[command(flatten)]
-    api: ApiArgs,
+    write: WriteArgs,
 }
 
 /// Deletes, and returns what to print; the answer is no if something was refused.
@@ -55,7 +44,7 @@ pub async fn run(args: DeleteArgs) -> Result<(String, Option<Exit>), CliError> {
         Vec::new()
     };
     let declared = declared(&args.filename)?;
-    let client = Arc::new(Client::new(&args.api, args.retry_for)?);
+    let client = args.write.client()?;
     let listing = client.listing(None).await?;
     let mut resolved = args.selection.resolve(&named, &listing)?;
     resolved.ids.extend(declared);
@@ -66,8 +55,9 @@ pub async fn run(args: DeleteArgs) -> Result<(String, Option<Exit>), CliError> {
     refuse_unknown(&resolved)?;
     let mut steps: Vec<Step> = resolved.ids.into_iter().map(Step::delete).collect();
     steps.sort_by(|a, b| (a.phase(), &a.id).cmp(&(b.phase(), &b.id)));
-    let report = if args.dry_run {
-        Report::planned(steps)
+    let report = if args.write.dry_run {
+        let refused = blockers(&listing, listing.model(), &steps);
+        Report::planned(steps, &refused)
     } else {
         let mut outcomes = write(&client, steps).await;
         if args.ignore_not_found {
@@ -75,8 +65,7 @@ pub async fn run(args: DeleteArgs) -> Result<(String, Option<Exit>), CliError> {
         }
         Report::done(outcomes)
     };
-    let text = render(args.output, &report, Report::table)?;
-    Ok((text, report.exit()))
+    args.write.print(&report)
 }
 
 /// What the files declare, be it wrong or right. Where a document cannot be identified, none is deleted.

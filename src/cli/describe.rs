@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use miette::miette;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::client::Client;
+use super::client::{Client, PATIENCE};
 use super::connect::ApiArgs;
 use super::order;
 use super::output::{CliError, Output, render, span};
@@ -18,8 +18,6 @@ use crate::model::tags::Tags;
 use crate::model::validate::{Finding, Unread, validate};
 use crate::model::{Model, ResourceId};
 
-/// How long commands that only read wait out a server that is starting or busy.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// Of what uses a resource, so many are named for people.
 const SHOWN: usize = 20;
 

@@ -1,7 +1,6 @@
 //! What differs between two specs, as the service sees it.
 //!
-//! Two things are no difference: a health check's port that the service has filled in from its listener, and an empty list
-//! where the other has none.
+//! An empty list is no difference where the other has none.
 
 use std::fmt;
 
@@ -67,27 +66,17 @@ fn collect(path: &str, before: Option<&Value>, after: Option<&Value>, changes: &
     }
 }
 
-/// A spec with what the service fills in, and without what says nothing.
+/// A spec without what says nothing.
 fn normal(spec: &Value) -> Value {
     match spec {
         Value::Object(members) => {
             let says = |value: &Value| {
                 !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
             };
-            let mut filled: serde_json::Map<String, Value> = members
-                .iter()
-                .filter(|(_, value)| says(value))
+            let members = members.iter().filter(|(_, value)| says(value));
+            members
                 .map(|(name, value)| (name.clone(), normal(value)))
-                .collect();
-            let port = filled
-                .get("portMapping")
-                .and_then(|mapping| mapping.get("port"))
-                .cloned();
-            let check = filled.get_mut("healthCheck").and_then(Value::as_object_mut);
-            if let (Some(port), Some(check)) = (port, check) {
-                check.entry("port").or_insert(port);
-            }
-            Value::Object(filled)
+                .collect()
         }
         Value::Array(items) => items.iter().map(normal).collect(),
         other => other.clone(),
@@ -106,19 +95,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_service_fills_in_is_no_difference() {
-        let declared = json!({ "backends": [], "listeners": [
-            { "healthCheck": { "protocol": "http" }, "portMapping": { "port": 80, "protocol": "http" } } ] });
-        let echoed = json!({ "listeners": [
-            { "healthCheck": { "protocol": "http", "port": 80 }, "portMapping": { "port": 80, "protocol": "http" } } ] });
-        assert_eq!(lines(&echoed, &declared), [""; 0]);
-        assert_eq!(lines(&declared, &echoed), [""; 0]);
-        let other = json!({ "listeners": [
-            { "healthCheck": { "protocol": "http", "port": 81 }, "portMapping": { "port": 80, "protocol": "http" } } ] });
-        assert_eq!(
-            lines(&declared, &other),
-            ["~ spec.listeners[0].healthCheck.port: 80 → 81"]
+    fn what_says_nothing_is_no_difference() {
+        let (one, two) = (
+            json!({ "a": [{ "b": [], "c": 1 }] }),
+            json!({ "a": [{ "c": 1 }] }),
         );
+        assert_eq!(lines(&one, &two), [""; 0]);
+        assert_eq!(lines(&two, &one), [""; 0]);
     }
 
     #[test]

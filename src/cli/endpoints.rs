@@ -8,22 +8,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use bytes::Bytes;
 use clap::Subcommand;
-use hyper::{Method, StatusCode, Uri};
+use hyper::Method;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
-use super::connect::{ApiArgs, ApiError};
-use super::output::{self, CliError, Output};
-use super::paths::escaped;
-use super::sign::Signing;
-use crate::api::auth::sigv4::Payload;
-use crate::envoy::http;
+use super::client::{Call, Client, PATIENCE};
+use super::connect::ApiArgs;
+use super::output::{CliError, Output, render};
+use super::paths;
 use crate::model::{MeshName, NodeRef};
-
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Registers the endpoints of a virtual node, which are used instead of its discovery
 #[derive(Clone, Debug, clap::Args)]
@@ -123,25 +116,21 @@ pub async fn run(args: EndpointsArgs) -> Result<String, CliError> {
             // A lease that is shorter than a second is refused there.
             let lease = args.lease.map(|lease| lease.as_secs());
             let body = json!({ "endpoints": list(&args)?, "leaseSeconds": lease });
-            let body = Bytes::from(body.to_string());
-            let answer = call(&args.common, Method::PUT, &path, Some(body)).await?;
-            output::render(args.common.output, &answer, table::set)
+            call(&args.common, Method::PUT, path, Some(body), table::set).await
         }
         Command::Get(args) => {
             let path = match &args.node {
-                None => "/outrigger/v1/endpoints".to_owned(),
+                None => paths::ALL_ENDPOINTS.to_owned(),
                 Some(id) => match mesh(id) {
-                    Some(mesh) => mesh_path(&mesh),
+                    Some(mesh) => paths::endpoints_of_mesh(&mesh),
                     None => node_path(id)?,
                 },
             };
-            let answer = call(&args.common, Method::GET, &path, None).await?;
-            output::render(args.common.output, &answer, table::get)
+            call(&args.common, Method::GET, path, None, table::get).await
         }
         Command::Clear(args) => {
             let path = node_path(&args.node)?;
-            let answer = call(&args.common, Method::DELETE, &path, None).await?;
-            output::render(args.common.output, &answer, table::clear)
+            call(&args.common, Method::DELETE, path, None, table::clear).await
         }
     }
 }
@@ -153,17 +142,9 @@ fn mesh(id: &str) -> Option<MeshName> {
     is_name.then(|| MeshName::new(mesh))
 }
 
-fn mesh_path(mesh: &MeshName) -> String {
-    format!("/outrigger/v1/meshes/{}/endpoints", escaped(mesh.as_str()))
-}
-
 fn node_path(id: &str) -> Result<String, CliError> {
     match NodeRef::parse(id).map_err(CliError::unable_error)? {
-        NodeRef::VirtualNode(mesh, node) => Ok(format!(
-            "/outrigger/v1/meshes/{}/virtualNodes/{}/endpoints",
-            escaped(mesh.as_str()),
-            escaped(node.as_str())
-        )),
+        NodeRef::VirtualNode(mesh, node) => Ok(paths::endpoints(&mesh, &node)),
         NodeRef::VirtualGateway(..) => Err(CliError::unable(miette::miette!(
             help = "name a virtual node: mesh/MESH/virtualNode/NODE",
             "`{id}` is a virtual gateway, which has no endpoints that others call"
@@ -212,59 +193,17 @@ fn read(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
+/// Calls the API and prints its answer.
 async fn call(
     common: &Common,
     method: Method,
-    path: &str,
-    body: Option<Bytes>,
-) -> Result<Value, ApiError> {
-    let base = common.api.url();
-    let url = format!("{}{path}", base.trim_end_matches('/'));
-    let uri: Uri = url.parse().map_err(|source| ApiError::Url {
-        url: base.clone(),
-        source: Box::new(source),
-    })?;
-    let payload = Payload::Bytes(body.as_deref().unwrap_or_default());
-    let signed = Signing::from_environment()?.headers(&method, &uri, payload);
-    let answered = timeout(PATIENCE, http::call_url(method, &uri, signed, body)).await;
-    let answered = answered.unwrap_or_else(|late| Err(late.into()));
-    let (status, body) = answered.map_err(|source| ApiError::Unreachable {
-        url: base.clone(),
-        source,
-    })?;
-    let answer: Result<Value, _> = serde_json::from_slice(&body);
-    if let Ok(answer) = answer {
-        if status.is_success() {
-            return Ok(answer);
-        }
-        if let Some(message) = refusal(&answer) {
-            match status {
-                StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => {
-                    return Err(ApiError::Refused { message });
-                }
-                StatusCode::FORBIDDEN => {
-                    return Err(ApiError::Forbidden { url: base, message });
-                }
-                _ => {}
-            }
-        }
-    }
-    Err(ApiError::Answered {
-        url: base,
-        status,
-        message: String::from_utf8_lossy(&body).trim().to_owned(),
-    })
-}
-
-/// The error and what is wrong with each endpoint, if it is the API's.
-fn refusal(answer: &Value) -> Option<String> {
-    let error = answer["error"].as_str()?.to_owned();
-    let problems = answer["problems"].as_array().into_iter().flatten();
-    let problems = problems.map(|one| {
-        let what = one["problem"].as_str().unwrap_or_default();
-        format!("\n  endpoint {}: {what}", one["index"])
-    });
-    Some(std::iter::once(error).chain(problems).collect())
+    path: String,
+    body: Option<Value>,
+    table: fn(&Value) -> String,
+) -> Result<String, CliError> {
+    let client = Client::new(&common.api, PATIENCE)?;
+    let answer = client.call(&Call { method, path, body }).await?;
+    render(common.output, &answer, table)
 }
 
 #[cfg(test)]

@@ -3,15 +3,15 @@
 use std::time::SystemTime;
 
 use miette::miette;
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::client::Client;
+use super::client::{Client, PATIENCE};
 use super::connect::ApiArgs;
+use super::document::Document;
 use super::output::{CliError, Output, columns, render, span};
 use super::remote::{Listing, Remote, moment};
-use super::{describe, paths, select};
-use crate::model::{ResourceId, ResourceKind, schema};
+use super::select;
+use crate::model::{ResourceKind, schema};
 
 /// What tags begin with that are Outrigger's own.
 const OWN_TAGS: &str = "outrigger:";
@@ -54,7 +54,7 @@ fn kinds(text: &str) -> Result<Kinds, String> {
 /// # Errors
 /// When it cannot be reached, or nothing has the name.
 pub async fn run(args: GetArgs) -> Result<String, CliError> {
-    let client = Client::new(&args.api, describe::PATIENCE)?;
+    let client = Client::new(&args.api, PATIENCE)?;
     let listing = client.listing(args.mesh.as_deref()).await?;
     let (kind, name) = (args.kind.0, args.name.as_deref());
     let ids = select::find(&listing, kind, name, args.mesh.as_deref());
@@ -74,7 +74,7 @@ fn print(
     found: &[&Remote],
     now: SystemTime,
 ) -> Result<String, CliError> {
-    let documents: Vec<Document<'_>> = found.iter().map(|remote| Document(remote)).collect();
+    let documents: Vec<_> = found.iter().map(|remote| document(remote)).collect();
     if output != Output::Yaml {
         return render(output, &documents, |_| table(kind, found, now));
     }
@@ -116,7 +116,7 @@ fn table(kind: Option<ResourceKind>, found: &[&Remote], now: SystemTime) -> Stri
             .duration_since(moment(remote.metadata.created_at))
             .unwrap_or_default();
         let own = kind.is_none().then(|| id.kind().to_string());
-        let parent = has_parents(kind).then(|| paths::parent(id).unwrap_or("-").to_owned());
+        let parent = has_parents(kind).then(|| id.parent_name().unwrap_or("-").to_owned());
         let mesh = (kind != Some(ResourceKind::Mesh)).then(|| id.mesh().to_string());
         let name = Some(id.name().to_owned());
         let rest = [
@@ -149,34 +149,11 @@ fn has_parents(kind: Option<ResourceKind>) -> bool {
     kind.is_none_or(|kind| schema::kind_schema(kind).parent.is_some())
 }
 
-/// A resource as a document of a mesh file, in the order in which people write one.
-struct Document<'a>(&'a Remote);
-
-impl Serialize for Document<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(remote) = self;
-        let schema = schema::kind_schema(remote.id.kind());
-        let mut document = serializer.serialize_map(None)?;
-        document.serialize_entry("kind", schema.kind.as_str())?;
-        document.serialize_entry("meshName", remote.id.mesh())?;
-        if let (Some(member), Some(parent)) = (schema.parent, paths::parent(&remote.id)) {
-            document.serialize_entry(member, parent)?;
-        }
-        if !matches!(remote.id, ResourceId::Mesh(_)) {
-            document.serialize_entry(schema.name, remote.id.name())?;
-        }
-        let tags: Vec<Value> = remote
-            .tags
-            .iter()
-            .filter(|(key, _)| !key.starts_with(OWN_TAGS))
-            .map(|(key, value)| json!({ "key": key, "value": value }))
-            .collect();
-        if !tags.is_empty() {
-            document.serialize_entry("tags", &tags)?;
-        }
-        document.serialize_entry("spec", &remote.spec)?;
-        document.end()
-    }
+/// As it may be applied again.
+fn document(remote: &Remote) -> Document<'_, Value> {
+    let tags = remote.tags.iter();
+    let tags = tags.filter(|(key, _)| !key.starts_with(OWN_TAGS));
+    Document::new(&remote.id, tags, &remote.spec)
 }
 
 #[cfg(test)]

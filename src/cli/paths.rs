@@ -1,6 +1,7 @@
-//! Where App Mesh's API has each resource.
+//! Where the API has what: App Mesh's for each resource, and Outrigger's own.
 
-use crate::model::ResourceId;
+use crate::api::auth::sigv4::encode as escaped;
+use crate::model::{MeshName, NodeName, ResourceId};
 
 const MESHES: &str = "/v20190125/meshes";
 
@@ -8,6 +9,20 @@ const MESHES: &str = "/v20190125/meshes";
 pub(super) fn everything(mesh: Option<&str>) -> String {
     let mesh = mesh.map(|mesh| format!("?mesh={}", escaped(mesh)));
     format!("/outrigger/v1/resources{}", mesh.unwrap_or_default())
+}
+
+/// What is registered for virtual nodes, of all meshes.
+pub(super) const ALL_ENDPOINTS: &str = "/outrigger/v1/endpoints";
+
+/// The same of one mesh.
+pub(super) fn endpoints_of_mesh(mesh: &MeshName) -> String {
+    format!("/outrigger/v1/meshes/{}/endpoints", escaped(mesh.as_str()))
+}
+
+/// The endpoints that are registered for one virtual node.
+pub(super) fn endpoints(mesh: &MeshName, node: &NodeName) -> String {
+    let (mesh, node) = (escaped(mesh.as_str()), escaped(node.as_str()));
+    format!("/outrigger/v1/meshes/{mesh}/virtualNodes/{node}/endpoints")
 }
 
 /// The path that creates: of the collection that a resource is in.
@@ -42,26 +57,6 @@ pub(super) fn item(id: &ResourceId) -> String {
 /// The path that adds tags to a resource.
 pub(super) fn tag(arn: &str) -> String {
     format!("/v20190125/tag?resourceArn={}", escaped(arn))
-}
-
-/// The router or gateway that a route belongs to.
-pub(super) fn parent(id: &ResourceId) -> Option<&str> {
-    match id {
-        ResourceId::Route(_, router, _) => Some(router.as_str()),
-        ResourceId::GatewayRoute(_, gateway, _) => Some(gateway.as_str()),
-        _ => None,
-    }
-}
-
-/// A name as one segment of a path, or one value of a query.
-pub(super) fn escaped(name: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
-    };
-    name.bytes().map(escape).collect()
 }
 
 #[cfg(test)]

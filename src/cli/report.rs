@@ -1,5 +1,7 @@
 //! What a run of writes prints: each resource that was touched and how it went, and the sums.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::diff::Change;
@@ -7,6 +9,7 @@ use super::output::Exit;
 use super::run::{Ended, Outcome, Outcomes};
 use super::step::{Action, Step, Verb};
 use super::validate::count;
+use crate::model::ResourceId;
 
 /// Of what was not tried, so many are named for people.
 const SHOWN: usize = 10;
@@ -14,6 +17,7 @@ const SHOWN: usize = 10;
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
+    /// Of an apply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) set: Option<String>,
     pub(super) dry_run: bool,
@@ -26,8 +30,6 @@ pub(super) struct Report {
     resources: Vec<Line>,
     #[serde(skip)]
     ended: Option<Ended>,
-    #[serde(skip)]
-    unreachable: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,7 +55,7 @@ enum Result {
     Planned,
     Done,
     Failed,
-    /// What it needs has failed.
+    /// What it needs has failed; of a plan, something is in the way.
     Blocked,
     NotTried,
     /// It may have been done.
@@ -61,14 +63,17 @@ enum Result {
 }
 
 impl Report {
-    /// Of what would be done.
-    pub(super) fn planned(steps: Vec<Step>) -> Self {
+    /// Of what would be done, and of what would be refused and why.
+    pub(super) fn planned(steps: Vec<Step>, refused: &BTreeMap<ResourceId, String>) -> Self {
         let mut report = Self {
             dry_run: true,
             ..Self::default()
         };
         for step in steps {
-            report.add(step, Result::Planned, None, None);
+            match refused.get(&step.id).cloned() {
+                None => report.add(step, Result::Planned, None, None),
+                why => report.add(step, Result::Blocked, why, None),
+            }
         }
         report
     }
@@ -83,7 +88,6 @@ impl Report {
             match outcome {
                 Outcome::Done => report.add(step, Result::Done, None, None),
                 Outcome::Failed(error) => {
-                    report.unreachable |= error.may_pass();
                     let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
                     let error = super::output::one_line(&error);
                     report.add(step, Result::Failed, Some(error), help);
@@ -129,7 +133,7 @@ impl Report {
 
     /// What the shell is told.
     pub(super) fn exit(&self) -> Option<Exit> {
-        if self.unreachable || matches!(self.ended, Some(Ended::Interrupted | Ended::Unavailable)) {
+        if matches!(self.ended, Some(Ended::Interrupted | Ended::Unavailable)) {
             return Some(Exit::Unable);
         }
         (self.failed > 0 || self.not_tried > 0).then_some(Exit::No)
@@ -159,24 +163,27 @@ impl Report {
     fn sums(&self) -> String {
         let touched = self.created + self.updated + self.deleted;
         if touched + self.failed + self.not_tried == 0 {
+            if self.set.is_none() {
+                return "nothing to delete\n".to_owned();
+            }
             return format!(
                 "nothing differs: {} unchanged\n",
                 count(self.unchanged, "resource")
             );
         }
-        let to = if self.dry_run {
-            ("to create", "to update", "to delete")
+        let [created, updated, deleted, failed] = if self.dry_run {
+            ["to create", "to update", "to delete", "to be refused"]
         } else {
-            ("created", "updated", "deleted")
+            ["created", "updated", "deleted", "failed"]
         };
         let mut sums = Vec::new();
         let mut sum =
             |count: usize, what: &str| sums.extend((count > 0).then(|| format!("{count} {what}")));
-        sum(self.created, to.0);
-        sum(self.updated, to.1);
-        sum(self.deleted, to.2);
+        sum(self.created, created);
+        sum(self.updated, updated);
+        sum(self.deleted, deleted);
         sum(self.unchanged, "unchanged");
-        sum(self.failed, "failed");
+        sum(self.failed, failed);
         sum(self.not_tried, "not tried");
         let sums = sums.join(", ");
         if self.dry_run {

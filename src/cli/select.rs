@@ -6,7 +6,6 @@ use clap::Args;
 use miette::miette;
 
 use super::output::CliError;
-use super::paths;
 use super::remote::Listing;
 use crate::model::{ResourceId, ResourceKind};
 
@@ -123,7 +122,7 @@ pub(super) fn find(
 ) -> Vec<ResourceId> {
     let is_named = |id: &ResourceId, name: &str| {
         id.name() == name
-            || paths::parent(id).is_some_and(|parent| {
+            || id.parent_name().is_some_and(|parent| {
                 name.strip_prefix(parent)
                     .and_then(|rest| rest.strip_prefix('/'))
                     == Some(id.name())

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use serde::Serialize;
 
 use super::connect::{ApiArgs, ApiError};
@@ -44,7 +45,8 @@ pub async fn run(args: StatusArgs) -> Result<String, CliError> {
     };
     if status.clients.is_empty() && !node.is_empty() {
         let message = nobody(&node, &status);
-        return Err(ApiError::Refused { message }.into());
+        let status = StatusCode::NOT_FOUND;
+        return Err(ApiError::Refused { message, status }.into());
     }
     output::render(args.output, &status, table)
 }

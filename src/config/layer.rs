@@ -43,7 +43,8 @@ pub struct Layer {
     /// Address for /healthz, /readyz and /metrics [default: 127.0.0.1:9081]
     #[arg(long, value_name = "ADDR", env = "OUTRIGGER_ADMIN_ADDR")]
     pub admin_addr: Option<SocketAddr>,
-    /// App Mesh's service quotas to keep the API's clients to: those that AWS granted, or none [default: none]
+    /// App Mesh's service quotas to keep the API's clients to: those that AWS granted, or none; what mesh files declare
+    /// counts too [default: none]
     #[arg(long, value_name = "SET", env = "OUTRIGGER_QUOTAS")]
     pub quotas: Option<QuotaSet>,
     /// One quota of the API's clients, as NAME=N, whatever --quotas says; may be repeated
@@ -143,13 +144,8 @@ impl Layer {
     /// This layer, with what it leaves out taken from the one below.
     #[must_use]
     pub fn over(self, below: Self) -> Self {
-        let list = |own: Vec<_>, below| if own.is_empty() { below } else { own };
         Self {
-            mesh: if self.mesh.is_empty() {
-                below.mesh
-            } else {
-                self.mesh
-            },
+            mesh: list(self.mesh, below.mesh),
             data_dir: self.data_dir.or(below.data_dir),
             xds_addr: self.xds_addr.or(below.xds_addr),
             xds_socket: self.xds_socket.or(below.xds_socket),
@@ -157,11 +153,7 @@ impl Layer {
             api_addr: self.api_addr.or(below.api_addr),
             admin_addr: self.admin_addr.or(below.admin_addr),
             quotas: self.quotas.or(below.quotas),
-            quota: if self.quota.is_empty() {
-                below.quota
-            } else {
-                self.quota
-            },
+            quota: list(self.quota, below.quota),
             api_auth: self.api_auth.or(below.api_auth),
             api_credentials: self.api_credentials.or(below.api_credentials),
             account_id: self.account_id.or(below.account_id),
@@ -181,6 +173,11 @@ impl Layer {
             log_format: self.log_format.or(below.log_format),
         }
     }
+}
+
+/// A list, or the one below where it has nothing.
+fn list<T>(own: Vec<T>, below: Vec<T>) -> Vec<T> {
+    if own.is_empty() { below } else { own }
 }
 
 fn duration<'de, D: serde::Deserializer<'de>>(

@@ -1,12 +1,11 @@
-//! One HTTP request on a connection of its own: what is needed to ask Envoy, to send through it, and to call the API.
+//! One GET on a connection of its own: what is needed to ask Envoy, and to send through it.
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
-use hyper::header::{HeaderMap, HeaderValue};
-use hyper::{Method, Request, StatusCode, Uri, header};
+use hyper::{Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, ToSocketAddrs};
 
@@ -22,55 +21,36 @@ pub(crate) async fn get(peer: SocketAddr, uri: &Uri) -> Result<(StatusCode, Byte
     let host = uri
         .authority()
         .map_or_else(|| peer.to_string(), ToString::to_string);
-    send(peer, request(Method::GET, uri.clone(), &host)?).await
+    send(peer, request(uri.clone(), &host)?).await
 }
 
 /// Gets an `http` URL from the host that it names.
 ///
 /// Without a limit in time: the caller has one.
 pub(crate) async fn get_url(url: &Uri) -> Result<(StatusCode, Bytes), BoxError> {
-    call_url(Method::GET, url, HeaderMap::new(), None).await
-}
-
-/// Calls an `http` URL of the host that it names, with these headers, and with JSON as the body if there is one.
-///
-/// Without a limit in time: the caller has one.
-pub(crate) async fn call_url(
-    method: Method,
-    url: &Uri,
-    headers: HeaderMap,
-    json: Option<Bytes>,
-) -> Result<(StatusCode, Bytes), BoxError> {
     let (Some("http"), Some(authority)) = (url.scheme_str(), url.authority()) else {
         return Err(format!("`{url}` is no URL like `http://HOST:PORT/PATH`").into());
     };
     let port = authority.port_u16().unwrap_or(80);
     let name = format!("{}:{port}", authority.host());
     let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = request(method, path.parse()?, authority.as_str())?;
-    request.headers_mut().extend(headers);
-    if let Some(json) = json {
-        let kind = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(header::CONTENT_TYPE, kind);
-        *request.body_mut() = Full::new(json);
-    }
+    let request = request(path.parse()?, authority.as_str())?;
     send(name.as_str(), request).await
 }
 
-fn request(method: Method, target: Uri, host: &str) -> Result<Request<Full<Bytes>>, BoxError> {
+fn request(target: Uri, host: &str) -> Result<Request<Empty<Bytes>>, BoxError> {
     let request = Request::builder()
-        .method(method)
         .uri(target)
         .header(header::HOST, host)
         .header(header::CONNECTION, "close")
-        .body(Full::default())?;
+        .body(Empty::new())?;
     Ok(request)
 }
 
 /// Of a name's addresses, the first that answers is taken.
 async fn send(
     peer: impl ToSocketAddrs,
-    request: Request<Full<Bytes>>,
+    request: Request<Empty<Bytes>>,
 ) -> Result<(StatusCode, Bytes), BoxError> {
     let stream = TcpStream::connect(peer).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

@@ -9,15 +9,17 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::names::{ResourceId, ResourceIdError, shown};
+use super::names::{ResourceId, ResourceIdError, shown, text_type};
 
-/// The account that owns what this control plane keeps: 12 digits.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountId(Arc<str>);
+text_type! {
+    /// The account that owns what this control plane keeps: 12 digits.
+    AccountId
+}
 
-/// The region that this control plane stands in for, such as `us-east-1`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Region(Arc<str>);
+text_type! {
+    /// The region that this control plane stands in for, such as `us-east-1`.
+    Region
+}
 
 /// Who this control plane is in ARNs and in the metadata of resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,30 +71,6 @@ impl FromStr for Region {
         }
     }
 }
-
-macro_rules! text {
-    ($($name:ident)+) => {$(
-        impl $name {
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
-            }
-        }
-    )+};
-}
-
-text! { AccountId Region }
 
 impl Region {
     /// The part of AWS that the region belongs to.

@@ -12,19 +12,14 @@ use serde::{Deserialize, Serialize};
 pub use node_ref::{NodeRef, NodeRefError};
 pub use resource_id::{NameError, ResourceId, ResourceIdError};
 
-macro_rules! name {
-    ($(#[doc = $doc:literal] $name:ident;)+) => {$(
-        #[doc = $doc]
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
+/// A text of a type of its own.
+macro_rules! text_type {
+    ($(#[$attribute:meta])* $name:ident) => {
+        $(#[$attribute])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Takes a name that has been validated, or that only ever gets compared with validated ones.
-            pub fn new(name: impl Into<Arc<str>>) -> Self {
-                Self(name.into())
-            }
-
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -39,6 +34,25 @@ macro_rules! name {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+pub(super) use text_type;
+
+macro_rules! name {
+    ($(#[doc = $doc:literal] $name:ident;)+) => {$(
+        text_type! {
+            #[doc = $doc]
+            #[derive(Serialize, Deserialize)]
+            #[serde(transparent)]
+            $name
+        }
+
+        impl $name {
+            /// Takes a name that has been validated, or that only ever gets compared with validated ones.
+            pub fn new(name: impl Into<Arc<str>>) -> Self {
+                Self(name.into())
             }
         }
 

@@ -6,7 +6,8 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::error::{ApiError, ERROR_TYPE};
+use super::error::ApiError;
+use crate::api::{ERROR_TYPE, retry_after};
 use crate::model::arn::{Identity, arn};
 use crate::model::schema::kind_schema;
 use crate::model::tags::Tags;
@@ -114,12 +115,12 @@ fn spec_json(spec: &Spec) -> Result<Value, ApiError> {
 /// A response with a JSON body.
 pub(super) fn response(status: StatusCode, body: &impl Serialize) -> Result<Response, ApiError> {
     let body = serde_json::to_vec(body).map_err(|source| ApiError::Internal { source })?;
-    Ok(of_json(status, body))
+    Ok(of_json(status, body.into()))
 }
 
 /// The same with a body that is JSON already.
-pub(super) fn of_json(status: StatusCode, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
+pub(super) fn of_json(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -136,13 +137,9 @@ pub(super) fn error(error: &ApiError) -> Response {
     let mut response = response(exception.status(), &body).unwrap_or_default();
     let headers = response.headers_mut();
     headers.insert(ERROR_TYPE, HeaderValue::from_static(exception.name()));
-    let mut insert = |name, value: Option<&'static str>| {
-        if let Some(value) = value {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-    };
-    insert(header::ALLOW, error.allow());
-    insert(header::RETRY_AFTER, exception.retry_after());
+    let allow = error.allow().map(HeaderValue::from_static);
+    headers.extend(allow.map(|allow| (header::ALLOW, allow)));
+    headers.extend(retry_after(exception.status()));
     response
 }
 

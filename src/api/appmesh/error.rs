@@ -4,19 +4,18 @@
 
 use std::fmt::{self, Write as _};
 
-use axum::http::{HeaderName, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use thiserror::Error;
 
 use super::page::PageError;
+use crate::api::body::BodyError;
+use crate::api::off_thread::Lost;
 use crate::model::admission::Refusal;
 use crate::model::arn::{AccountId, ArnError, Region};
 use crate::model::document::JsonError;
 use crate::model::problem::{Problem, Severity};
 use crate::model::{NameError, ResourceId};
 use crate::store::{Trouble, WriteError};
-
-pub(super) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// Problems of a body that one message has.
 const SHOWN_PROBLEMS: usize = 10;
@@ -65,11 +64,6 @@ impl Exception {
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         }
     }
-
-    /// After how many seconds the same call may go well.
-    pub(super) fn retry_after(self) -> Option<&'static str> {
-        matches!(self, Self::ServiceUnavailable | Self::TooManyRequests).then_some("1")
-    }
 }
 
 /// Why a call is not answered as it was meant.
@@ -101,12 +95,8 @@ pub(super) enum ApiError {
     WebPage,
     #[error("key `{name}` may not do this in mesh `{mesh}`")]
     Denied { name: String, mesh: String },
-    #[error("the body is longer than {limit} bytes, which no resource needs; send less")]
-    TooLarge { limit: usize },
-    #[error("the body was cut off; send it again")]
-    CutOff,
-    #[error("the body did not come within {seconds} s; send it faster")]
-    Late { seconds: u64 },
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error("{problem}{}", chain(problem))]
     NotJson { problem: JsonError },
     #[error("{}", Problems(problems))]
@@ -143,6 +133,8 @@ pub(super) enum ApiError {
     NotLoaded,
     #[error("{}", Refused(error))]
     Write { error: WriteError },
+    #[error(transparent)]
+    Lost(#[from] Lost),
     #[error("the answer cannot be written; report this")]
     Internal { source: serde_json::Error },
 }
@@ -172,9 +164,7 @@ impl ApiError {
             | Self::MeshOwner { .. }
             | Self::NoArn
             | Self::Arn(_)
-            | Self::TooLarge { .. }
-            | Self::CutOff
-            | Self::Late { .. }
+            | Self::Body(_)
             | Self::NotJson { .. }
             | Self::Invalid { .. } => Exception::BadRequest,
             Self::NotFound { .. } | Self::OtherAccount { .. } | Self::OtherRegion { .. } => {
@@ -183,7 +173,7 @@ impl ApiError {
             Self::WebPage | Self::Denied { .. } => Exception::Forbidden,
             Self::TooManyTags { .. } => Exception::TooManyTags,
             Self::Busy { .. } => Exception::TooManyRequests,
-            Self::NotLoaded => Exception::ServiceUnavailable,
+            Self::NotLoaded | Self::Lost(_) => Exception::ServiceUnavailable,
             Self::Write { error } => of_write(error),
             Self::Internal { .. } => Exception::InternalServerError,
         }
@@ -351,6 +341,12 @@ mod tests {
             problems: vec![problem(&"ä".repeat(100_000))],
         };
         assert_eq!(long.message().chars().count(), LONGEST_MESSAGE + 1);
+    }
+
+    #[test]
+    fn a_call_that_is_lost_may_be_sent_again() {
+        let lost = ApiError::from(Lost).exception();
+        assert_eq!(lost, Exception::ServiceUnavailable);
     }
 
     #[test]

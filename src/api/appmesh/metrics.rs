@@ -50,27 +50,24 @@ impl Metrics {
     }
 
     /// Counts a call as open until the result is dropped.
-    pub(super) fn open(&self) -> Open<'_> {
+    pub(super) fn open(&self) -> Open {
         self.open.inc();
-        Open(self)
+        Open(self.open.clone())
+    }
+
+    pub(super) fn answered(&self, operation: &str, exception: Option<Exception>, after: Duration) {
+        let outcome = exception.map_or("ok", Exception::name);
+        (self.requests.with_label_values(&[operation, outcome])).inc();
+        (self.seconds.with_label_values(&[operation])).observe(after.as_secs_f64());
     }
 }
 
 /// A call that is being answered.
 #[derive(Debug)]
-pub(super) struct Open<'a>(&'a Metrics);
+pub(super) struct Open(IntGauge);
 
-impl Open<'_> {
-    pub(super) fn answered(self, operation: &str, exception: Option<Exception>, after: Duration) {
-        let Self(metrics) = &self;
-        let outcome = exception.map_or("ok", Exception::name);
-        (metrics.requests.with_label_values(&[operation, outcome])).inc();
-        (metrics.seconds.with_label_values(&[operation])).observe(after.as_secs_f64());
-    }
-}
-
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.dec();
+        self.0.dec();
     }
 }

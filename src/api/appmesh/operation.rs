@@ -1,4 +1,4 @@
-//! Which of the 38 operations a method and a path mean.
+//! Which of the 38 operations a method and a path mean, and Outrigger's own.
 
 use std::fmt;
 
@@ -17,6 +17,8 @@ pub(super) const BASE: &str = "/v20190125/";
 pub(super) enum Operation {
     Read(Reading),
     Write(Writing),
+    /// Outrigger's own list of everything.
+    Everything,
     /// No operation of App Mesh: what there is at a path.
     Options {
         allow: &'static str,
@@ -77,6 +79,22 @@ impl Operation {
             }
         })
     }
+
+    /// Reads the method of a request for the list of everything.
+    ///
+    /// # Errors
+    /// For a method that is not one of a list.
+    pub(super) fn everything(method: &Method) -> Result<Self, ApiError> {
+        let allow = "GET, HEAD, OPTIONS";
+        match *method {
+            Method::GET | Method::HEAD => Ok(Self::Everything),
+            Method::OPTIONS => Ok(Self::Options { allow }),
+            _ => {
+                let method = method.clone();
+                Err(ApiError::WrongMethod { method, allow })
+            }
+        }
+    }
 }
 
 impl Reading {
@@ -116,6 +134,7 @@ impl fmt::Display for Operation {
             Self::Write(Writing::Delete(id)) => write!(f, "Delete{}", id.kind()),
             Self::Write(Writing::Tag) => f.write_str("TagResource"),
             Self::Write(Writing::Untag) => f.write_str("UntagResource"),
+            Self::Everything => f.write_str("ListEverything"),
             Self::Options { .. } => f.write_str("Options"),
         }
     }

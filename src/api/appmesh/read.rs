@@ -3,10 +3,10 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use axum::http::{Method, StatusCode};
+use axum::body::Body;
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
 
 use super::account::{addressed, check_mesh_owner};
 use super::answer::{self, Status, data, reference};
@@ -15,8 +15,10 @@ use super::kind::{Collection, KindPaths};
 use super::operation::Reading;
 use super::page::Page;
 use super::query::Query;
-use super::{AppMesh, Call};
+use super::sending::Sending;
+use super::{AppMesh, Call, Place};
 use crate::api::auth::Caller;
+use crate::api::off_thread::off_thread;
 use crate::model::admission::missing;
 use crate::model::arn::Identity;
 use crate::model::{ResourceId, ResourceKind, Spec};
@@ -110,29 +112,22 @@ impl AppMesh {
     }
 
     /// Every resource, or those of one mesh, with all that is known of it.
-    pub(super) async fn everything(&self, call: &Call<'_>) -> Result<Response, ApiError> {
-        const ALLOW: &str = "GET, HEAD, OPTIONS";
-        match call.parts.method {
-            Method::GET | Method::HEAD => {}
-            Method::OPTIONS => return Ok(answer::options(ALLOW)),
-            ref method => {
-                let method = method.clone();
-                return Err(ApiError::WrongMethod {
-                    method,
-                    allow: ALLOW,
-                });
-            }
-        }
+    pub(super) async fn everything(
+        &self,
+        call: &Call<'_>,
+        place: Place,
+    ) -> Result<Response, ApiError> {
         let mesh = call.query()?.mesh;
         let turn = Arc::clone(&self.everything).acquire_owned().await;
         let stored = self.loaded()?;
         let (identity, caller) = (Arc::clone(&self.identity), call.caller());
-        let telling = spawn_blocking(move || {
+        let telling = off_thread(move || {
             // Held as long as the work takes, whoever still waits for it.
             let _turn = turn;
             everything(&identity, &stored, mesh.as_deref(), &caller)
         });
-        telling.await.unwrap_or(Err(ApiError::NotLoaded))
+        let body = Body::new(Sending::new(telling.await??, place));
+        Ok(answer::of_json(StatusCode::OK, body))
     }
 }
 
@@ -141,7 +136,7 @@ fn everything(
     stored: &Stored,
     mesh: Option<&str>,
     caller: &Caller,
-) -> Result<Response, ApiError> {
+) -> Result<Vec<u8>, ApiError> {
     let revision = stored.revision.as_u64();
     // Resource by resource: a tree of them all takes much more memory than its text.
     let mut body = format!(r#"{{"revision":{revision},"resources":["#).into_bytes();
@@ -170,7 +165,7 @@ fn everything(
             .map_err(|source| ApiError::Internal { source })?;
     }
     body.extend_from_slice(b"]}");
-    Ok(answer::of_json(StatusCode::OK, body))
+    Ok(body)
 }
 
 fn check_reader(caller: &Caller, id: &ResourceId) -> Result<(), ApiError> {

@@ -81,6 +81,43 @@ async fn a_write_goes_on_when_its_caller_leaves_and_counts_until_then() {
     assert_eq!(store.current().records.len(), 1);
 }
 
+#[tokio::test]
+async fn a_list_of_everything_counts_until_it_is_sent() {
+    let registry = Registry::new();
+    let journal = Box::<Memory>::default();
+    let (store, writer) = Store::new(journal, Options::default(), &registry).unwrap();
+    let api = AppMesh::new(store, Identity::default(), &registry).unwrap();
+    let mut router = protect(router(api.clone()), Auth::None);
+    let open = || OPEN_CALLS - api.open.available_permits();
+    let calls = async {
+        for mesh in 0..300 {
+            let body = format!(r#"{{"meshName":"m{mesh}"}}"#);
+            let made = send(&mut router, Method::PUT, "/v20190125/meshes", body).await;
+            assert_eq!(made.status, StatusCode::OK, "{made:?}");
+        }
+        let request = || Request::get("/outrigger/v1/resources").body(Body::empty());
+        let response = router.call(request().unwrap()).await.unwrap();
+        assert_eq!(open(), 1);
+        let mut body = response.into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!((first.len(), open()), (64 << 10, 1));
+        let rest = body.collect().await.unwrap().to_bytes();
+        assert_eq!(open(), 0);
+        let whole = [first, rest].concat();
+        let list: Value = serde_json::from_slice(&whole).unwrap();
+        assert_eq!(list["resources"].as_array().unwrap().len(), 300);
+        // Nor does one that its caller has left.
+        let response = router.call(request().unwrap()).await.unwrap();
+        assert_eq!(open(), 1);
+        drop(response);
+        assert_eq!(open(), 0);
+    };
+    tokio::select! {
+        () = calls => {}
+        () = writer.run(CancellationToken::new()) => panic!("the store ended"),
+    }
+}
+
 async fn send(router: &mut Router, method: Method, uri: &str, body: impl Into<Body>) -> Answer {
     let request = Request::builder().method(method).uri(uri);
     let response = router

@@ -6,33 +6,36 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::account::{addressed, check_mesh_owner};
-
 use super::answer::{self, Status, data};
 use super::body::{Body, Wanted};
 use super::error::ApiError;
 use super::operation::Writing;
 use super::query::Query;
-use super::{AppMesh, Call, READ_AT_ONCE};
+use super::{AppMesh, Call, Place};
+use crate::api::body::PARSED_AT_ONCE;
+use crate::api::off_thread::off_thread;
 use crate::model::arn::Identity;
-use crate::store::{Action, Trouble, Write, Written};
+use crate::store::{Action, ClientToken, Trouble, Write, Written};
 use crate::transport::Peer;
 
 impl AppMesh {
-    /// Does what a call asks for; `name` is the operation's.
+    /// Does what a call asks for.
     pub(super) async fn write(
         &self,
         call: &Call<'_>,
-        name: String,
         (operation, body): (Writing, Bytes),
-        permit: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Response, ApiError> {
-        let write = self.wanted(operation, call.query()?, body).await?;
-        let (caller, mesh) = (call.caller(), write.action.id().mesh().as_str());
+        let caller = call.caller();
+        let mut write = self.wanted(operation, call.query()?, body).await?;
+        if let Some(ClientToken { token, .. }) = &mut write.token {
+            // Its caller's own: another's may have the same text. A token has no blanks, which end it here.
+            *token = format!("{token} of {}", caller.name());
+        }
+        let mesh = write.action.id().mesh().as_str();
         if !caller.may_write(mesh) {
             return Err(ApiError::Denied {
                 name: caller.name().to_owned(),
@@ -47,7 +50,7 @@ impl AppMesh {
         let caller = Author {
             name: caller.name().to_owned(),
             peer: call.peer().copied(),
-            operation: name,
+            operation: call.operation.to_owned(),
             request_id: call.request_id.to_owned(),
         };
         let store = self.store.clone();
@@ -57,7 +60,7 @@ impl AppMesh {
             if let Ok(written) = &written {
                 caller.log(written);
             }
-            drop(permit);
+            drop(place);
             written
         });
         let written = writing
@@ -83,17 +86,16 @@ impl AppMesh {
         body: Bytes,
     ) -> Result<Write, ApiError> {
         let identity = Arc::clone(&self.identity);
-        if body.len() <= READ_AT_ONCE {
+        if body.len() <= PARSED_AT_ONCE {
             return wanted(&identity, operation, &query, &body);
         }
         let turn = Arc::clone(&self.large_bodies).acquire_owned().await;
-        let reading = spawn_blocking(move || {
+        off_thread(move || {
             // Held as long as the work takes, whoever still waits for it.
             let _turn = turn;
             wanted(&identity, operation, &query, &body)
-        });
-        // It is given up with the process only.
-        reading.await.unwrap_or(Err(ApiError::CutOff))
+        })
+        .await?
     }
 }
 

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::header;
 use axum::http::request::Parts;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::refusal::Refusal;
+use crate::api::body::Allowance;
 
 /// By how many bytes bodies are counted.
 const UNIT: usize = 64 << 10;
@@ -70,29 +69,12 @@ impl Bodies {
                 _counted: None,
             });
         }
-        let allowance = Allowance::of(parts.uri.path());
-        let too_large = Refusal::TooLarge {
-            limit: allowance.bytes,
-        };
-        let length = parts.headers.get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        let limit = length.unwrap_or(allowance.bytes);
-        if limit > allowance.bytes {
-            return Err(too_large);
-        }
-        let counted = self.turn(sender, limit).await?;
-        let reading = timeout(allowance.within, Limited::new(body, limit).collect()).await;
-        let read = reading.map_err(|_| Refusal::Late {
-            seconds: allowance.within.as_secs(),
-        })?;
-        match read {
-            Ok(read) => Ok(Read {
-                bytes: read.to_bytes(),
-                _counted: Some(counted),
-            }),
-            Err(error) if error.is::<LengthLimitError>() => Err(too_large),
-            Err(_) => Err(Refusal::CutOff),
-        }
+        let allowance = Allowance::of(parts.uri.path()).for_length(&parts.headers)?;
+        let counted = self.turn(sender, allowance.bytes).await?;
+        Ok(Read {
+            bytes: allowance.read(body).await?,
+            _counted: Some(counted),
+        })
     }
 
     async fn turn(&self, sender: Sender, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
@@ -102,33 +84,8 @@ impl Bodies {
         };
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let turn = timeout(TURN_WITHIN, Arc::clone(all).acquire_many_owned(units)).await;
-        turn.map_err(|_| Refusal::Busy)?
-            .map_err(|_| Refusal::Stopping)
-    }
-}
-
-/// How long a body may be, and how long it may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Allowance {
-    bytes: usize,
-    within: Duration,
-}
-
-impl Allowance {
-    /// What whoever answers takes; the largest are lists of endpoints, a hundred thousand of them.
-    fn of(path: &str) -> Self {
-        let path = path.strip_suffix('/').unwrap_or(path);
-        if path.starts_with("/outrigger/v1/") && path.ends_with("/endpoints") {
-            Self {
-                bytes: 16 << 20,
-                within: Duration::from_secs(30),
-            }
-        } else {
-            Self {
-                bytes: 2 << 20,
-                within: Duration::from_secs(10),
-            }
-        }
+        // The semaphore is never closed.
+        turn.ok().and_then(Result::ok).ok_or(Refusal::Busy)
     }
 }
 
@@ -142,9 +99,9 @@ mod tests {
     use http_body::Frame;
 
     use super::*;
+    use crate::api::body::BodyError;
 
     const MESHES: &str = "/v20190125/meshes";
-    const ENDPOINTS: &str = "/outrigger/v1/meshes/m/virtualNodes/n/endpoints";
 
     /// A body that never comes.
     struct Never;
@@ -197,19 +154,9 @@ mod tests {
         let refused = read(&bodies, MESHES, Body::new(Never), Sender::Stranger).await;
         let refused = refused.unwrap_err();
         assert!(
-            matches!(refused, Refusal::Late { seconds: 10 }),
+            matches!(refused, Refusal::Body(BodyError::Late { seconds: 10 })),
             "{refused}"
         );
         assert_eq!(bodies.strangers.available_permits(), UNITS);
-    }
-
-    #[tokio::test]
-    async fn how_long_a_body_may_be_depends_on_the_call() {
-        let bodies = Bodies::default();
-        let long = || Bytes::from(vec![0; (2 << 20) + 1]);
-        let refused = read(&bodies, MESHES, long(), Sender::Stranger).await;
-        assert_eq!(refused.unwrap_err().name(), "BadRequestException");
-        let read = read(&bodies, ENDPOINTS, long(), Sender::Stranger).await;
-        assert_eq!(read.unwrap().bytes.len(), long().len());
     }
 }

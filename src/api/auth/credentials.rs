@@ -16,7 +16,6 @@ use std::time::Duration;
 use prometheus::Registry;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -24,6 +23,7 @@ use tracing::{error, info};
 use super::metrics::Metrics;
 use super::permissions::Caller;
 use super::sigv4::{Scope, Secret, SigningKey};
+use crate::api::off_thread::{Lost, off_thread};
 use crate::telemetry::Ready;
 
 pub use file::{FileError, Problem};
@@ -104,11 +104,12 @@ impl Credentials {
 
     /// Keeps a signing key that has proved right.
     pub(super) fn keep(&self, key: &Key, scope: &Scope, signing: SigningKey) {
+        let place = (key.access_key_id.clone(), scope.clone());
         let mut kept = self.signing.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT {
+        if kept.len() >= KEPT && !kept.contains_key(&place) {
             kept.clear();
         }
-        kept.insert((key.access_key_id.clone(), scope.clone()), signing);
+        kept.insert(place, signing);
     }
 }
 
@@ -156,13 +157,13 @@ impl CredentialsFile {
                 () = stop.cancelled() => return,
                 _ = looks.tick() => {}
             }
-            let looking = spawn_blocking(move || {
+            let looking = off_thread(move || {
                 self.look(&ready);
                 (self, ready)
             });
             match looking.await {
                 Ok(returned) => (self, ready) = returned,
-                Err(_) => return,
+                Err(Lost) => return,
             }
         }
     }

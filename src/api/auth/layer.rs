@@ -15,7 +15,6 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
 
 use super::access::{Access, Reach};
@@ -25,6 +24,7 @@ use super::metrics::Metrics;
 use super::permissions::Caller;
 use super::refusal::Refusal;
 use super::sigv4::{self, CONTENT_SHA256, Claim, SignatureError, UNSIGNED_PAYLOAD, payload_hash};
+use crate::api::off_thread::off_thread;
 use crate::transport::{Peer, Throttle};
 
 /// A body that is larger takes too long to be hashed on a thread of the runtime.
@@ -145,15 +145,21 @@ impl Sigv4 {
         let said = parts.headers.get(CONTENT_SHA256);
         let (bytes, body) = match kind {
             Kind::Rest => {
+                let said = said.map(hash_said).transpose()?;
                 let sender = match said {
                     Some(said) => {
-                        judge(hash_said(said)?)?;
+                        judge(said)?;
                         Sender::Caller
                     }
                     None => Sender::Stranger,
                 };
                 let read = self.bodies.read(parts, body, sender).await?;
-                judge(&hash(read.bytes.clone()).await?)?;
+                let hash = hash(read.bytes.clone()).await?;
+                match said {
+                    None => judge(&hash)?,
+                    Some(said) if said == hash => {}
+                    Some(_) => return Err(SignatureError::Payload.into()),
+                }
                 (read.bytes.clone(), Body::from(read.bytes.clone()))
             }
             Kind::Grpc => {
@@ -211,8 +217,7 @@ async fn hash(body: Bytes) -> Result<String, Refusal> {
     if body.len() <= HASH_AT_ONCE {
         return Ok(payload_hash(&body));
     }
-    let hashing = spawn_blocking(move || payload_hash(&body));
-    hashing.await.map_err(|_| Refusal::Stopping)
+    Ok(off_thread(move || payload_hash(&body)).await?)
 }
 
 #[cfg(test)]

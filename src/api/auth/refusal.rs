@@ -7,7 +7,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use thiserror::Error;
@@ -15,9 +15,9 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::sigv4::{SERVICE, SignatureError};
-
-const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+use crate::api::body::BodyError;
+use crate::api::off_thread::Lost;
+use crate::api::{ERROR_TYPE, REQUEST_ID, retry_after};
 
 /// Why a request is not let through.
 #[derive(Debug, Error)]
@@ -41,12 +41,8 @@ pub(super) enum Refusal {
         "the body of a gRPC call is streamed; sign it as `x-amz-content-sha256: UNSIGNED-PAYLOAD`"
     )]
     StreamedPayload,
-    #[error("the body is longer than {limit} bytes; send less")]
-    TooLarge { limit: usize },
-    #[error("the body was cut off; send it again")]
-    CutOff,
-    #[error("the body did not come within {seconds} s; send it faster")]
-    Late { seconds: u64 },
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error(
         "the bodies of other requests are being read, as many as this control plane takes; try again in a moment"
     )]
@@ -60,8 +56,8 @@ pub(super) enum Refusal {
         action: String,
         resource: String,
     },
-    #[error("the control plane is stopping; ask again when it is back")]
-    Stopping,
+    #[error(transparent)]
+    Lost(#[from] Lost),
 }
 
 impl Refusal {
@@ -80,10 +76,10 @@ impl Refusal {
                 | SignatureError::Mismatch { .. },
             )
             | Self::StreamedPayload => "InvalidSignatureException",
-            Self::TooLarge { .. } | Self::CutOff | Self::Late { .. } => "BadRequestException",
+            Self::Body(_) => "BadRequestException",
             Self::Busy => "TooManyRequestsException",
             Self::Denied { .. } => "AccessDeniedException",
-            Self::Stopping => "ServiceUnavailableException",
+            Self::Lost(_) => "ServiceUnavailableException",
         }
     }
 
@@ -101,18 +97,18 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Signature(SignatureError::Incomplete { .. })
-            | Self::CutOff
-            | Self::Late { .. } => StatusCode::BAD_REQUEST,
+            Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Signature(SignatureError::Incomplete { .. }) | Self::Body(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Signature(_)
             | Self::Missing
             | Self::UnknownKey
             | Self::WrongToken
             | Self::StreamedPayload
             | Self::Denied { .. } => StatusCode::FORBIDDEN,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Lost(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -128,16 +124,19 @@ impl Refusal {
             ),
             _ => self.to_string(),
         };
-        let member = if path.starts_with("/outrigger/") {
-            "error"
-        } else {
-            "message"
+        let is_own = path.starts_with("/outrigger/");
+        let member = if is_own { "error" } else { "message" };
+        let status = match self.status() {
+            // App Mesh has one status for each exception.
+            StatusCode::PAYLOAD_TOO_LARGE if !is_own => StatusCode::BAD_REQUEST,
+            status => status,
         };
-        let headers = [
-            (ERROR_TYPE, HeaderValue::from_static(self.name())),
-            (REQUEST_ID, request_id()),
-        ];
-        (self.status(), headers, Json(json!({ member: message }))).into_response()
+        let mut response = (status, Json(json!({ member: message }))).into_response();
+        let headers = response.headers_mut();
+        headers.insert(ERROR_TYPE, HeaderValue::from_static(self.name()));
+        headers.insert(REQUEST_ID, request_id());
+        headers.extend(retry_after(status));
+        response
     }
 
     /// For a gRPC call, whose errors are short: they travel in a header.
@@ -145,7 +144,7 @@ impl Refusal {
         let message = format!("{}: {self}", self.name());
         let status = match self {
             Self::Denied { .. } => Status::permission_denied(message),
-            Self::Busy | Self::Stopping => Status::unavailable(message),
+            Self::Busy | Self::Lost(_) => Status::unavailable(message),
             _ => Status::unauthenticated(message),
         };
         let mut response = status.into_http::<Body>();
@@ -161,29 +160,99 @@ fn request_id() -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
+
+    /// The same as of a call that nobody has to sign.
+    #[test]
+    fn a_body_that_is_too_large_has_the_status_of_whoever_answers() {
+        let endpoints = "/outrigger/v1/meshes/m/virtualNodes/n/endpoints";
+        for (path, status) in [("/v20190125/meshes", 400), (endpoints, 413)] {
+            let refusal = Refusal::from(BodyError::TooLarge { limit: 1 });
+            assert_eq!(refusal.into_rest(path).status(), status, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_says_when_to_come_back() {
+        for (refusal, expected) in [
+            (Refusal::Busy, true),
+            (Lost.into(), true),
+            (Refusal::Missing, false),
+        ] {
+            let response = refusal.into_rest("/v20190125/meshes");
+            let has = response.headers().contains_key(header::RETRY_AFTER);
+            assert_eq!(has, expected, "{response:?}");
+        }
+    }
+
+    /// The refusal after this one, so that a new one has to be put somewhere, and is then among them all.
+    fn next(refusal: &Refusal) -> Option<Refusal> {
+        let text = String::new;
+        Some(match refusal {
+            Refusal::Missing => Refusal::UnknownKey,
+            Refusal::UnknownKey => Refusal::WrongToken,
+            Refusal::WrongToken => Refusal::StreamedPayload,
+            Refusal::StreamedPayload => SignatureError::Incomplete { what: text() }.into(),
+            Refusal::Signature(error) => match error {
+                SignatureError::Incomplete { .. } => SignatureError::Scope {
+                    expected: text(),
+                    found: text(),
+                },
+                SignatureError::Scope { .. } => SignatureError::Unsigned { header: text() },
+                SignatureError::Unsigned { .. } => SignatureError::Expired {
+                    at: text(),
+                    limit: text(),
+                    now: text(),
+                    allowed: "",
+                    advice: "",
+                },
+                SignatureError::Expired { .. } => SignatureError::NotYet {
+                    at: text(),
+                    limit: text(),
+                    now: text(),
+                },
+                SignatureError::NotYet { .. } => SignatureError::Payload,
+                SignatureError::Payload => SignatureError::Mismatch {
+                    canonical: text(),
+                    string_to_sign: text(),
+                },
+                SignatureError::Mismatch { .. } => {
+                    return Some(BodyError::TooLarge { limit: 1 }.into());
+                }
+            }
+            .into(),
+            Refusal::Body(error) => match error {
+                BodyError::TooLarge { .. } => BodyError::CutOff.into(),
+                BodyError::CutOff => BodyError::Late { seconds: 1 }.into(),
+                BodyError::Late { .. } => Refusal::Busy,
+            },
+            Refusal::Busy => Refusal::Denied {
+                name: text(),
+                action: text(),
+                resource: text(),
+            },
+            Refusal::Denied { .. } => Lost.into(),
+            Refusal::Lost(_) => return None,
+        })
+    }
 
     #[test]
     fn every_refusal_has_a_name_that_is_counted() {
-        let signature = |error| Refusal::Signature(error);
-        for (refusal, status) in [
-            (Refusal::Missing, 403),
-            (Refusal::UnknownKey, 403),
-            (Refusal::WrongToken, 403),
-            (signature(SignatureError::Payload), 403),
-            (
-                signature(SignatureError::Incomplete {
-                    what: String::new(),
-                }),
-                400,
-            ),
-            (Refusal::TooLarge { limit: 1 }, 413),
-            (Refusal::Late { seconds: 1 }, 400),
-            (Refusal::Busy, 429),
-            (Refusal::Stopping, 503),
-        ] {
-            assert!(Refusal::NAMES.contains(&refusal.name()), "{refusal:?}");
-            assert_eq!(refusal.status().as_u16(), status, "{refusal:?}");
-        }
+        let all: Vec<Refusal> = std::iter::successors(Some(Refusal::Missing), next).collect();
+        let mut names: Vec<&str> = all.iter().map(Refusal::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut counted = Refusal::NAMES;
+        counted.sort_unstable();
+        assert_eq!(names, counted);
+        let statuses: Vec<u16> = all.iter().map(|one| one.status().as_u16()).collect();
+        assert_eq!(
+            statuses,
+            [
+                403, 403, 403, 403, 400, 403, 403, 403, 403, 403, 403, 413, 400, 400, 429, 403, 503
+            ]
+        );
     }
 }

@@ -23,6 +23,7 @@ use thiserror::Error;
 pub use claim::Claim;
 pub use key::{Scope, Secret, SigningKey};
 
+pub(crate) use canonical::encode;
 pub(super) use canonical::{decode, pairs};
 
 /// The service that everything on `--api-addr` is signed for.

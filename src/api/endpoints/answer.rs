@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Json;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::{LARGEST_BODY, LONGEST_LEASE};
+use super::LONGEST_LEASE;
+use crate::api::body::BodyError;
+use crate::api::off_thread::Lost;
+use crate::api::retry_after;
 use crate::endpoints::{CallError, Done, Entry, EntryProblem, Registration};
 use crate::model::endpoint::NodeKey;
 use crate::model::{MeshName, Model, NodeName};
@@ -23,6 +26,8 @@ pub(super) enum ApiError {
     NotLoaded,
     #[error("the control plane is stopping; ask again when it is back")]
     Stopping,
+    #[error(transparent)]
+    Lost(#[from] Lost),
     #[error("{source}")]
     NotKept { source: CallError },
     #[error(
@@ -41,14 +46,14 @@ pub(super) enum ApiError {
     NotRegistered { node: NodeKey },
     #[error("this path takes GET, and that of a virtual node PUT and DELETE, too")]
     NoMethod,
+    #[error(
+        "this is a call of a web page, which may change nothing here; call from a program, without the header `Origin`"
+    )]
+    WebPage,
     #[error("the body must be JSON and say so; send `Content-Type: application/json`")]
     NotJson,
-    #[error(
-        "the body is longer than {LARGEST_BODY} bytes, which no list of endpoints needs; send fewer"
-    )]
-    TooLarge,
-    #[error("the body was cut off; send it again")]
-    CutOff,
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error(
         "the body is no list of endpoints: {problem}; send {{\"endpoints\": [{{\"address\": \"10.0.0.1\"}}], \"leaseSeconds\": 30}}, \
          the lease only if there is one"
@@ -65,15 +70,16 @@ pub(super) enum ApiError {
 impl ApiError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::NotLoaded | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotLoaded | Self::Stopping | Self::Lost(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotKept { .. } => StatusCode::INSUFFICIENT_STORAGE,
             Self::NoMesh { .. } | Self::NoNode { .. } | Self::NotRegistered { .. } => {
                 StatusCode::NOT_FOUND
             }
+            Self::WebPage => StatusCode::FORBIDDEN,
             Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::CutOff | Self::NoList { .. } | Self::Lease { .. } | Self::Entries { .. } => {
+            Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(_) | Self::NoList { .. } | Self::Lease { .. } | Self::Entries { .. } => {
                 StatusCode::BAD_REQUEST
             }
         }
@@ -100,11 +106,9 @@ impl IntoResponse for ApiError {
             Self::Entries { problems } => problems,
             _ => Vec::new(),
         };
-        let answer = (status, Json(Body { error, problems }));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            return ([(header::RETRY_AFTER, "1")], answer).into_response();
-        }
-        answer.into_response()
+        let mut response = (status, Json(Body { error, problems })).into_response();
+        response.headers_mut().extend(retry_after(status));
+        response
     }
 }
 
@@ -248,5 +252,26 @@ impl List {
 impl IntoResponse for List {
     fn into_response(self) -> Response {
         Json(self).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header;
+
+    use super::*;
+
+    #[test]
+    fn what_may_pass_says_when_to_come_back() {
+        for (error, retry_after) in [
+            (ApiError::NotLoaded, true),
+            (Lost.into(), true),
+            (ApiError::WebPage, false),
+        ] {
+            let response = error.clone().into_response();
+            let has = response.headers().contains_key(header::RETRY_AFTER);
+            let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!((has, is_unavailable), (retry_after, retry_after), "{error}");
+        }
     }
 }

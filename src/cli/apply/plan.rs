@@ -12,17 +12,25 @@ use crate::cli::diff::{Change, changes};
 use crate::cli::order;
 use crate::cli::remote::{Listing, Owner, Remote};
 use crate::cli::step::{Action, Step};
+use crate::model::defaults::fill_defaults;
 use crate::model::tags::{MOST, Tags};
 use crate::model::{MeshName, Resource, ResourceId, Spec};
 
 /// The tag that says which set a resource belongs to.
 pub(super) const SET_TAG: &str = "outrigger:applied-by";
 
-/// A resource as the files declare it.
+/// A resource as the files declare it, with what the service would fill in.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) resource: Resource,
     pub(super) tags: Tags,
+}
+
+impl Wanted {
+    pub(super) fn new(mut resource: Resource, tags: Tags) -> Self {
+        fill_defaults(&mut resource.spec);
+        Self { resource, tags }
+    }
 }
 
 /// How to get from one to the other.
@@ -32,7 +40,7 @@ pub(super) struct Options<'a> {
     pub(super) set: &'a str,
     /// Delete what the set applied and nothing declares any more, as far as this reaches.
     pub(super) prune: Option<Reach>,
-    /// Take over what another set applied, or no set.
+    /// Take over what another set applied, or another tool made.
     pub(super) take_over: bool,
 }
 
@@ -176,7 +184,7 @@ fn update(plan: &mut Plan, there: &Remote, wanted: &Wanted, options: Options<'_>
     }
     let takes_over = (!is_ours).then(|| match of {
         Some(set) => format!("set `{set}`"),
-        None => "no set".to_owned(),
+        None => "another tool".to_owned(),
     });
     limit_tags(plan, id, &there.tags, &tags(wanted, options.set));
     let mut new = tags(wanted, options.set);

@@ -59,9 +59,9 @@ const KEEP: Options<'_> = Options {
 fn declared(yaml: &str) -> Vec<Wanted> {
     let (documents, problems) = parse(yaml);
     assert_eq!(problems, []);
-    let wanted = documents.iter().map(|document| Wanted {
-        resource: schema::read(document).resource.unwrap(),
-        tags: Tags::new(),
+    let wanted = documents.iter().map(|document| {
+        let resource = schema::read(document).resource.unwrap();
+        Wanted::new(resource, Tags::new())
     });
     wanted.collect()
 }
@@ -132,6 +132,16 @@ fn what_does_not_differ_is_left_alone() {
 }
 
 #[test]
+fn what_the_service_fills_in_is_no_difference() {
+    let node = "{kind: VirtualNode, meshName: m, virtualNodeName: n, spec: {listeners: [{portMapping: {port: 80, protocol: \
+                http}, healthCheck: {protocol: http, healthyThreshold: 2, unhealthyThreshold: 2, intervalMillis: 5000, \
+                timeoutMillis: 2000, port: 80}}], serviceDiscovery: {dns: {hostname: n}}}}";
+    let there = applied(node, Some("default"));
+    let same = declared(&node.replace(", port: 80}}]", "}}]"));
+    assert_eq!(lines(&plan(&there, &same, PRUNE)), [""; 0]);
+}
+
+#[test]
 fn an_update_says_what_it_changes_and_keeps_the_tags_that_are_there() {
     let changed = SMALL.replace("weight: 1", "weight: 2");
     let updated = plan(&applied(SMALL, Some("default")), &declared(&changed), PRUNE);
@@ -183,7 +193,7 @@ fn what_no_set_applied_is_taken_over_only_when_told_to() {
         else {
             panic!("{step:?}");
         };
-        assert_eq!(takes_over.as_deref(), Some("no set"));
+        assert_eq!(takes_over.as_deref(), Some("another tool"));
         assert!(arn.starts_with("arn:"));
         assert_eq!(tags[SET_TAG], "default");
         assert_eq!(

@@ -3,13 +3,11 @@
 
 use std::fmt::{self, Write};
 
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
+use crate::cli::document::Document;
 use crate::model::ResourceId;
-use crate::model::schema::kind_schema;
-use crate::store::journal::{FileFact, Kept, Loaded, names_of};
+use crate::store::journal::{FileFact, Loaded, names_of};
 use crate::store::{Record, Timestamp};
 
 /// Before format and revision, on the first line.
@@ -105,7 +103,8 @@ pub(super) fn print(loaded: &Loaded) -> String {
     }
     for (id, kept) in &loaded.resources {
         let metadata = Metadata::from(kept.record.as_ref());
-        let document = serde_json::to_string_pretty(&Document { id, kept });
+        let document = Document::new(id, &kept.record.tags, &kept.spec);
+        let document = serde_json::to_string_pretty(&document);
         let _ = writeln!(text, "---\n{METADATA}{}", json(&metadata));
         let _ = writeln!(text, "{}", document.unwrap_or_default());
     }
@@ -129,35 +128,4 @@ fn declared(id: &ResourceId, fact: &FileFact) -> Declared {
 
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
-}
-
-/// A resource as a mesh file has it.
-struct Document<'a> {
-    id: &'a ResourceId,
-    kept: &'a Kept,
-}
-
-impl Serialize for Document<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let schema = kind_schema(self.id.kind());
-        let (kind, mesh, parent, name) = names_of(self.id);
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("kind", kind)?;
-        map.serialize_entry("meshName", mesh)?;
-        if let Some(member) = schema.parent {
-            map.serialize_entry(member, parent)?;
-        }
-        if schema.name != "meshName" {
-            map.serialize_entry(schema.name, name)?;
-        }
-        let tags = self.kept.record.tags.iter();
-        let tags: Vec<_> = tags
-            .map(|(key, value)| json!({ "key": key, "value": value }))
-            .collect();
-        if !tags.is_empty() {
-            map.serialize_entry("tags", &tags)?;
-        }
-        map.serialize_entry("spec", &self.kept.spec)?;
-        map.end()
-    }
 }

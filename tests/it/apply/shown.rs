@@ -131,7 +131,7 @@ async fn delete_goes_in_order_and_says_what_is_in_the_way() {
         .fails(1, &["nothing was deleted"]);
     std::fs::remove_file(shop.files.path().join("nodes")).unwrap();
     let ignored = ["delete", "mesh/nowhere", "--ignore-not-found"];
-    assert_eq!(shop.run(&ignored).code, Some(0));
+    shop.run(&ignored).prints(0, &["nothing to delete"]);
     let dry = shop.run(&["delete", "-f", ".", "--dry-run"]);
     assert!(
         dry.out
@@ -150,4 +150,23 @@ async fn delete_goes_in_order_and_says_what_is_in_the_way() {
             "5 deleted",
         ],
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_of_delete_knows_what_is_in_the_way() {
+    let shop = applied().await;
+    let (router, owned) = ("mesh/shop/virtualRouter/cart", "mesh/owned/virtualNode/n");
+    let dry = shop.run(&["delete", router, owned, "--dry-run"]);
+    assert_eq!(dry.code, Some(1), "{dry:?}");
+    for words in [
+        format!(
+            "could not delete {router}\n    `{router}` is in use by `mesh/shop/virtualService/cart.local`, \
+             `{router}/route/all`"
+        ),
+        format!("could not delete {owned}\n    it belongs to "),
+        "2 to be refused; nothing was written, since this is a dry run\n".to_owned(),
+    ] {
+        assert!(dry.out.contains(&words), "no {words:?} in {}", dry.out);
+    }
+    assert_eq!(shop.there("shop").len(), 5);
 }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::served::Served;
-use super::{MESHES, NODES, node, with_mesh};
+use super::{MESHES, NODES, node, node_spec, with_mesh};
 use crate::world::{PATIENCE, eventually};
 
 /// A request whose body does not come whole.
@@ -99,11 +99,12 @@ async fn more_calls_than_are_answered_at_one_time_are_told_so() {
     .await;
 }
 
-/// Who leaves after a write was sent does not undo it, and harms nobody.
+/// More of them leave before their answer than there are places for calls: none keeps its place, and what each has sent is
+/// done whole or not at all.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_leaves_is_no_trouble() {
+async fn clients_that_leave_are_no_trouble() {
     let served = with_mesh(&[]).await;
-    for number in 0..50 {
+    for number in 0..300 {
         let mut stream = TcpStream::connect(served.api).await.unwrap();
         let body = node(&format!("n{number}")).to_string();
         let head = format!(
@@ -112,5 +113,19 @@ async fn a_client_that_leaves_is_no_trouble() {
         );
         stream.write_all(head.as_bytes()).await.unwrap();
     }
-    served.get(NODES).await.ok();
+    eventually("no call is open", PATIENCE, async || {
+        (served.metric("outrigger_api_open_requests").await == 0).then_some(())
+    })
+    .await;
+    let last = format!("{NODES}/last");
+    served.put(NODES, &node("last")).await.ok();
+    assert_eq!(served.get(&last).await.ok()["spec"], node_spec(8080));
+    let log = eventually("what is there is what was written", PATIENCE, async || {
+        let listed = served.get("/outrigger/v1/resources?mesh=m").await.ok();
+        let log = std::fs::read_to_string(served.log()).unwrap();
+        let written = log.lines().filter(|line| line.contains("\"written\""));
+        (written.count() == listed["resources"].as_array().unwrap().len()).then_some(log)
+    })
+    .await;
+    assert!(!log.contains("panicked") && !log.contains("ERROR"), "{log}");
 }

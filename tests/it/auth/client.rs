@@ -20,22 +20,17 @@ pub(crate) struct Outcome {
     pub(crate) headers: BTreeMap<String, String>,
 }
 
-/// What authentication answers with.
-const REFUSALS: [&str; 5] = [
-    "MissingAuthenticationTokenException",
-    "UnrecognizedClientException",
-    "IncompleteSignatureException",
-    "InvalidSignatureException",
-    "AccessDeniedException",
-];
+/// What App Mesh's API answers where there is no such resource, or the call cannot be right.
+const ANSWERS: [(&str, u16); 2] = [("NotFoundException", 404), ("BadRequestException", 400)];
 
 impl Outcome {
-    /// Whatever came of the call, authentication let it through.
+    /// Authentication let the call through, to what has answered it, if only with what is wrong with it.
     #[track_caller]
     pub(crate) fn passed(&self) {
-        let code = self.code.as_deref().unwrap_or_default();
-        let is_refused = [401, 403].contains(&self.status) || REFUSALS.contains(&code);
-        assert!(!is_refused, "{self:?}");
+        match self.code.as_deref() {
+            None => assert_eq!(self.status, 200, "{self:?}"),
+            Some(code) => assert!(ANSWERS.contains(&(code, self.status)), "{self:?}"),
+        }
     }
 
     /// Its exception is this, its message has these words, and it has what SDKs look for.

@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 
 use crate::world::World;
 
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
+
 pub(crate) struct Client {
     api: SocketAddr,
 }
@@ -22,16 +24,15 @@ impl Client {
     }
 
     pub(crate) async fn put(&self, path: &str, body: &Value) -> (u16, Value) {
-        let json = Some("application/json");
-        self.send("PUT", path, json, body.to_string()).await
+        self.send("PUT", path, &[JSON], body.to_string()).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
-        self.send("GET", path, None, String::new()).await
+        self.send("GET", path, &[], String::new()).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> (u16, Value) {
-        self.send("DELETE", path, None, String::new()).await
+        self.send("DELETE", path, &[], String::new()).await
     }
 
     /// The status and the body, which is JSON whatever happens.
@@ -39,7 +40,7 @@ impl Client {
         &self,
         method: &str,
         path: &str,
-        content_type: Option<&str>,
+        headers: &[(&str, &str)],
         body: String,
     ) -> (u16, Value) {
         let stream = TcpStream::connect(self.api).await.unwrap();
@@ -51,8 +52,8 @@ impl Client {
             .method(method)
             .uri(path)
             .header("host", self.api.to_string());
-        if let Some(content_type) = content_type {
-            request = request.header("content-type", content_type);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let request = request.body(Full::new(Bytes::from(body))).unwrap();
         let response = sender.send_request(request).await.unwrap();

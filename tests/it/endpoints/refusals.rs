@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::client::Client;
+use super::client::{self, Client};
 use super::{B, two_nodes_served};
 use crate::world::World;
 
-const JSON: Option<&str> = Some("application/json");
+const JSON: Option<(&str, &str)> = Some(client::JSON);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said_with_the_way_out() {
@@ -34,7 +34,7 @@ async fn what_is_wrong_is_said_with_the_way_out() {
         (
             "PUT",
             B,
-            Some("text/plain"),
+            Some(("content-type", "text/plain")),
             &good,
             415,
             "Content-Type: application/json",
@@ -51,11 +51,12 @@ async fn what_is_wrong_is_said_with_the_way_out() {
             400,
             "invalid value: integer `-1`",
         ),
-        ("PUT", B, JSON, &long, 413, "send fewer"),
+        ("PUT", B, JSON, &long, 413, "longer than 16777216 bytes"),
         ("POST", B, JSON, &good, 405, "PUT and DELETE"),
     ];
     for (method, path, kind, body, status, text) in rows {
-        let (got, answer) = api.send(method, path, kind, body.to_owned()).await;
+        let headers: Vec<_> = kind.into_iter().collect();
+        let (got, answer) = api.send(method, path, &headers, body.to_owned()).await;
         let error = answer["error"].as_str().unwrap_or_default();
         assert!(
             got == status && error.contains(text),
@@ -64,6 +65,29 @@ async fn what_is_wrong_is_said_with_the_way_out() {
     }
     let refused = "outrigger_registration_calls_total{call=\"put\",outcome=\"refused\"}";
     assert_eq!(world.metric(refused).await, 10);
+}
+
+/// Also of a page that has given itself the API's name: its browser then asks nobody's leave.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_page_changes_nothing() {
+    let world = two_nodes_served().await;
+    let api = Client::of(&world);
+    let list = json!({"endpoints": [{"address": "10.0.0.1"}]});
+    assert_eq!(api.put(B, &list).await.0, 200);
+    let own = format!("http://{}", world.at(1, 9080));
+    for origin in ["https://page.example", "null", own.as_str()] {
+        let headers = [client::JSON, ("origin", origin)];
+        for (method, body) in [("PUT", r#"{"endpoints": []}"#), ("DELETE", "")] {
+            let (status, answer) = api.send(method, B, &headers, body.to_owned()).await;
+            let error = answer["error"].as_str().unwrap_or_default();
+            assert!(
+                status == 403 && error.contains("a call of a web page"),
+                "{method} of {origin}: {status} {answer}"
+            );
+        }
+    }
+    let (_, answer) = api.get(B).await;
+    assert_eq!(answer["endpoints"][0]["address"], "10.0.0.1", "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,8 +127,8 @@ pub(in super::super) fn decode(text: &str) -> Vec<u8> {
     decoded
 }
 
-/// Every byte but RFC 3986's unreserved ones.
-fn encode(text: impl AsRef<[u8]>) -> String {
+/// Escapes every byte but RFC 3986's unreserved ones, as for one segment of a path or one value of a query.
+pub(crate) fn encode(text: impl AsRef<[u8]>) -> String {
     use std::fmt::Write;
     let bytes = text.as_ref().iter();
     bytes.fold(String::new(), |mut text, byte| {
