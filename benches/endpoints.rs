@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 /// Callers at the same time, each with a connection of its own.
 const CALLERS: usize = 32;
 /// A mesh that has errors is never taken.
-const LOADED_WITHIN: Duration = Duration::from_secs(60);
+const LOADED_WITHIN: Duration = Duration::from_mins(1);
 const SIZES: [usize; 2] = [100, 10_000];
 
 #[tokio::main]
