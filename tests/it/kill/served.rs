@@ -163,7 +163,7 @@ async fn sidecars_are_sent_nothing_they_had_after_a_hundred_kills() {
     world.has_mesh_files = false;
     world.log = "info";
     world.serve_args = vec!["--data-dir".to_owned(), data.to_str().unwrap().to_owned()];
-    (world.zone).set("target.local", Duration::from_secs(60), vec![world.ip(9)]);
+    (world.zone).set("target.local", Duration::from_mins(1), vec![world.ip(9)]);
     world.start_control_plane().await;
     let address = world.at(1, 9080);
     let mut api = Api::connect(address).await.unwrap();
