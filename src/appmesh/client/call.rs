@@ -7,7 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_appmesh::config::http::HttpResponse;
 use aws_sdk_appmesh::config::interceptors::{
     AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
-    BeforeTransmitInterceptorContextRef,
+    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
 };
 use aws_sdk_appmesh::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_appmesh::error::{BoxError, SdkError};
@@ -40,6 +40,8 @@ struct Inner {
 struct Newest {
     tries: u32,
     answer: Option<Raw>,
+    /// Why it has none, but for time that ran out.
+    trouble: Option<String>,
 }
 
 impl Call {
@@ -87,7 +89,10 @@ impl Call {
                         .to_owned(),
                 }
             }
-            SdkError::TimeoutError(_) => self.unreachable("no answer came in time".to_owned()),
+            SdkError::TimeoutError(_) => {
+                let trouble = self.newest(|newest| newest.trouble.take());
+                self.unreachable(trouble.unwrap_or_else(|| "no answer came in time".to_owned()))
+            }
             error => self.unreachable(chain(error)),
         }
     }
@@ -142,8 +147,10 @@ impl Intercept for Call {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let tries = self.newest(|newest| {
-            newest.answer = None;
-            newest.tries += 1;
+            *newest = Newest {
+                tries: newest.tries + 1,
+                ..Newest::default()
+            };
             newest.tries
         });
         // The first has waited for its turn.
@@ -167,6 +174,20 @@ impl Intercept for Call {
         if let Some(id) = id {
             let known = self.0.target.server_id.lock();
             *known.unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
+        }
+        Ok(())
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(Err(error)) = context.output_or_error()
+            && !error.is_timeout_error()
+        {
+            self.newest(|newest| newest.trouble = Some(chain(error)));
         }
         Ok(())
     }

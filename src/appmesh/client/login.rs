@@ -103,8 +103,14 @@ async fn looked_up(
         }
         Err(error) => Err(TargetError::Credentials {
             endpoint: options.endpoint.clone(),
-            call: "sign calls".to_owned(),
-            reason: super::call::chain(&error),
+            call: match source {
+                KeySource::Profile(name) => format!("sign calls with profile `{name}`"),
+                KeySource::Chain | KeySource::Key { .. } => "sign calls".to_owned(),
+            },
+            reason: match error {
+                CredentialsError::CredentialsNotLoaded(_) => "there is no key".to_owned(),
+                error => super::call::chain(&error),
+            },
             help: NO_CREDENTIALS,
         }),
     }
