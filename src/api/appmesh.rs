@@ -1,5 +1,5 @@
 //! App Mesh's management API of 2019-01-25, all 38 operations, over one design for the seven kinds; and Outrigger's own
-//! list of everything.
+//! list of everything, with its changes.
 //!
 //! A method and a path are an operation ([`operation`]), a body is a document ([`body`]), a change goes to the store, and
 //! what the store has is the answer ([`answer`]). What each kind has of its own is its paths ([`kind`]) and its schema.
@@ -12,7 +12,9 @@
 mod account;
 mod answer;
 mod body;
+mod changes;
 mod error;
+mod everything;
 mod kind;
 mod metrics;
 mod operation;
@@ -30,8 +32,8 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use axum::routing::any;
 use prometheus::Registry;
@@ -53,10 +55,15 @@ use query::Query;
 
 /// Large bodies that are parsed at one time; others wait.
 const LARGE_BODIES: usize = 2;
-/// Lists of everything that are put together at one time, each of which may take 100 MB; others wait.
-const LISTS_OF_EVERYTHING: usize = 2;
+/// Lists of everything, or of what has changed, that are put together at one time, each of which may take 100 MB; others
+/// wait.
+const LARGE_ANSWERS: usize = 2;
 /// Calls that are answered at one time, until a list of everything has been sent and a write is done; one more is told so.
 const OPEN_CALLS: usize = 256;
+/// Calls that wait for a change at one time, until it has been sent; one more is told so. They take nothing from the others.
+const WAITING_CALLS: usize = 64;
+/// Which Outrigger it is.
+const SERVER_ID: HeaderName = HeaderName::from_static("x-outrigger-server");
 
 /// What calls work on. A clone is cheap.
 #[derive(Clone, Debug)]
@@ -65,8 +72,11 @@ pub struct AppMesh {
     identity: Arc<Identity>,
     metrics: Metrics,
     open: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     large_bodies: Arc<Semaphore>,
-    everything: Arc<Semaphore>,
+    large_answers: Arc<Semaphore>,
+    /// In every answer, by which a mirror knows whose it is.
+    server_id: HeaderValue,
     /// Writes, which go on to their line in the log when their caller leaves.
     writes: TaskTracker,
 }
@@ -86,13 +96,17 @@ impl AppMesh {
         identity: Identity,
         registry: &Registry,
     ) -> Result<Self, AppMeshError> {
+        let server_id = HeaderValue::from_str(&store.server_id().to_string());
         Ok(Self {
+            // An id is hexadecimal.
+            server_id: server_id.unwrap_or_else(|_| HeaderValue::from_static("")),
             store,
             identity: Arc::new(identity),
             metrics: Metrics::register(registry)?,
             open: Arc::new(Semaphore::new(OPEN_CALLS)),
+            waiting: Arc::new(Semaphore::new(WAITING_CALLS)),
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
-            everything: Arc::new(Semaphore::new(LISTS_OF_EVERYTHING)),
+            large_answers: Arc::new(Semaphore::new(LARGE_ANSWERS)),
             writes: TaskTracker::new(),
         })
     }
@@ -104,10 +118,11 @@ impl AppMesh {
     }
 }
 
-/// App Mesh's paths, and the list of everything. What is not there is answered here too.
+/// App Mesh's paths, the list of everything and its changes. What is not there is answered here too.
 pub fn router(api: AppMesh) -> Router {
     Router::new()
         .route("/outrigger/v1/resources", any(list_everything))
+        .route("/outrigger/v1/changes", any(list_changes))
         .fallback(call)
         .with_state(api)
 }
@@ -120,7 +135,13 @@ async fn call(State(api): State<AppMesh>, request: Request) -> Response {
 
 async fn list_everything(State(api): State<AppMesh>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let operation = Operation::everything(&parts.method);
+    let operation = Operation::own_list(&parts.method, Operation::Everything);
+    api.answer(&parts, body, operation).await
+}
+
+async fn list_changes(State(api): State<AppMesh>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let operation = Operation::own_list(&parts.method, Operation::Changes);
     api.answer(&parts, body, operation).await
 }
 
@@ -171,7 +192,7 @@ impl AppMesh {
             request_id: &request_id,
             operation: &name,
         };
-        let outcome = match (self.place(), operation) {
+        let outcome = match (self.place(operation.as_ref().ok()), operation) {
             (Err(error), _) | (Ok(_), Err(error)) => Err(error),
             (Ok(place), Ok(operation)) => self.run(&call, operation, body, place).await,
         };
@@ -183,17 +204,23 @@ impl AppMesh {
                 answer::error(&error)
             }
         };
+        let headers = response.headers_mut();
+        headers.insert(SERVER_ID, self.server_id.clone());
         if let Ok(id) = HeaderValue::from_str(&request_id) {
-            response.headers_mut().insert(REQUEST_ID, id);
+            headers.insert(REQUEST_ID, id);
         }
         self.metrics.answered(&name, exception, began.elapsed());
         response
     }
 
-    fn place(&self) -> Result<Place, ApiError> {
-        let permit = Arc::clone(&self.open).try_acquire_owned();
+    fn place(&self, operation: Option<&Operation>) -> Result<Place, ApiError> {
+        let (places, limit) = match operation {
+            Some(Operation::Changes) => (&self.waiting, WAITING_CALLS),
+            _ => (&self.open, OPEN_CALLS),
+        };
+        let permit = Arc::clone(places).try_acquire_owned();
         Ok(Place {
-            _permit: permit.map_err(|_| ApiError::Busy { limit: OPEN_CALLS })?,
+            _permit: permit.map_err(|_| ApiError::Busy { limit })?,
             _open: self.metrics.open(),
         })
     }
@@ -208,6 +235,7 @@ impl AppMesh {
         match operation {
             Operation::Options { allow } => Ok(answer::options(allow)),
             Operation::Everything => self.everything(call, place).await,
+            Operation::Changes => self.changes(call, place).await,
             Operation::Read(reading) => self.read(call, &reading),
             Operation::Write(writing) => {
                 if is_of_web_page(&call.parts.headers) {

@@ -83,6 +83,12 @@ pub(super) enum ApiError {
     Repeated { name: &'static str },
     #[error(transparent)]
     Page(#[from] PageError),
+    #[error("`{name}` is `{text}`; give {wanted}, or leave it out")]
+    Number {
+        name: &'static str,
+        text: String,
+        wanted: &'static str,
+    },
     #[error("`meshOwner` is `{text}`, which is no account id; give 12 digits, or leave it out")]
     MeshOwner { text: String },
     #[error("`resourceArn` is missing in the query; give the ARN of a resource")]
@@ -161,6 +167,7 @@ impl ApiError {
             | Self::Name(_)
             | Self::Repeated { .. }
             | Self::Page(_)
+            | Self::Number { .. }
             | Self::MeshOwner { .. }
             | Self::NoArn
             | Self::Arn(_)

@@ -19,6 +19,8 @@ pub(super) enum Operation {
     Write(Writing),
     /// Outrigger's own list of everything.
     Everything,
+    /// And of what has changed in it.
+    Changes,
     /// No operation of App Mesh: what there is at a path.
     Options {
         allow: &'static str,
@@ -80,14 +82,14 @@ impl Operation {
         })
     }
 
-    /// Reads the method of a request for the list of everything.
+    /// Reads the method of a request for one of Outrigger's own lists.
     ///
     /// # Errors
     /// For a method that is not one of a list.
-    pub(super) fn everything(method: &Method) -> Result<Self, ApiError> {
+    pub(super) fn own_list(method: &Method, list: Self) -> Result<Self, ApiError> {
         let allow = "GET, HEAD, OPTIONS";
         match *method {
-            Method::GET | Method::HEAD => Ok(Self::Everything),
+            Method::GET | Method::HEAD => Ok(list),
             Method::OPTIONS => Ok(Self::Options { allow }),
             _ => {
                 let method = method.clone();
@@ -135,6 +137,7 @@ impl fmt::Display for Operation {
             Self::Write(Writing::Tag) => f.write_str("TagResource"),
             Self::Write(Writing::Untag) => f.write_str("UntagResource"),
             Self::Everything => f.write_str("ListEverything"),
+            Self::Changes => f.write_str("ListChanges"),
             Self::Options { .. } => f.write_str("Options"),
         }
     }

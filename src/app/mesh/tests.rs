@@ -6,8 +6,8 @@ use prometheus::{Registry, TextEncoder};
 
 use super::*;
 use crate::files;
-use crate::store::Options;
 use crate::store::journal::{Batch, CommitError, Journal, LoadError, Loaded, Memory};
+use crate::store::{Options, ServerId};
 
 /// A journal that counts how often it is asked to keep something, and fails until it is mended.
 #[derive(Debug)]
@@ -20,6 +20,10 @@ struct Failing {
 impl Journal for Failing {
     fn load(&mut self) -> Result<Loaded, LoadError> {
         self.inner.load()
+    }
+
+    fn server_id(&mut self) -> Result<ServerId, LoadError> {
+        self.inner.server_id()
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {

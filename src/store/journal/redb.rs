@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use redb::backends::InMemoryBackend;
 use redb::{
-    Database, DatabaseError, Durability, ReadableTable, StorageBackend, StorageError, Table,
-    TableDefinition,
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend,
+    StorageError, Table, TableDefinition,
 };
 
 use super::facts::{self, Facts, Found};
@@ -21,7 +21,7 @@ use super::reading::{Reading, read_facts};
 use super::row::{self, Key};
 use super::{Batch, CommitError, Journal, LoadError, Loaded};
 use crate::data_dir::sync_folder;
-use crate::store::Revision;
+use crate::store::{Revision, ServerId};
 
 pub(super) type ResourceTable = TableDefinition<'static, Key<'static>, &'static [u8]>;
 pub(super) type TextTable = TableDefinition<'static, &'static str, &'static [u8]>;
@@ -29,7 +29,7 @@ pub(super) type TextTable = TableDefinition<'static, &'static str, &'static [u8]
 pub(super) const RESOURCES: ResourceTable = TableDefinition::new("resources");
 pub(super) const FILES: ResourceTable = TableDefinition::new("files");
 pub(super) const TOKENS: TextTable = TableDefinition::new("tokens");
-/// The one row of facts about all others.
+/// The row of facts about all others, and whose they are.
 pub(super) const FACTS: TextTable = TableDefinition::new(facts::TABLE);
 /// Memory for pages that were read or written lately.
 const CACHE: usize = 8 << 20;
@@ -242,6 +242,16 @@ impl Journal for Redb {
         Ok(loaded)
     }
 
+    fn server_id(&mut self) -> Result<ServerId, LoadError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => (self.storage.open()).map_err(|error| self.unreadable(error))?,
+        };
+        let found = server_id(&database).map_err(|error| self.unreadable(error))?;
+        self.database = Some(database);
+        found.ok_or_else(|| self.damaged("the row of the server's id does not hold"))
+    }
+
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         let failed = |source: Failure| CommitError {
             path: self.path.clone(),
@@ -336,4 +346,20 @@ fn change<K: redb::Key>(
         facts.take(old.value());
     }
     Ok(())
+}
+
+/// The id that is there, or a new one, kept; `None`: what is there is damaged.
+fn server_id(database: &Database) -> Result<Option<ServerId>, Failure> {
+    let reading = database.begin_read()?;
+    if let Some(row) = reading.open_table(FACTS)?.get(facts::SERVER)? {
+        return Ok(facts::parse_server(row.value()));
+    }
+    let made = ServerId::make();
+    let mut writing = database.begin_write()?;
+    writing.set_durability(Durability::Immediate)?;
+    writing
+        .open_table(FACTS)?
+        .insert(facts::SERVER, facts::print_server(made).as_slice())?;
+    writing.commit()?;
+    Ok(Some(made))
 }
