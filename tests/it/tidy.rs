@@ -33,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["app", "clients", "config", "envoy", "model", "snapshot"],
     ),
     ("capture", &["envoy", "model"]),
+    ("migrate", &["envoy", "files", "model"]),
     ("data_dir", &[]),
     (
         "config",
@@ -84,7 +85,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that are functions of values: what would make them more is not named in them.
-const PURE: &[&str] = &["model", "translate", "snapshot"];
+const PURE: &[&str] = &["migrate", "model", "translate", "snapshot"];
 const IMPURE: &[&str] = &[
     "async fn",
     "tokio::",
