@@ -16,6 +16,7 @@ mod diff;
 pub mod endpoints;
 pub mod get;
 pub mod health;
+pub mod migrate;
 mod order;
 pub mod output;
 mod paths;
@@ -58,6 +59,7 @@ enum Command {
     Delete(Box<delete::DeleteArgs>),
     Bootstrap(bootstrap::BootstrapArgs),
     Capture(capture::CaptureArgs),
+    Migrate(migrate::MigrateArgs),
     Status(status::StatusArgs),
     Config(config_dump::ConfigArgs),
     Endpoints(endpoints::EndpointsArgs),
@@ -106,6 +108,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Get(args) => get::run(args).await,
         Command::Describe(args) => describe::run(args).await,
         Command::Bootstrap(args) => bootstrap::run(args),
+        Command::Migrate(args) => migrate::run(args),
         Command::Status(args) => status::run(args).await,
         Command::Config(args) => config_dump::run(args).await,
         Command::Endpoints(args) => endpoints::run(args).await,

@@ -41,6 +41,7 @@ mod hostile;
 mod hosts;
 mod http;
 mod kill;
+mod migrate;
 mod minimal;
 mod operator;
 mod per_type;
