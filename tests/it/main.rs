@@ -43,6 +43,7 @@ mod http;
 mod kill;
 mod migrate;
 mod minimal;
+mod mirror;
 mod operator;
 mod per_type;
 mod plane;
