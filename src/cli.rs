@@ -16,6 +16,8 @@ mod diff;
 pub mod endpoints;
 pub mod get;
 pub mod health;
+pub mod import;
+mod mesh_file;
 pub mod migrate;
 mod order;
 pub mod output;
@@ -59,6 +61,7 @@ enum Command {
     Delete(Box<delete::DeleteArgs>),
     Bootstrap(bootstrap::BootstrapArgs),
     Capture(capture::CaptureArgs),
+    Import(import::ImportArgs),
     Migrate(migrate::MigrateArgs),
     Status(status::StatusArgs),
     Config(config_dump::ConfigArgs),
@@ -108,6 +111,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Get(args) => get::run(args).await,
         Command::Describe(args) => describe::run(args).await,
         Command::Bootstrap(args) => bootstrap::run(args),
+        Command::Import(args) => import::run(args).await,
         Command::Migrate(args) => migrate::run(args),
         Command::Status(args) => status::run(args).await,
         Command::Config(args) => config_dump::run(args).await,

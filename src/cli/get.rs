@@ -3,18 +3,15 @@
 use std::time::SystemTime;
 
 use miette::miette;
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::client::Client;
 use super::connect::ApiArgs;
+use super::mesh_file::{self, Document};
 use super::output::{CliError, Output, columns, render, span};
 use super::remote::{Listing, Remote, moment};
 use super::{describe, paths, select};
-use crate::model::{ResourceId, ResourceKind, schema};
-
-/// What tags begin with that are Outrigger's own.
-const OWN_TAGS: &str = "outrigger:";
+use crate::model::{ResourceKind, schema};
 
 /// Lists resources; `-o yaml` and `-o json` print them as mesh files
 #[derive(Debug, clap::Args)]
@@ -74,7 +71,12 @@ fn print(
     found: &[&Remote],
     now: SystemTime,
 ) -> Result<String, CliError> {
-    let documents: Vec<Document<'_>> = found.iter().map(|remote| Document(remote)).collect();
+    let documents = found.iter().map(|remote| Document {
+        id: &remote.id,
+        tags: mesh_file::tags(&remote.tags),
+        spec: &remote.spec,
+    });
+    let documents: Vec<Document<'_, Value>> = documents.collect();
     if output != Output::Yaml {
         return render(output, &documents, |_| table(kind, found, now));
     }
@@ -147,36 +149,6 @@ fn table(kind: Option<ResourceKind>, found: &[&Remote], now: SystemTime) -> Stri
 
 fn has_parents(kind: Option<ResourceKind>) -> bool {
     kind.is_none_or(|kind| schema::kind_schema(kind).parent.is_some())
-}
-
-/// A resource as a document of a mesh file, in the order in which people write one.
-struct Document<'a>(&'a Remote);
-
-impl Serialize for Document<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(remote) = self;
-        let schema = schema::kind_schema(remote.id.kind());
-        let mut document = serializer.serialize_map(None)?;
-        document.serialize_entry("kind", schema.kind.as_str())?;
-        document.serialize_entry("meshName", remote.id.mesh())?;
-        if let (Some(member), Some(parent)) = (schema.parent, paths::parent(&remote.id)) {
-            document.serialize_entry(member, parent)?;
-        }
-        if !matches!(remote.id, ResourceId::Mesh(_)) {
-            document.serialize_entry(schema.name, remote.id.name())?;
-        }
-        let tags: Vec<Value> = remote
-            .tags
-            .iter()
-            .filter(|(key, _)| !key.starts_with(OWN_TAGS))
-            .map(|(key, value)| json!({ "key": key, "value": value }))
-            .collect();
-        if !tags.is_empty() {
-            document.serialize_entry("tags", &tags)?;
-        }
-        document.serialize_entry("spec", &remote.spec)?;
-        document.end()
-    }
 }
 
 #[cfg(test)]

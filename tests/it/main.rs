@@ -40,6 +40,7 @@ mod hostage;
 mod hostile;
 mod hosts;
 mod http;
+mod import;
 mod kill;
 mod migrate;
 mod minimal;

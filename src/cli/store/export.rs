@@ -3,13 +3,11 @@
 
 use std::fmt::Write;
 
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
+use super::super::mesh_file::{self, Document};
 use crate::model::ResourceId;
-use crate::model::schema::kind_schema;
-use crate::store::journal::{FileFact, Kept, Loaded, names_of};
+use crate::store::journal::{FileFact, Loaded, names_of};
 use crate::store::{Record, Timestamp};
 
 /// Before the revision, on the first line.
@@ -21,11 +19,11 @@ pub(super) const DECLARED: &str = "# declared in a file: ";
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Metadata {
-    pub(super) uid: String,
-    pub(super) version: u64,
-    pub(super) created_at: Timestamp,
-    pub(super) updated_at: Timestamp,
+pub(in crate::cli) struct Metadata {
+    pub(in crate::cli) uid: String,
+    pub(in crate::cli) version: u64,
+    pub(in crate::cli) created_at: Timestamp,
+    pub(in crate::cli) updated_at: Timestamp,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,7 +59,7 @@ impl From<&FileFact> for Metadata {
 }
 
 /// All of a store but the client tokens, which are of no use an hour later.
-pub(super) fn print(loaded: &Loaded) -> String {
+pub(in crate::cli) fn print(loaded: &Loaded) -> String {
     let mut text = format!("{HEADING}{}\n", loaded.revision);
     // Writing to a string does not fail.
     for (id, fact) in &loaded.files {
@@ -69,7 +67,11 @@ pub(super) fn print(loaded: &Loaded) -> String {
     }
     for (id, kept) in &loaded.resources {
         let metadata = Metadata::from(kept.record.as_ref());
-        let document = serde_json::to_string_pretty(&Document { id, kept });
+        let document = serde_json::to_string_pretty(&Document {
+            id,
+            tags: mesh_file::all_tags(&kept.record.tags),
+            spec: &kept.spec,
+        });
         let _ = writeln!(text, "---\n{METADATA}{}", json(&metadata));
         let _ = writeln!(text, "{}", document.unwrap_or_default());
     }
@@ -87,35 +89,4 @@ fn declared(id: &ResourceId, fact: &FileFact) -> Declared {
 
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
-}
-
-/// A resource as a mesh file has it.
-struct Document<'a> {
-    id: &'a ResourceId,
-    kept: &'a Kept,
-}
-
-impl Serialize for Document<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let schema = kind_schema(self.id.kind());
-        let (kind, mesh, parent, name) = names_of(self.id);
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("kind", kind)?;
-        map.serialize_entry("meshName", mesh)?;
-        if let Some(member) = schema.parent {
-            map.serialize_entry(member, parent)?;
-        }
-        if schema.name != "meshName" {
-            map.serialize_entry(schema.name, name)?;
-        }
-        let tags = self.kept.record.tags.iter();
-        let tags: Vec<_> = tags
-            .map(|(key, value)| json!({ "key": key, "value": value }))
-            .collect();
-        if !tags.is_empty() {
-            map.serialize_entry("tags", &tags)?;
-        }
-        map.serialize_entry("spec", &self.kept.spec)?;
-        map.end()
-    }
 }

@@ -9,7 +9,8 @@ use miette::{Report, miette};
 use super::export::{DECLARED, Declared, HEADING, METADATA, Metadata};
 use crate::files;
 use crate::model::defaults::fill_defaults;
-use crate::model::problem::Severity;
+use crate::model::document::Located;
+use crate::model::problem::{Problem, Severity};
 use crate::model::{ResourceId, schema};
 use crate::store::journal::{Batch, FileFact, Kept, id_of};
 use crate::store::{Owner, Record, Revision, Timestamp, new_uid};
@@ -76,39 +77,56 @@ impl Chunk {
         }
         let mut metadata = metadata;
         for document in documents {
-            let read = schema::read(&document);
-            let mut errors = read.problems.iter();
-            if let Some(error) = errors.find(|problem| problem.severity == Severity::Error) {
-                return Err(at(line, &error.what, &error.help));
-            }
-            let Some(mut resource) = read.resource else {
+            let metadata = || metadata.take().unwrap_or_else(made_now);
+            let kept = kept(&document, metadata);
+            let kept = kept.map_err(|problem| at(line, &problem.what, &problem.help))?;
+            let Some((id, kept)) = kept else {
                 continue;
             };
-            fill_defaults(&mut resource.spec);
-            if !seen.insert(resource.id.clone()) {
-                let what = format!("`{}` is there twice", resource.id);
+            if !seen.insert(id.clone()) {
+                let what = format!("`{id}` is there twice");
                 return Err(at(line, &what, "keep one of the two"));
             }
-            let metadata = metadata.take().unwrap_or_else(made_now);
-            let record = Record {
-                uid: metadata.uid,
-                created_at: metadata.created_at,
-                updated_at: metadata.updated_at,
-                version: metadata.version,
-                tags: schema::tags_of(&document),
-                owner: Owner::Api,
-            };
-            let kept = Kept {
-                spec: resource.spec,
-                record: Arc::new(record),
-            };
-            batch.resources.push((resource.id, Some(kept)));
+            batch.resources.push((id, Some(kept)));
         }
         Ok(())
     }
 }
 
-fn made_now() -> Metadata {
+/// A document of a mesh file as the store keeps it; `None` of one that declares nothing.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub(in crate::cli) fn kept(
+    document: &Located,
+    metadata: impl FnOnce() -> Metadata,
+) -> Result<Option<(ResourceId, Kept)>, Box<Problem>> {
+    let read = schema::read(document);
+    let is_error = |problem: &Problem| problem.severity == Severity::Error;
+    if let Some(error) = read.problems.into_iter().find(is_error) {
+        return Err(Box::new(error));
+    }
+    let Some(mut resource) = read.resource else {
+        return Ok(None);
+    };
+    fill_defaults(&mut resource.spec);
+    let metadata = metadata();
+    let record = Record {
+        uid: metadata.uid,
+        created_at: metadata.created_at,
+        updated_at: metadata.updated_at,
+        version: metadata.version,
+        tags: schema::tags_of(document),
+        owner: Owner::Api,
+    };
+    let kept = Kept {
+        spec: resource.spec,
+        record: Arc::new(record),
+    };
+    Ok(Some((resource.id, kept)))
+}
+
+pub(in crate::cli) fn made_now() -> Metadata {
     let now = Timestamp::from(SystemTime::now());
     Metadata {
         uid: new_uid(),
