@@ -91,7 +91,7 @@ pub async fn read(
                     for within in Within::inside(&id) {
                         waiting.push_front(Task::List(within));
                     }
-                    target.resources.insert(id, held);
+                    target.resources.insert(id, *held);
                 }
             }
         }
@@ -111,7 +111,7 @@ enum Task {
 enum Done {
     Listed(Vec<ResourceId>),
     Lacking(ResourceKind),
-    Described(ResourceId, Option<Held>),
+    Described(ResourceId, Option<Box<Held>>),
 }
 
 impl Task {
@@ -124,7 +124,7 @@ impl Task {
             },
             Self::Describe(id) => {
                 let held = client.describe(&id).await?;
-                Ok(Done::Described(id, held))
+                Ok(Done::Described(id, held.map(Box::new)))
             }
         }
     }

@@ -32,7 +32,7 @@ pub(super) struct Answer {
 }
 
 /// What an error is about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct About<'a> {
     pub(super) endpoint: &'a str,
     pub(super) call: &'a str,
@@ -55,7 +55,7 @@ impl Raw {
     /// The answer's JSON, or what the target has against the call.
     pub(super) fn read(&self, about: About<'_>) -> Result<Answer, TargetError> {
         if !(200..300).contains(&self.status) {
-            return Err(self.error(&about));
+            return Err(self.error(about));
         }
         let json = match &*self.body {
             [] => Ok(Value::Null),
@@ -68,11 +68,11 @@ impl Raw {
                 endpoint: about.endpoint.to_owned(),
                 call: about.call.to_owned(),
             }),
-            Err(_) => Err(self.nonsense(&about)),
+            Err(_) => Err(self.nonsense(about)),
         }
     }
 
-    fn error(&self, about: &About<'_>) -> TargetError {
+    fn error(&self, about: About<'_>) -> TargetError {
         let (endpoint, call) = (about.endpoint.to_owned(), about.call.to_owned());
         let status = self.status;
         match self.meaning() {
@@ -118,7 +118,7 @@ impl Raw {
         Meaning::of(self.status, self.exception.as_deref())
     }
 
-    fn nonsense(&self, about: &About<'_>) -> TargetError {
+    fn nonsense(&self, about: About<'_>) -> TargetError {
         TargetError::Nonsense {
             endpoint: about.endpoint.to_owned(),
             call: about.call.to_owned(),

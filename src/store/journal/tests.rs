@@ -6,6 +6,8 @@ mod damage;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use ::redb::ReadableTable;
+
 use super::*;
 use crate::model::spec::{EgressFilter, EgressFilterType, MeshSpec};
 use crate::model::tags::Tags;
@@ -195,7 +197,6 @@ fn no_two_servers_have_an_id_and_a_damaged_one_is_refused() {
     {
         let table = ::redb::TableDefinition::<&str, &[u8]>::new(facts::TABLE);
         let mut table = writing.open_table(table).unwrap();
-        use ::redb::ReadableTable;
         let row = table.get(facts::SERVER).unwrap().unwrap().value().to_vec();
         let flipped: Vec<u8> = row.iter().map(|byte| byte ^ 1).collect();
         table.insert(facts::SERVER, flipped.as_slice()).unwrap();

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use outrigger::appmesh::client::{Client, KeySource, TargetError, TargetOptions, Within};
 use outrigger::model::tags::Tags;
-use outrigger::model::{GatewayName, MeshName, ResourceKind, RouterName};
+use outrigger::model::{GatewayName, MeshName, ResourceId, ResourceKind, RouterName};
 use serde_json::json;
 
 use super::{SERVICE, calls_a_second, client, every_kind, id, with_key};
@@ -107,7 +107,7 @@ async fn lists(client: &Client) {
     all.sort();
     assert_eq!(seen, all);
     assert_eq!(
-        seen.iter().map(|id| id.kind()).collect::<Vec<_>>(),
+        seen.iter().map(ResourceId::kind).collect::<Vec<_>>(),
         ResourceKind::ALL
     );
 }
@@ -252,6 +252,7 @@ async fn a_list_has_all_its_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a list, one call after another")]
 async fn what_is_refused_is_told_in_the_targets_words_and_once() {
     let served = Served::start(&["--quota", "meshes-per-account=1"]).await;
     let client = client(&served.url()).await;

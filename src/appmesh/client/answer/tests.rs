@@ -21,11 +21,12 @@ fn error(status: u16, header: Option<&str>, body: &str) -> TargetError {
     raw(status, header, body).read(ABOUT).unwrap_err()
 }
 
-fn answer(json: Value) -> Answer {
+fn answer(json: &Value) -> Answer {
     raw(200, None, &json.to_string()).read(ABOUT).unwrap()
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list, one answer after another")]
 fn an_error_is_what_its_exception_or_else_its_status_says() {
     let message = r#"{"message": "told"}"#;
     for (status, header, body, expected) in [
@@ -92,7 +93,9 @@ fn an_error_is_what_its_exception_or_else_its_status_says() {
         assert_eq!(error.is_of_target(), !is_refused, "{text}");
     }
     assert!(error(404, Some("NotFoundException"), "{}").is_absence());
+    assert!(error(400, Some("MeshNotFound"), "{}").is_absence());
     assert!(!error(404, None, "").is_absence());
+    assert!(!error(409, Some("ConflictException"), "{}").is_absence());
 }
 
 #[test]
@@ -126,7 +129,7 @@ fn a_resource_comes_out_as_it_is() {
         },
         "status": { "status": "ACTIVE" },
     });
-    let written = answer(body).resource().unwrap();
+    let written = answer(&body).resource().unwrap();
     assert_eq!(written.spec, spec);
     let expected = Metadata {
         arn: "arn".into(),
@@ -145,7 +148,7 @@ fn a_resource_comes_out_as_it_is() {
         json!({ "metadata": 1 }),
         json!(null),
     ] {
-        let error = answer(body.clone()).resource().unwrap_err();
+        let error = answer(&body).resource().unwrap_err();
         assert!(
             matches!(error, TargetError::Nonsense { .. }),
             "{body}: {error}"
@@ -156,7 +159,7 @@ fn a_resource_comes_out_as_it_is() {
 #[test]
 fn a_list_is_read_by_names_alone() {
     let within = Within::VirtualNodes(MeshName::new("m"));
-    let page = answer(json!({ "virtualNodes": [{ "virtualNodeName": "n" }], "nextToken": "t" }));
+    let page = answer(&json!({ "virtualNodes": [{ "virtualNodeName": "n" }], "nextToken": "t" }));
     let items = page.array(within.collection()).unwrap();
     assert_eq!(
         page.item(&within, &items[0]).unwrap().to_string(),
@@ -166,7 +169,7 @@ fn a_list_is_read_by_names_alone() {
     // A list that goes round in circles.
     assert!(page.next_page(Some("t")).is_err());
     let last =
-        answer(json!({ "virtualNodes": [{}, { "virtualNodeName": "" }], "nextToken": null }));
+        answer(&json!({ "virtualNodes": [{}, { "virtualNodeName": "" }], "nextToken": null }));
     assert_eq!(last.next_page(Some("t")).unwrap(), None);
     for item in last.array("virtualNodes").unwrap() {
         assert!(last.item(&within, item).is_err(), "{item}");
