@@ -18,6 +18,8 @@ mod document;
 pub mod endpoints;
 pub mod get;
 pub mod health;
+pub mod import;
+pub mod migrate;
 mod order;
 pub mod output;
 mod paths;
@@ -61,6 +63,8 @@ enum Command {
     Delete(Box<delete::DeleteArgs>),
     Bootstrap(bootstrap::BootstrapArgs),
     Capture(capture::CaptureArgs),
+    Import(import::ImportArgs),
+    Migrate(migrate::MigrateArgs),
     Status(status::StatusArgs),
     Config(config_dump::ConfigArgs),
     Endpoints(endpoints::EndpointsArgs),
@@ -109,6 +113,8 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Get(args) => get::run(args).await,
         Command::Describe(args) => describe::run(args).await,
         Command::Bootstrap(args) => bootstrap::run(args),
+        Command::Import(args) => import::run(args).await,
+        Command::Migrate(args) => migrate::run(args),
         Command::Status(args) => status::run(args).await,
         Command::Config(args) => config_dump::run(args).await,
         Command::Endpoints(args) => endpoints::run(args).await,

@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 
 use crate::model::ResourceId;
 use crate::model::schema::kind_schema;
+use crate::model::tags::Tags;
+
+/// What tags begin with that are Outrigger's own.
+const OWN_TAGS: &str = "outrigger:";
 
 pub(super) struct Document<'a, S> {
     id: &'a ResourceId,
@@ -27,6 +31,11 @@ impl<'a, S> Document<'a, S> {
             spec,
         }
     }
+}
+
+/// The tags that are not Outrigger's own.
+pub(super) fn others(tags: &Tags) -> impl Iterator<Item = (&String, &String)> {
+    (tags.iter()).filter(|(key, _)| !key.starts_with(OWN_TAGS))
 }
 
 impl<S: Serialize> Serialize for Document<'_, S> {

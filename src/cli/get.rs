@@ -7,14 +7,11 @@ use serde_json::Value;
 
 use super::client::{Client, PATIENCE};
 use super::connect::ApiArgs;
-use super::document::Document;
+use super::document::{Document, others};
 use super::output::{CliError, Output, columns, render, span};
 use super::remote::{Listing, Remote, moment};
 use super::select;
 use crate::model::{ResourceKind, schema};
-
-/// What tags begin with that are Outrigger's own.
-const OWN_TAGS: &str = "outrigger:";
 
 /// Lists resources; `-o yaml` and `-o json` print them as mesh files
 #[derive(Debug, clap::Args)]
@@ -151,9 +148,7 @@ fn has_parents(kind: Option<ResourceKind>) -> bool {
 
 /// As it may be applied again.
 fn document(remote: &Remote) -> Document<'_, Value> {
-    let tags = remote.tags.iter();
-    let tags = tags.filter(|(key, _)| !key.starts_with(OWN_TAGS));
-    Document::new(&remote.id, tags, &remote.spec)
+    Document::new(&remote.id, others(&remote.tags), &remote.spec)
 }
 
 #[cfg(test)]

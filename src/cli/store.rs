@@ -2,8 +2,8 @@
 //!
 //! Each takes the data folder for itself, so that none runs while a control plane has it.
 
-mod export;
-mod import;
+pub(super) mod export;
+pub(super) mod import;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +21,8 @@ use crate::model::Model;
 use crate::model::Resource;
 use crate::model::problem::Severity;
 use crate::model::validate::{Unread, validate};
-use crate::store::STORE_FILE;
-use crate::store::journal::{Journal, Kept, LoadError, Loaded, Redb};
+use crate::store::journal::{Batch, Journal, Kept, LoadError, Loaded, Redb};
+use crate::store::{Revision, STORE_FILE};
 
 /// Checks, compacts, exports and imports what the API was told; the control plane must not run meanwhile
 #[derive(Clone, Debug, clap::Args)]
@@ -179,29 +179,63 @@ fn import(args: &ImportArgs) -> Result<String, CliError> {
             args.file.display()
         ))
     })?;
-    let mut batch = import::read(&text).map_err(CliError::no)?;
-    let lock = DataDir::open(&args.folder.data_dir).map_err(CliError::unable_error)?;
-    let file = lock.file(STORE_FILE);
-    let mut journal = Redb::new(&file);
-    let loaded = journal.load().map_err(damaged)?;
-    if !loaded.resources.is_empty() || !loaded.files.is_empty() {
-        return Err(CliError::no(miette!(
-            help = "name an empty folder, or stop here and move the `mesh.*` files of this one away first",
-            "`{}` is not empty: it has {} resources, and {} that are declared in files",
-            file.display(),
-            loaded.resources.len(),
-            loaded.files.len()
-        )));
+    let batch = import::read(&text).map_err(CliError::no)?;
+    Empty::open(&args.folder.data_dir)?.fill(batch)
+}
+
+/// A store without resources, in a folder that is nobody else's.
+#[derive(Debug)]
+pub(super) struct Empty {
+    file: PathBuf,
+    journal: Redb,
+    revision: Revision,
+    _lock: DataDir,
+}
+
+impl Empty {
+    /// Takes the folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// When another process has it, or there is something in its store.
+    pub(super) fn open(folder: &Path) -> Result<Self, CliError> {
+        let lock = DataDir::open(folder).map_err(CliError::unable_error)?;
+        let file = lock.file(STORE_FILE);
+        let mut journal = Redb::new(&file);
+        let loaded = journal.load().map_err(damaged)?;
+        if !loaded.resources.is_empty() || !loaded.files.is_empty() {
+            return Err(CliError::no(miette!(
+                help = "name an empty folder, or stop here and move the `mesh.*` files of this one away first",
+                "`{}` is not empty: it has {} resources, and {} that are declared in files",
+                file.display(),
+                loaded.resources.len(),
+                loaded.files.len()
+            )));
+        }
+        Ok(Self {
+            file,
+            journal,
+            revision: loaded.revision,
+            _lock: lock,
+        })
     }
-    // What was emptied has had contents of its own: no two ever have the same revision.
-    batch.revision = batch.revision.max(loaded.revision.next());
-    journal.commit(&batch).map_err(CliError::unable_error)?;
-    Ok(format!(
-        "`{}` has {} resources at revision {}\n",
-        file.display(),
-        batch.resources.len(),
-        batch.revision
-    ))
+
+    /// Fills it, and says what is in it now.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn fill(mut self, mut batch: Batch) -> Result<String, CliError> {
+        // What was emptied has had contents of its own: no two ever have the same revision.
+        batch.revision = batch.revision.max(self.revision.next());
+        self.journal
+            .commit(&batch)
+            .map_err(CliError::unable_error)?;
+        Ok(format!(
+            "`{}` has {} resources at revision {}\n",
+            self.file.display(),
+            batch.resources.len(),
+            batch.revision
+        ))
+    }
 }
 
 impl Folder {

@@ -14,7 +14,7 @@ mod audit;
 mod body;
 mod check;
 #[cfg(test)]
-mod echo;
+pub(crate) mod echo;
 mod gateway;
 mod node;
 mod read;

@@ -57,6 +57,10 @@ async fn sidecars_follow_the_command_line_and_outlive_a_crash() {
         created.elapsed()
     );
 
+    // The second version's too: what is sent there before its sidecar listens, fails.
+    for node in NODES {
+        synced(&world, node, 1, &KINDS).await;
+    }
     aws.steer(&world, &[(V1, 100)], "b").await;
     let moved = aws.steer(&world, &[(V2, 100)], "b v2").await;
     assert_eq!(moved["route"]["metadata"]["version"], 3, "{moved}");

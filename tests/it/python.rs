@@ -11,6 +11,8 @@ use crate::envoy::cache;
 const GRPC: [&str; 2] = ["grpcio==1.85.1", "xds-protos==1.85.0"];
 const AWS: [&str; 2] = ["boto3==1.44.8", "botocore==1.44.8"];
 const AWS_COMMAND: [&str; 1] = ["awscli==1.46.3"];
+/// What its server needs beside it.
+const MOTO: [&str; 3] = ["moto==5.2.1", "flask==3.1.3", "flask-cors==6.0.5"];
 
 /// The folder of gRPC's packages; the first test that asks has them fetched.
 pub(crate) fn packages() -> PathBuf {
@@ -25,6 +27,11 @@ pub(crate) fn aws_packages() -> PathBuf {
 /// The same for AWS's command line, which is run as `python3 -m awscli`.
 pub(crate) fn aws_command() -> PathBuf {
     fetched(&AWS_COMMAND)
+}
+
+/// The same for Moto, a double of AWS's services.
+pub(crate) fn moto_packages() -> PathBuf {
+    fetched(&MOTO)
 }
 
 fn fetched(requirements: &[&str]) -> PathBuf {

@@ -33,8 +33,8 @@ AQH/MAoGCCqGSM49BAMCA0cAMEQCIE0Kvf44crMCWnidFR/lbJNnWdQJrj8mkaVR
 ";
 
 /// What differs between the bootstraps of two such sidecars.
-struct Image {
-    id: &'static str,
+pub(crate) struct Image {
+    id: String,
     /// As gRPC has it: `unix:///path` or `host:port`.
     target: String,
     admin: SocketAddr,
@@ -45,9 +45,9 @@ struct Image {
 }
 
 impl Image {
-    fn new(id: &'static str, target: String, admin: SocketAddr) -> Self {
+    pub(crate) fn new(id: &str, target: String, admin: SocketAddr) -> Self {
         Self {
-            id,
+            id: id.to_owned(),
             target,
             admin,
             outrigger: None,
@@ -127,7 +127,7 @@ impl Image {
         service
     }
 
-    fn start(&self, name: &str, binary: &Path, folder: &Path) -> Envoy {
+    pub(crate) fn start(&self, name: &str, binary: &Path, folder: &Path) -> Envoy {
         let mut options = EnvoyOptions::new(name, OUTRIGGER.as_ref(), binary, folder);
         options.drain = Duration::from_secs(1);
         Envoy::start(&options, &self.bootstrap(), self.admin).unwrap()
@@ -301,30 +301,34 @@ async fn back(world: &World, count: usize) {
     synced(world, A, count, &KINDS).await;
 }
 
+/// Whether this is a test that runs in a network of its own; else it is run so, and has succeeded.
+pub(crate) fn alone_in_a_network(test: &str) -> bool {
+    const INSIDE: &str = "OUTRIGGER_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let alone = std::process::Command::new("unshare")
+        .args(["--net", "sh", "-c"])
+        .args(["ip link set lo up && exec \"$@\"", "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env(INSIDE, "1")
+        .status()
+        .unwrap();
+    assert!(
+        alone.success(),
+        "it needs root, `unshare` and `ip`: {alone}"
+    );
+    false
+}
+
 /// The image as it is, with nothing of Outrigger's in its bootstrap: App Mesh's own ports are opened, so that the test
 /// runs itself again in a network of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_image_is_served_with_nothing_changed_in_its_bootstrap() {
-    const INSIDE: &str = "OUTRIGGER_TEST_INSIDE";
-    if std::env::var_os(INSIDE).is_none() {
-        let name = "sidecar_image::the_image_is_served_with_nothing_changed_in_its_bootstrap";
-        let alone = std::process::Command::new("unshare")
-            .args([
-                "--net",
-                "sh",
-                "-c",
-                "ip link set lo up && exec \"$@\"",
-                "sh",
-            ])
-            .arg(std::env::current_exe().unwrap())
-            .args([name, "--exact", "--nocapture"])
-            .env(INSIDE, "1")
-            .status()
-            .unwrap();
-        assert!(
-            alone.success(),
-            "it needs root, `unshare` and `ip`: {alone}"
-        );
+    if !alone_in_a_network(
+        "sidecar_image::the_image_is_served_with_nothing_changed_in_its_bootstrap",
+    ) {
         return;
     }
     let (mut world, _b) = a_world().await;

@@ -34,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("appmesh", &["model"]),
     ("capture", &["envoy", "model"]),
+    ("migrate", &["envoy", "files", "model"]),
     ("data_dir", &[]),
     (
         "config",
@@ -85,7 +86,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that are functions of values: what would make them more is not named in them.
-const PURE: &[&str] = &["model", "translate", "snapshot"];
+const PURE: &[&str] = &["migrate", "model", "translate", "snapshot"];
 const IMPURE: &[&str] = &[
     "async fn",
     "tokio::",

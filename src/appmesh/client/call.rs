@@ -36,11 +36,12 @@ struct Inner {
     newest: Mutex<Newest>,
 }
 
+/// What is known of the newest try. One that time ran out for tells nothing that the one before did not.
 #[derive(Debug, Default)]
 struct Newest {
     tries: u32,
     answer: Option<Raw>,
-    /// Why it has none, but for time that ran out.
+    /// Why it has none.
     trouble: Option<String>,
 }
 
@@ -147,10 +148,7 @@ impl Intercept for Call {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let tries = self.newest(|newest| {
-            *newest = Newest {
-                tries: newest.tries + 1,
-                ..Newest::default()
-            };
+            newest.tries += 1;
             newest.tries
         });
         // The first has waited for its turn.
@@ -187,7 +185,11 @@ impl Intercept for Call {
         if let Some(Err(error)) = context.output_or_error()
             && !error.is_timeout_error()
         {
-            self.newest(|newest| newest.trouble = Some(chain(error)));
+            let is_answered = context.response().and_then(Raw::of).is_some();
+            self.newest(|newest| {
+                newest.trouble = Some(chain(error));
+                newest.answer.take_if(|_| !is_answered);
+            });
         }
         Ok(())
     }

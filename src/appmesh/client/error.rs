@@ -93,8 +93,13 @@ impl TargetError {
         }
     }
 
-    /// Whether what the call is about is not there.
+    /// Whether what the call is about is not there. App Mesh's name for that is `NotFoundException`; doubles have others, such
+    /// as `MeshNotFound`.
     pub fn is_absence(&self) -> bool {
-        matches!(self, Self::Refused { exception, .. } if exception == "NotFoundException")
+        let Self::Refused { exception, .. } = self else {
+            return false;
+        };
+        let name = exception.strip_suffix("Exception").unwrap_or(exception);
+        name.ends_with("NotFound")
     }
 }

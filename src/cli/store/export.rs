@@ -23,11 +23,11 @@ pub(super) const END: &str = "# end of the export: ";
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Metadata {
-    pub(super) uid: String,
-    pub(super) version: u64,
-    pub(super) created_at: Timestamp,
-    pub(super) updated_at: Timestamp,
+pub(in crate::cli) struct Metadata {
+    pub(in crate::cli) uid: String,
+    pub(in crate::cli) version: u64,
+    pub(in crate::cli) created_at: Timestamp,
+    pub(in crate::cli) updated_at: Timestamp,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ impl From<&FileFact> for Metadata {
 }
 
 /// All of a store but the client tokens, which are of no use an hour later.
-pub(super) fn print(loaded: &Loaded) -> String {
+pub(in crate::cli) fn print(loaded: &Loaded) -> String {
     let mut text = format!("{HEADING}{FORMAT}, revision {}\n", loaded.revision);
     // Writing to a string does not fail.
     for (id, fact) in &loaded.files {

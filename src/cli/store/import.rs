@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 use super::export::{DECLARED, Declared, END, End, FORMAT, HEADING, METADATA, Metadata};
 use crate::files;
 use crate::model::defaults::fill_defaults;
-use crate::model::document::{Located, Span};
-use crate::model::problem::Severity;
+use crate::model::document::{Located, Path, Span};
+use crate::model::problem::{Problem, Severity};
 use crate::model::tags::Tags;
-use crate::model::{Resource, ResourceId, schema};
+use crate::model::{ResourceId, schema};
 use crate::store::journal::{Batch, FileFact, Kept, id_of};
 use crate::store::{Owner, Record, Revision, Timestamp, new_uid};
 
@@ -54,18 +54,16 @@ pub(super) fn read(text: &str) -> Result<Batch, Report> {
         if let Some(second) = metadata.next_if(is_before) {
             return Err(wrong(second.line));
         }
-        let resource = resource(text, document)?;
-        if places.insert(resource.id.clone(), begin).is_some() {
-            let what = format!("`{}` is there twice", resource.id);
+        let metadata = || own.map_or_else(made_now, |own| own.metadata);
+        let (id, kept) = kept(document, metadata).map_err(|problem| {
+            let line = line_of(text, problem.span.or(document.pointer()));
+            at(line, &problem.what, &problem.help)
+        })?;
+        if places.insert(id.clone(), begin).is_some() {
+            let what = format!("`{id}` is there twice");
             return Err(at(line_of(text, begin), &what, "keep one of the two"));
         }
-        let tags = schema::tags_of(document);
-        let record = record(own.map_or_else(made_now, |own| own.metadata), tags);
-        let kept = Kept {
-            spec: resource.spec,
-            record: Arc::new(record),
-        };
-        batch.resources.push((resource.id, Some(kept)));
+        batch.resources.push((id, Some(kept)));
     }
     if let Some(nobodys) = metadata.next() {
         return Err(wrong(nobodys.line));
@@ -133,18 +131,34 @@ fn revision(heading: &str, line: usize) -> Result<Revision, Report> {
     Ok(Revision::new(revision))
 }
 
-/// What a document declares, as it is stored.
-fn resource(text: &str, document: &Located) -> Result<Resource, Report> {
+/// A document of a mesh file as the store keeps it.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub(in crate::cli) fn kept(
+    document: &Located,
+    metadata: impl FnOnce() -> Metadata,
+) -> Result<(ResourceId, Kept), Box<Problem>> {
     let read = schema::read(document);
-    let mut errors = read.problems.iter();
-    if let Some(error) = errors.find(|problem| problem.severity == Severity::Error) {
-        let line = line_of(text, error.span.or(document.pointer()));
-        return Err(at(line, &error.what, &error.help));
+    let is_error = |problem: &Problem| problem.severity == Severity::Error;
+    if let Some(error) = read.problems.into_iter().find(is_error) {
+        return Err(Box::new(error));
     }
-    let line = || line_of(text, document.pointer());
-    let mut resource = read.resource.ok_or_else(|| wrong(line()))?;
+    let mut resource = read.resource.ok_or_else(|| {
+        Box::new(Problem::error(
+            Path::default(),
+            "the document declares nothing",
+            "empty",
+            "remove it",
+        ))
+    })?;
     fill_defaults(&mut resource.spec);
-    Ok(resource)
+    let record = record(metadata(), schema::tags_of(document));
+    let kept = Kept {
+        spec: resource.spec,
+        record: Arc::new(record),
+    };
+    Ok((resource.id, kept))
 }
 
 /// An export says at its end how much it is; one that was cut between two documents would be taken for a smaller one.
@@ -200,7 +214,7 @@ fn record(metadata: Metadata, tags: Tags) -> Record {
     }
 }
 
-fn made_now() -> Metadata {
+pub(in crate::cli) fn made_now() -> Metadata {
     let now = Timestamp::from(SystemTime::now());
     Metadata {
         uid: new_uid(),

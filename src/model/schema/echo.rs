@@ -160,12 +160,14 @@ fn mended(name: &str, mut object: Json) -> Json {
     object
 }
 
-fn any_spec() -> impl Strategy<Value = (ResourceKind, Json)> {
+/// A kind, and a spec of it.
+pub(crate) fn any_spec() -> impl Strategy<Value = (ResourceKind, Json)> {
     let of = |kind| any_object(kind_schema(kind).spec).prop_map(move |spec| (kind, spec));
     prop::strategy::Union::new(ResourceKind::ALL.map(of))
 }
 
-fn id(kind: ResourceKind) -> ResourceId {
+/// A name for a resource of a kind.
+pub(crate) fn id(kind: ResourceKind) -> ResourceId {
     ResourceId::named(kind, "m", Some("parent"), "x").unwrap()
 }
 

@@ -40,7 +40,11 @@ pub(crate) struct Served {
 impl Served {
     /// With a data folder and further arguments.
     pub(crate) async fn start(args: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), args).await
+    }
+
+    /// With a data folder that stands as `data` in this one, if it is there.
+    pub(crate) async fn start_in(folder: TempDir, args: &[&str]) -> Self {
         let mut served = Self {
             folder,
             api: ([127, 0, 0, 1], 0).into(),

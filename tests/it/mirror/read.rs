@@ -69,7 +69,10 @@ async fn what_vanishes_is_not_there_and_what_is_not_known_is_said() {
         match path.split('?').next().unwrap() {
             "/v20190125/meshes" => ok(json!({ "meshes": [{ "meshName": "m" }] })),
             "/v20190125/meshes/m" => ok(json!({ "meshName": "m", "spec": null, "metadata": mesh })),
-            "/v20190125/tags" => ok(json!({ "tags": [{ "key": "k" }] })),
+            "/v20190125/tags" if path.contains("nextToken=more") => {
+                ok(json!({ "tags": [{ "key": "k" }] }))
+            }
+            "/v20190125/tags" => ok(json!({ "tags": [], "nextToken": "more" })),
             "/v20190125/meshes/m/virtualNodes" => {
                 ok(json!({ "virtualNodes": [{ "virtualNodeName": "gone" }] }))
             }

@@ -137,7 +137,9 @@ async fn what_changed_and_what_is_gone_since_a_revision() {
         (&none["revision"], &none["full"]),
         (&json!(4), &json!(false))
     );
+    let began = Instant::now();
     let other = running.changes("since=5&wait=30").await;
+    assert!(began.elapsed() < SOON);
     assert_eq!(
         (&other["full"], names(&other["resources"]).len()),
         (&json!(true), 2)

@@ -93,7 +93,9 @@ fn an_error_is_what_its_exception_or_else_its_status_says() {
         assert_eq!(error.is_of_target(), !is_refused, "{text}");
     }
     assert!(error(404, Some("NotFoundException"), "{}").is_absence());
+    assert!(error(400, Some("MeshNotFound"), "{}").is_absence());
     assert!(!error(404, None, "").is_absence());
+    assert!(!error(409, Some("ConflictException"), "{}").is_absence());
 }
 
 #[test]

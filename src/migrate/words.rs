@@ -1,0 +1,170 @@
+//! A shell script's commands as words, each with its place; expansions are not made.
+
+use std::ops::Range;
+
+/// A word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    pub(super) range: Range<usize>,
+    /// Without its quotes.
+    pub(super) text: String,
+    /// Whether the shell would put something else in place of a part of it.
+    pub(super) is_expanded: bool,
+}
+
+/// The commands of a script, without what only the shell makes of them; `None` if a quote does not end.
+pub(super) fn commands(script: &str) -> Option<Vec<Vec<Word>>> {
+    let mut reader = Reader {
+        script,
+        at: 0,
+        word: None,
+        command: Vec::new(),
+        commands: Vec::new(),
+    };
+    while let Some(c) = reader.next() {
+        reader.read(c)?;
+    }
+    reader.end_command();
+    Some(reader.commands)
+}
+
+/// A text as one word of a shell.
+pub(super) fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:=@%+,-".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+struct Reader<'s> {
+    script: &'s str,
+    at: usize,
+    word: Option<Word>,
+    command: Vec<Word>,
+    commands: Vec<Vec<Word>>,
+}
+
+impl Reader<'_> {
+    fn next(&mut self) -> Option<char> {
+        let c = self.rest().chars().next()?;
+        self.at += c.len_utf8();
+        Some(c)
+    }
+
+    fn rest(&self) -> &str {
+        self.script.get(self.at..).unwrap_or_default()
+    }
+
+    fn read(&mut self, c: char) -> Option<()> {
+        match c {
+            '\\' if self.rest().starts_with('\n') || self.rest().starts_with("\r\n") => {
+                self.at += self.rest().find('\n')? + 1;
+            }
+            ' ' | '\t' | '\r' => self.end_word(),
+            '\n' | ';' | '|' | '&' | '<' | '>' => self.end_command(),
+            '#' if self.word.is_none() => {
+                self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+            }
+            '\\' => {
+                self.word();
+                let next = self.next()?;
+                self.push(next);
+            }
+            '\'' => {
+                let inner = self.until('\'')?;
+                self.word().text += &inner;
+            }
+            '"' => self.double_quoted()?,
+            '$' | '`' => self.expansion(c)?,
+            _ => self.push(c),
+        }
+        if let Some(word) = &mut self.word {
+            word.range.end = self.at;
+        }
+        Some(())
+    }
+
+    fn double_quoted(&mut self) -> Option<()> {
+        self.word();
+        loop {
+            match self.next()? {
+                '"' => return Some(()),
+                '\\' => match self.next()? {
+                    '\n' => {}
+                    next @ ('"' | '\\' | '$' | '`') => self.push(next),
+                    next => {
+                        self.push('\\');
+                        self.push(next);
+                    }
+                },
+                c @ ('$' | '`') => self.expansion(c)?,
+                c => self.push(c),
+            }
+        }
+    }
+
+    /// `$name`, `${name}`, `$(command)`: taken as it is.
+    fn expansion(&mut self, c: char) -> Option<()> {
+        self.word().is_expanded = true;
+        self.push(c);
+        let close = match (c, self.rest().chars().next()) {
+            ('`', _) => '`',
+            (_, Some('(')) => ')',
+            (_, Some('{')) => '}',
+            _ => return Some(()),
+        };
+        let open = if close == ')' { '(' } else { '{' };
+        let mut depth = 0;
+        loop {
+            let c = self.next()?;
+            self.push(c);
+            if c == open {
+                depth += 1;
+            } else if c == close {
+                depth -= 1;
+                if depth <= 0 {
+                    return Some(());
+                }
+            }
+        }
+    }
+
+    fn until(&mut self, end: char) -> Option<String> {
+        self.word();
+        let length = self.rest().find(end)?;
+        let inner = self.rest().get(..length)?.to_owned();
+        self.at += length + end.len_utf8();
+        Some(inner)
+    }
+
+    fn push(&mut self, c: char) {
+        let start = self.at - c.len_utf8();
+        self.word_from(start).text.push(c);
+    }
+
+    /// The word that is being read; a new one begins with the quote or sign that was read last.
+    fn word(&mut self) -> &mut Word {
+        self.word_from(self.at - 1)
+    }
+
+    fn word_from(&mut self, start: usize) -> &mut Word {
+        self.word.get_or_insert(Word {
+            range: start..start,
+            text: String::new(),
+            is_expanded: false,
+        })
+    }
+
+    fn end_word(&mut self) {
+        self.command.extend(self.word.take());
+    }
+
+    fn end_command(&mut self) {
+        self.end_word();
+        if !self.command.is_empty() {
+            self.commands.push(std::mem::take(&mut self.command));
+        }
+    }
+}
