@@ -10,13 +10,12 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::connect::ApiArgs;
-use super::order;
 use super::output::{CliError, Output, render, span};
 use super::remote::{Listing, Metadata, Remote, moment};
 use super::select::Selection;
 use crate::model::tags::Tags;
 use crate::model::validate::{Finding, Unread, validate};
-use crate::model::{Model, ResourceId};
+use crate::model::{Model, ResourceId, order};
 
 /// How long commands that only read wait out a server that is starting or busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::diff::Change;
 use super::output::Exit;
 use super::run::{Ended, Outcome, Outcomes};
 use super::step::{Action, Step, Verb};
 use super::validate::count;
+use crate::model::difference::Change;
 
 /// Of what was not tried, so many are named for people.
 const SHOWN: usize = 10;

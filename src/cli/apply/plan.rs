@@ -8,12 +8,11 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::cli::diff::{Change, changes};
-use crate::cli::order;
 use crate::cli::remote::{Listing, Owner, Remote};
 use crate::cli::step::{Action, Step};
+use crate::model::difference::{Change, changes};
 use crate::model::tags::{MOST, Tags};
-use crate::model::{MeshName, Resource, ResourceId, Spec};
+use crate::model::{MeshName, Resource, ResourceId, Spec, order};
 
 /// The tag that says which set a resource belongs to.
 pub(super) const SET_TAG: &str = "outrigger:applied-by";

@@ -10,15 +10,15 @@ use serde_json::Value;
 
 /// One value that differs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Change {
+pub struct Change {
     /// Such as `spec.listeners[0].portMapping.port`.
-    pub(super) path: String,
+    pub path: String,
     /// `None` if it is added.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) before: Option<Value>,
+    pub before: Option<Value>,
     /// `None` if it is removed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) after: Option<Value>,
+    pub after: Option<Value>,
 }
 
 impl fmt::Display for Change {
@@ -34,7 +34,7 @@ impl fmt::Display for Change {
 }
 
 /// What an update from one spec to the other changes; nothing if the service sees no difference.
-pub(super) fn changes(before: &Value, after: &Value) -> Vec<Change> {
+pub fn changes(before: &Value, after: &Value) -> Vec<Change> {
     let mut changes = Vec::new();
     let (before, after) = (normal(before), normal(after));
     collect("spec", Some(&before), Some(&after), &mut changes);
