@@ -8,6 +8,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::tags::Tags;
+
 /// One value that differs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Change {
@@ -39,6 +41,19 @@ pub fn changes(before: &Value, after: &Value) -> Vec<Change> {
     let (before, after) = (normal(before), normal(after));
     collect("spec", Some(&before), Some(&after), &mut changes);
     changes
+}
+
+/// What adding or replacing tags changes of those that are there.
+pub fn tag_changes(there: &Tags, new: &Tags) -> Vec<Change> {
+    let changed = new
+        .iter()
+        .filter(|(key, value)| there.get(*key) != Some(value));
+    let change = |(key, value): (&String, &String)| Change {
+        path: format!("tags.{key}"),
+        before: there.get(key).cloned().map(Value::String),
+        after: Some(Value::String(value.clone())),
+    };
+    changed.map(change).collect()
 }
 
 fn collect(path: &str, before: Option<&Value>, after: Option<&Value>, changes: &mut Vec<Change>) {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::cli::remote::{Listing, Owner, Remote};
 use crate::cli::step::{Action, Step};
-use crate::model::difference::{Change, changes};
+use crate::model::difference::{changes, tag_changes};
 use crate::model::tags::{MOST, Tags};
 use crate::model::{MeshName, Resource, ResourceId, Spec, order};
 
@@ -180,11 +180,7 @@ fn update(plan: &mut Plan, there: &Remote, wanted: &Wanted, options: Options<'_>
     limit_tags(plan, id, &there.tags, &tags(wanted, options.set));
     let mut new = tags(wanted, options.set);
     new.retain(|key, value| there.tags.get(key) != Some(value));
-    changes.extend(new.iter().map(|(key, value)| Change {
-        path: format!("tags.{key}"),
-        before: there.tags.get(key).cloned().map(Value::String),
-        after: Some(Value::String(value.clone())),
-    }));
+    changes.extend(tag_changes(&there.tags, &new));
     if changes.is_empty() {
         plan.unchanged += 1;
         return;
