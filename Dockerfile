@@ -29,6 +29,8 @@ COPY --from=build /build/target/release/outrigger /usr/local/bin/outrigger
 ENTRYPOINT ["outrigger"]
 
 FROM debian:trixie-slim
+# By which a mirror's target is known over TLS.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /build/target/release/outrigger /usr/local/bin/outrigger
 USER 65532:65532
 ENTRYPOINT ["outrigger"]

@@ -2,12 +2,13 @@
 //!
 //! In reading order: [`model`] is what users declare, [`files`] reads it, [`store`] keeps it, [`discovery`] finds
 //! endpoints and [`endpoints`] are registered, [`translate`] turns both into Envoy's resources, [`snapshot`] holds those, [`reconcile`] joins the four,
-//! [`xds`] streams them to sidecars, [`clients`] knows who is connected, [`api`] tells operators, [`transport`] holds the
+//! [`xds`] streams them to sidecars, [`clients`] knows who is connected, [`api`] tells operators, [`appmesh`] calls other servers of App Mesh's API, [`transport`] holds the
 //! connections of both, [`envoy`] finds and starts Envoy itself, [`capture`] redirects traffic into it, [`app`] is `serve`
 //! (with what outlives it in [`data_dir`]), [`demo`] a whole mesh on one machine, [`cli`] the command line.
 
 pub mod api;
 pub mod app;
+pub mod appmesh;
 pub mod capture;
 pub mod cli;
 pub mod clients;

@@ -28,6 +28,7 @@ use std::time::Instant;
 use imbl::OrdMap;
 use prometheus::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
 
 use crate::model::quota::Quotas;
 use crate::model::{Model, ResourceId};
@@ -65,6 +66,22 @@ impl Revision {
 }
 
 impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which server it is: made once with its journal, and never the same for two. Without a data folder, a process is a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerId(Uuid);
+
+impl ServerId {
+    fn make() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for ServerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -108,6 +125,7 @@ pub enum StoreError {
 pub struct Store {
     queue: mpsc::Sender<Request>,
     published: watch::Receiver<Stored>,
+    server_id: ServerId,
 }
 
 impl Store {
@@ -123,10 +141,16 @@ impl Store {
         let metrics =
             Metrics::register(registry).map_err(|source| StoreError::Metrics { source })?;
         let loaded = journal.load()?;
+        let server_id = journal.server_id()?;
         let (queue, waiting) = mpsc::channel(WAITING_WRITES);
         let (publish, published) = watch::channel(Stored::default());
         let writer = Writer::new(journal, loaded, options, metrics, waiting, publish);
-        Ok((Self { queue, published }, writer))
+        let store = Self {
+            queue,
+            published,
+            server_id,
+        };
+        Ok((store, writer))
     }
 
     /// An empty store that keeps nothing, for tests and benchmarks; files are to come.
@@ -186,6 +210,11 @@ impl Store {
             mpsc::error::TrySendError::Full(_) => Trouble::Full,
             mpsc::error::TrySendError::Closed(_) => Trouble::Stopping,
         })
+    }
+
+    /// Whose store it is.
+    pub fn server_id(&self) -> ServerId {
+        self.server_id
     }
 
     /// What the store holds, as it changes; a slow reader sees the newest and misses those between.

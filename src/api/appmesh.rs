@@ -1,5 +1,5 @@
 //! App Mesh's management API of 2019-01-25, all 38 operations, over one design for the seven kinds; and Outrigger's own
-//! list of everything.
+//! list of everything, with its changes.
 //!
 //! A method and a path are an operation ([`operation`]), a body is a document ([`body`]), a change goes to the store, and
 //! what the store has is the answer ([`answer`]). What each kind has of its own is its paths ([`kind`]) and its schema.
@@ -12,7 +12,9 @@
 mod account;
 mod answer;
 mod body;
+mod changes;
 mod error;
+mod everything;
 mod kind;
 mod metrics;
 mod operation;
@@ -45,7 +47,7 @@ use crate::api::auth::Caller;
 use crate::model::arn::Identity;
 use crate::store::{Store, Stored};
 use crate::transport::Peer;
-use error::{ApiError, REQUEST_ID, chain};
+use error::{ApiError, REQUEST_ID, SERVER_ID, chain};
 use metrics::Metrics;
 use operation::{Operation, Writing};
 use query::Query;
@@ -56,12 +58,15 @@ const LARGEST_BODY: usize = 2 << 20;
 const READ_AT_ONCE: usize = 64 << 10;
 /// Larger bodies that are read at one time; others wait.
 const LARGE_BODIES: usize = 2;
-/// Lists of everything that are put together at one time, each of which may take 100 MB; others wait.
-const LISTS_OF_EVERYTHING: usize = 2;
+/// Lists of everything, or of what has changed, that are put together at one time, each of which may take 100 MB; others
+/// wait.
+const LARGE_ANSWERS: usize = 2;
 /// How long a body may take to come.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Calls that are answered at one time; one more is told so.
 const OPEN_CALLS: usize = 256;
+/// Calls that wait for a change at one time; one more is told so. They take nothing from the others.
+const WAITING_CALLS: usize = 64;
 
 /// What calls work on. A clone is cheap.
 #[derive(Clone, Debug)]
@@ -70,8 +75,11 @@ pub struct AppMesh {
     identity: Arc<Identity>,
     metrics: Metrics,
     open: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     large_bodies: Arc<Semaphore>,
-    everything: Arc<Semaphore>,
+    large_answers: Arc<Semaphore>,
+    /// In every answer, by which a mirror knows whose it is.
+    server_id: HeaderValue,
     /// Writes, which go on to their line in the log when their caller leaves.
     writes: TaskTracker,
 }
@@ -91,13 +99,17 @@ impl AppMesh {
         identity: Identity,
         registry: &Registry,
     ) -> Result<Self, AppMeshError> {
+        let server_id = HeaderValue::from_str(&store.server_id().to_string());
         Ok(Self {
+            // An id is hexadecimal.
+            server_id: server_id.unwrap_or_else(|_| HeaderValue::from_static("")),
             store,
             identity: Arc::new(identity),
             metrics: Metrics::register(registry)?,
             open: Arc::new(Semaphore::new(OPEN_CALLS)),
+            waiting: Arc::new(Semaphore::new(WAITING_CALLS)),
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
-            everything: Arc::new(Semaphore::new(LISTS_OF_EVERYTHING)),
+            large_answers: Arc::new(Semaphore::new(LARGE_ANSWERS)),
             writes: TaskTracker::new(),
         })
     }
@@ -109,10 +121,11 @@ impl AppMesh {
     }
 }
 
-/// App Mesh's paths, and the list of everything. What is not there is answered here too.
+/// App Mesh's paths, the list of everything and its changes. What is not there is answered here too.
 pub fn router(api: AppMesh) -> Router {
     Router::new()
         .route("/outrigger/v1/resources", any(list_everything))
+        .route("/outrigger/v1/changes", any(list_changes))
         .fallback(call)
         .with_state(api)
 }
@@ -127,11 +140,17 @@ async fn list_everything(State(api): State<AppMesh>, request: Request) -> Respon
     api.answer(&parts, body, Endpoint::Everything).await
 }
 
-/// Which of the two there are.
+async fn list_changes(State(api): State<AppMesh>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    api.answer(&parts, body, Endpoint::Changes).await
+}
+
+/// Which of those there are.
 #[derive(Clone, Copy, Debug)]
 enum Endpoint {
     AppMesh,
     Everything,
+    Changes,
 }
 
 /// One call, for whoever answers it.
@@ -166,8 +185,12 @@ impl AppMesh {
             request_id: &request_id,
         };
         let mut operation = "Unknown".to_owned();
-        let outcome = match Arc::clone(&self.open).try_acquire_owned() {
-            Err(_) => Err(ApiError::Busy { limit: OPEN_CALLS }),
+        let (places, limit) = match endpoint {
+            Endpoint::AppMesh | Endpoint::Everything => (&self.open, OPEN_CALLS),
+            Endpoint::Changes => (&self.waiting, WAITING_CALLS),
+        };
+        let outcome = match Arc::clone(places).try_acquire_owned() {
+            Err(_) => Err(ApiError::Busy { limit }),
             Ok(permit) => match endpoint {
                 Endpoint::AppMesh => match Operation::read(&parts.method, parts.uri.path()) {
                     Err(error) => Err(error),
@@ -180,6 +203,10 @@ impl AppMesh {
                     "ListEverything".clone_into(&mut operation);
                     self.everything(&call).await
                 }
+                Endpoint::Changes => {
+                    "ListChanges".clone_into(&mut operation);
+                    self.changes(&call).await
+                }
             },
         };
         let exception = outcome.as_ref().err().map(ApiError::exception);
@@ -190,8 +217,10 @@ impl AppMesh {
                 answer::error(&error)
             }
         };
+        let headers = response.headers_mut();
+        headers.insert(SERVER_ID, self.server_id.clone());
         if let Ok(id) = HeaderValue::from_str(&request_id) {
-            response.headers_mut().insert(REQUEST_ID, id);
+            headers.insert(REQUEST_ID, id);
         }
         open.answered(&operation, exception, began.elapsed());
         response

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
+use crate::appmesh::client::Metadata;
 use crate::model::document::Located;
 use crate::model::tags::Tags;
 use crate::model::{Model, Resource, ResourceId, schema};
@@ -23,19 +24,6 @@ pub(super) struct Remote {
     pub(super) status: String,
     pub(super) tags: Tags,
     pub(super) owner: Owner,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Metadata {
-    pub(super) arn: String,
-    /// Seconds since 1970.
-    pub(super) created_at: f64,
-    pub(super) last_updated_at: f64,
-    pub(super) mesh_owner: String,
-    pub(super) resource_owner: String,
-    pub(super) uid: String,
-    pub(super) version: u64,
 }
 
 /// Who may change a resource.

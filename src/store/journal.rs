@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::Revision;
 use super::record::{Record, Timestamp};
+use super::{Revision, ServerId};
 use crate::model::{ResourceId, Spec};
 
 pub use self::redb::Redb;
@@ -32,6 +32,12 @@ pub trait Journal: std::fmt::Debug + Send {
     /// # Errors
     /// [`LoadError`] when that is not exactly what was committed; it is left as it is.
     fn load(&mut self) -> Result<Loaded, LoadError>;
+
+    /// The id of the server whose journal this is, once it is loaded; made with the first call.
+    ///
+    /// # Errors
+    /// [`LoadError`] when it cannot be read, or there is none and it cannot be kept.
+    fn server_id(&mut self) -> Result<ServerId, LoadError>;
 
     /// Keeps all of a batch, or none of it.
     ///

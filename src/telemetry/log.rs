@@ -36,7 +36,7 @@ pub enum LogError {
 /// # Errors
 /// When the filter cannot be read, or logging is set up already.
 pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
-    let filter = parse(filter)?;
+    let filter = without_requests(parse(filter)?);
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
@@ -51,6 +51,15 @@ pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
             .try_init()?,
     }
     Ok(())
+}
+
+/// The same without what AWS's SDK tells of its requests, which has their signatures in it. Who names one of its crates still
+/// hears of that.
+fn without_requests(filter: EnvFilter) -> EnvFilter {
+    match "aws_=error".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    }
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, LogError> {
@@ -68,6 +77,21 @@ mod tests {
     fn reads_levels_and_levels_by_module() {
         for filter in ["info", "outrigger::xds=debug,warn", "off"] {
             assert_eq!(parse(filter).unwrap().to_string(), filter);
+        }
+    }
+
+    #[test]
+    fn signatures_are_only_told_to_who_asks_for_them() {
+        for (filter, is_told) in [("trace", false), ("info,aws_smithy_runtime=trace", true)] {
+            let filter = without_requests(parse(filter).unwrap());
+            let lines = tracing_subscriber::fmt().with_env_filter(filter);
+            tracing::subscriber::with_default(lines.with_writer(std::io::sink).finish(), || {
+                let target = tracing::enabled!(
+                    target: "aws_smithy_runtime::client::orchestrator",
+                    tracing::Level::TRACE
+                );
+                assert_eq!(target, is_told);
+            });
         }
     }
 

@@ -42,6 +42,7 @@ mod hosts;
 mod http;
 mod kill;
 mod minimal;
+mod mirror;
 mod operator;
 mod per_type;
 mod plane;

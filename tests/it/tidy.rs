@@ -32,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "demo",
         &["app", "clients", "config", "envoy", "model", "snapshot"],
     ),
+    ("appmesh", &["model"]),
     ("capture", &["envoy", "model"]),
     ("data_dir", &[]),
     (

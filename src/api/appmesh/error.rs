@@ -17,6 +17,8 @@ use crate::store::{Trouble, WriteError};
 
 pub(super) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+/// Which Outrigger it is.
+pub(super) const SERVER_ID: HeaderName = HeaderName::from_static("x-outrigger-server");
 
 /// Problems of a body that one message has.
 const SHOWN_PROBLEMS: usize = 10;
@@ -89,6 +91,12 @@ pub(super) enum ApiError {
     Repeated { name: &'static str },
     #[error(transparent)]
     Page(#[from] PageError),
+    #[error("`{name}` is `{text}`; give {wanted}, or leave it out")]
+    Number {
+        name: &'static str,
+        text: String,
+        wanted: &'static str,
+    },
     #[error("`meshOwner` is `{text}`, which is no account id; give 12 digits, or leave it out")]
     MeshOwner { text: String },
     #[error("`resourceArn` is missing in the query; give the ARN of a resource")]
@@ -169,6 +177,7 @@ impl ApiError {
             | Self::Name(_)
             | Self::Repeated { .. }
             | Self::Page(_)
+            | Self::Number { .. }
             | Self::MeshOwner { .. }
             | Self::NoArn
             | Self::Arn(_)

@@ -44,6 +44,9 @@ pub(super) struct Query {
     pub(super) resource_arn: Option<String>,
     /// Of Outrigger's own list of resources.
     pub(super) mesh: Option<String>,
+    /// Of Outrigger's own list of changes.
+    pub(super) since: Option<String>,
+    pub(super) wait: Option<String>,
 }
 
 impl Query {
@@ -61,6 +64,8 @@ impl Query {
                 Ok("meshOwner") => (&mut read.mesh_owner, "meshOwner"),
                 Ok("resourceArn") => (&mut read.resource_arn, "resourceArn"),
                 Ok("mesh") => (&mut read.mesh, "mesh"),
+                Ok("since") => (&mut read.since, "since"),
+                Ok("wait") => (&mut read.wait, "wait"),
                 Ok(_) | Err(_) => continue,
             };
             let value = value.replace('+', " ");

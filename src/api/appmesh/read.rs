@@ -1,12 +1,10 @@
-//! Operations that read: describe, list, tags, and the list of everything.
+//! Operations that read: describe, list, tags.
 
 use std::ops::Bound;
-use std::sync::Arc;
 
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
+use serde_json::Value;
 
 use super::account::{addressed, check_mesh_owner};
 use super::answer::{self, Status, data, reference};
@@ -18,9 +16,8 @@ use super::query::Query;
 use super::{AppMesh, Call};
 use crate::api::auth::Caller;
 use crate::model::admission::missing;
-use crate::model::arn::Identity;
-use crate::model::{ResourceId, ResourceKind, Spec};
-use crate::store::{Owner, Record, Stored};
+use crate::model::{ResourceId, Spec};
+use crate::store::{Record, Stored};
 
 impl AppMesh {
     pub(super) fn read(&self, call: &Call<'_>, operation: &Reading) -> Result<Response, ApiError> {
@@ -108,69 +105,6 @@ impl AppMesh {
             account: self.identity.account_id.clone(),
         })
     }
-
-    /// Every resource, or those of one mesh, with all that is known of it.
-    pub(super) async fn everything(&self, call: &Call<'_>) -> Result<Response, ApiError> {
-        const ALLOW: &str = "GET, HEAD, OPTIONS";
-        match call.parts.method {
-            Method::GET | Method::HEAD => {}
-            Method::OPTIONS => return Ok(answer::options(ALLOW)),
-            ref method => {
-                let method = method.clone();
-                return Err(ApiError::WrongMethod {
-                    method,
-                    allow: ALLOW,
-                });
-            }
-        }
-        let mesh = call.query()?.mesh;
-        let turn = Arc::clone(&self.everything).acquire_owned().await;
-        let stored = self.loaded()?;
-        let (identity, caller) = (Arc::clone(&self.identity), call.caller());
-        let telling = spawn_blocking(move || {
-            // Held as long as the work takes, whoever still waits for it.
-            let _turn = turn;
-            everything(&identity, &stored, mesh.as_deref(), &caller)
-        });
-        telling.await.unwrap_or(Err(ApiError::NotLoaded))
-    }
-}
-
-fn everything(
-    identity: &Identity,
-    stored: &Stored,
-    mesh: Option<&str>,
-    caller: &Caller,
-) -> Result<Response, ApiError> {
-    let revision = stored.revision.as_u64();
-    // Resource by resource: a tree of them all takes much more memory than its text.
-    let mut body = format!(r#"{{"revision":{revision},"resources":["#).into_bytes();
-    let mut is_first = true;
-    let wanted = ResourceKind::ALL.into_iter().flat_map(|kind| {
-        let first = ResourceId::of_checked(kind, mesh.unwrap_or_default(), "", "");
-        let of_kind = stored.records.range(first..);
-        of_kind.take_while(move |(id, _)| {
-            id.kind() == kind && mesh.is_none_or(|mesh| id.mesh().as_str() == mesh)
-        })
-    });
-    for (id, record) in wanted.filter(|(id, _)| caller.may_read(id.mesh().as_str())) {
-        let Some(spec) = stored.model.get(id) else {
-            continue;
-        };
-        let mut resource = data(identity, id, &spec, record, Status::Active)?;
-        if let Value::Object(members) = &mut resource {
-            members.insert("kind".into(), id.kind().as_str().into());
-            members.insert("tags".into(), answer::tag_map(&record.tags));
-            members.insert("owner".into(), owner(&record.owner));
-        }
-        if !std::mem::take(&mut is_first) {
-            body.push(b',');
-        }
-        serde_json::to_writer(&mut body, &resource)
-            .map_err(|source| ApiError::Internal { source })?;
-    }
-    body.extend_from_slice(b"]}");
-    Ok(answer::of_json(StatusCode::OK, body))
 }
 
 fn check_reader(caller: &Caller, id: &ResourceId) -> Result<(), ApiError> {
@@ -182,11 +116,4 @@ fn check_reader(caller: &Caller, id: &ResourceId) -> Result<(), ApiError> {
         name: caller.name().to_owned(),
         mesh: mesh.to_owned(),
     })
-}
-
-fn owner(owner: &Owner) -> Value {
-    match owner {
-        Owner::Api => json!({ "api": true }),
-        Owner::File { path, line } => json!({ "file": path.to_string_lossy(), "line": line }),
-    }
 }

@@ -1,6 +1,7 @@
 //! The API in memory, from a request to its answer: every rule of the service with the exception that breaking it gives, and
 //! requests that are almost right.
 
+mod changes;
 mod mutated;
 mod rules;
 

@@ -32,7 +32,9 @@ impl Access {
         let path = request.path.strip_suffix('/').unwrap_or(request.path);
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let (writes, reach) = match segments.as_slice() {
-            ["v20190125", "meshes"] | ["outrigger", "v1", "endpoints"] if is_read(request) => {
+            ["v20190125", "meshes"] | ["outrigger", "v1", "endpoints" | "changes"]
+                if is_read(request) =>
+            {
                 (false, Reach::Filtered)
             }
             ["v20190125", "meshes"] => (true, created(body)),
@@ -193,6 +195,13 @@ mod tests {
             ),
             ("GET", "/outrigger/v1/endpoints", false, Reach::Filtered),
             ("POST", "/outrigger/v1/endpoints", true, Reach::All),
+            (
+                "GET",
+                "/outrigger/v1/changes?since=1",
+                false,
+                Reach::Filtered,
+            ),
+            ("PUT", "/outrigger/v1/changes", true, Reach::All),
             ("GET", "/outrigger/v1/resources", false, Reach::Filtered),
             ("GET", "/outrigger/v1/resources?mesh=m", false, mesh("m")),
             (

@@ -1,10 +1,16 @@
-//! The one row of facts about all others: by it, rows that are missing, or that belong to another moment, are noticed.
+//! The row of facts about all others: by it, rows that are missing, or that belong to another moment, are noticed. Beside it
+//! stands whose rows they are.
+
+use uuid::Uuid;
 
 use super::row;
+use crate::store::ServerId;
 
 /// Of the row's table.
 pub(super) const TABLE: &str = "facts";
 pub(super) const KEY: &str = "all";
+/// Where the server's id stands.
+pub(super) const SERVER: &str = "server";
 /// Of everything in the database.
 pub(super) const FORMAT: u64 = 1;
 
@@ -61,4 +67,14 @@ pub(super) fn parse(row: &[u8]) -> Found {
         }),
         _ => Found::Damaged,
     }
+}
+
+pub(super) fn print_server(ServerId(id): ServerId) -> Vec<u8> {
+    row::seal(&row::place(TABLE, &[SERVER]), id.as_bytes())
+}
+
+/// `None`: it is damaged.
+pub(super) fn parse_server(row: &[u8]) -> Option<ServerId> {
+    let (_, body) = row::unseal(&row::place(TABLE, &[SERVER]), row)?;
+    Uuid::from_slice(body).ok().map(ServerId)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Batch, CommitError, FileFact, Journal, Kept, LoadError, Loaded, Remembered};
 use crate::model::ResourceId;
-use crate::store::Revision;
+use crate::store::{Revision, ServerId};
 
 /// Clones share what they keep: one is a store's, another shows what the next store would find.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,7 @@ struct Everything {
     resources: BTreeMap<ResourceId, Kept>,
     files: BTreeMap<ResourceId, FileFact>,
     tokens: BTreeMap<String, Remembered>,
+    server: Option<ServerId>,
 }
 
 impl Journal for Memory {
@@ -30,6 +31,11 @@ impl Journal for Memory {
             files: all(&kept.files),
             tokens: all(&kept.tokens),
         })
+    }
+
+    fn server_id(&mut self) -> Result<ServerId, LoadError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(*kept.server.get_or_insert_with(ServerId::make))
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {

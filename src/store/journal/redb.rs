@@ -17,7 +17,7 @@ use super::row::{self, Key};
 use super::{Batch, CommitError, Journal, LoadError, Loaded};
 use crate::data_dir::sync_folder;
 use crate::model::ResourceId;
-use crate::store::Revision;
+use crate::store::{Revision, ServerId};
 
 type ResourceTable = TableDefinition<'static, Key<'static>, &'static [u8]>;
 type TextTable = TableDefinition<'static, &'static str, &'static [u8]>;
@@ -25,7 +25,7 @@ type TextTable = TableDefinition<'static, &'static str, &'static [u8]>;
 const RESOURCES: ResourceTable = TableDefinition::new("resources");
 const FILES: ResourceTable = TableDefinition::new("files");
 const TOKENS: TextTable = TableDefinition::new("tokens");
-/// The one row of facts about all others.
+/// The row of facts about all others, and whose they are.
 const FACTS: TextTable = TableDefinition::new(facts::TABLE);
 /// Memory for pages that were read or written lately.
 const CACHE: usize = 8 << 20;
@@ -211,6 +211,16 @@ impl Journal for Redb {
         Ok(loaded)
     }
 
+    fn server_id(&mut self) -> Result<ServerId, LoadError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => (self.open)().map_err(|error| self.unreadable(error))?,
+        };
+        let found = server_id(&database).map_err(|error| self.unreadable(error))?;
+        self.database = Some(database);
+        found.ok_or_else(|| self.damaged("the row of the server's id does not hold"))
+    }
+
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         let failed = |source: Failure| CommitError {
             path: self.path.clone(),
@@ -311,6 +321,22 @@ fn change_resource(
         facts.take(old.value());
     }
     Ok(())
+}
+
+/// The id that is there, or a new one, kept; `None`: what is there is damaged.
+fn server_id(database: &Database) -> Result<Option<ServerId>, Failure> {
+    let reading = database.begin_read()?;
+    if let Some(row) = reading.open_table(FACTS)?.get(facts::SERVER)? {
+        return Ok(facts::parse_server(row.value()));
+    }
+    let made = ServerId::make();
+    let mut writing = database.begin_write()?;
+    writing.set_durability(Durability::Immediate)?;
+    writing
+        .open_table(FACTS)?
+        .insert(facts::SERVER, facts::print_server(made).as_slice())?;
+    writing.commit()?;
+    Ok(Some(made))
 }
 
 fn read_facts(database: &Database) -> Result<Found, Failure> {

@@ -147,6 +147,7 @@ pub(super) fn batch(dice: &mut Dice, revision: u64) -> Batch {
 fn keeps_its_promises(open: impl Fn() -> Box<dyn Journal>) {
     let mut journal = open();
     assert_eq!(journal.load().unwrap(), Loaded::default());
+    let server = journal.server_id().unwrap();
     let (mut dice, mut expected) = (Dice(1), Expected::default());
     for revision in 1..60 {
         let batch = batch(&mut dice, revision);
@@ -155,6 +156,7 @@ fn keeps_its_promises(open: impl Fn() -> Box<dyn Journal>) {
         if dice.roll(5) == 0 {
             drop(journal);
             journal = open();
+            assert_eq!(journal.server_id().unwrap(), server);
             assert_eq!(Expected::from(journal.load().unwrap()), expected);
         }
     }
@@ -173,6 +175,35 @@ fn keeps_its_promises(open: impl Fn() -> Box<dyn Journal>) {
 fn memory_keeps_its_promises() {
     let kept = Memory::default();
     keeps_its_promises(|| Box::new(kept.clone()));
+}
+
+#[test]
+fn no_two_servers_have_an_id_and_a_damaged_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let id = |name: &str| Redb::new(&file(name)).server_id();
+    for name in ["a.redb", "b.redb"] {
+        open(&file(name)).unwrap();
+    }
+    assert_ne!(id("a.redb").unwrap(), id("b.redb").unwrap());
+    assert_ne!(
+        Memory::default().server_id().unwrap(),
+        Memory::default().server_id().unwrap()
+    );
+    let database = ::redb::Database::open(file("a.redb")).unwrap();
+    let writing = database.begin_write().unwrap();
+    {
+        let table = ::redb::TableDefinition::<&str, &[u8]>::new(facts::TABLE);
+        let mut table = writing.open_table(table).unwrap();
+        use ::redb::ReadableTable;
+        let row = table.get(facts::SERVER).unwrap().unwrap().value().to_vec();
+        let flipped: Vec<u8> = row.iter().map(|byte| byte ^ 1).collect();
+        table.insert(facts::SERVER, flipped.as_slice()).unwrap();
+    }
+    writing.commit().unwrap();
+    drop(database);
+    let error = id("a.redb").unwrap_err();
+    assert!(matches!(error, LoadError::Damaged { .. }), "{error}");
 }
 
 #[test]

@@ -27,6 +27,10 @@ impl Journal for Failing {
         self.inner.load()
     }
 
+    fn server_id(&mut self) -> Result<ServerId, LoadError> {
+        self.inner.server_id()
+    }
+
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         let fault = *self.fault.lock().unwrap();
         let about = batch.resources.len() + batch.files.len() + batch.tokens.len();

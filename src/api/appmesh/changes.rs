@@ -1,0 +1,142 @@
+//! What has changed since a revision, as soon as something has: for whoever keeps a copy of the mesh elsewhere.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::answer;
+use super::error::ApiError;
+use super::everything::{all, options};
+use super::query::Query;
+use super::{AppMesh, Call};
+use crate::model::ResourceId;
+use crate::store::{Changes, Revision, Stored};
+
+/// The longest wait for a change, in seconds. A connection's own limit is twice that.
+const LONGEST_WAIT: u64 = 30;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    /// `None`: all there is, at once.
+    since: Option<Revision>,
+    wait: Duration,
+}
+
+impl AppMesh {
+    /// The changes since a revision; where there are none yet, they are waited for.
+    pub(super) async fn changes(&self, call: &Call<'_>) -> Result<Response, ApiError> {
+        if let Some(options) = options(call)? {
+            return Ok(options);
+        }
+        let Wanted { since, wait } = Wanted::read(&call.query()?)?;
+        if let Some(since) = since {
+            let is_news = |stored: &Stored| stored.changed_at.is_some() && stored.revision != since;
+            // Whether it comes or not, and also when the server stops, the answer is what there is then.
+            drop(timeout(wait, self.store.watch().wait_for(is_news)).await);
+        }
+        let caller = call.caller();
+        self.told(move |api| {
+            let stored = api.loaded()?;
+            let may_read = |id: &&ResourceId| caller.may_read(id.mesh().as_str());
+            let changes = match since {
+                Some(since) => stored.changes_since(since),
+                None => Changes::Full { stored },
+            };
+            let list = match changes {
+                Changes::Full { stored } => {
+                    let readable = all(&stored, None).filter(may_read);
+                    api.list_of(&stored, r#""full":true,"deleted":[],"#, readable)?
+                }
+                Changes::Since { changed, stored } => {
+                    let is_gone = |id: &&ResourceId| !stored.records.contains_key(*id);
+                    let gone = changed.iter().filter(may_read).filter(is_gone);
+                    let gone: Value = gone.map(named).collect();
+                    let members = format!(r#""full":false,"deleted":{gone},"#);
+                    api.list_of(&stored, &members, changed.iter().filter(may_read))?
+                }
+            };
+            Ok(answer::of_json(StatusCode::OK, list))
+        })
+        .await
+    }
+}
+
+/// A resource's kind and names, by which a reader knows what is gone.
+fn named(id: &ResourceId) -> Value {
+    let mut members = answer::names(id);
+    members.insert("kind".into(), id.kind().as_str().into());
+    Value::Object(members)
+}
+
+impl Wanted {
+    fn read(query: &Query) -> Result<Self, ApiError> {
+        let number = |name, text: &Option<String>, most, wanted| {
+            let read = |text: &String| {
+                let number = text.parse().ok().filter(|number| *number <= most);
+                number.ok_or_else(|| ApiError::Number {
+                    name,
+                    text: text.chars().take(20).collect(),
+                    wanted,
+                })
+            };
+            text.as_ref().map(read).transpose()
+        };
+        let since = number(
+            "since",
+            &query.since,
+            u64::MAX,
+            "the `revision` of an answer",
+        )?;
+        let wait = number(
+            "wait",
+            &query.wait,
+            LONGEST_WAIT,
+            "a number of seconds from 0 to 30",
+        )?;
+        Ok(Self {
+            since: since.map(Revision::new),
+            wait: Duration::from_secs(wait.unwrap_or_default()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str) -> Result<Wanted, String> {
+        let query = Query::read(query).and_then(|query| Wanted::read(&query));
+        query.map_err(|error| error.message())
+    }
+
+    #[test]
+    fn a_revision_and_a_wait_are_numbers_within_bounds() {
+        let wanted = Wanted {
+            since: Some(Revision::new(7)),
+            wait: Duration::from_secs(30),
+        };
+        assert_eq!(read("since=7&wait=30").unwrap(), wanted);
+        assert_eq!(read("").unwrap(), Wanted::default());
+        for (query, expected) in [
+            (
+                "wait=31",
+                "`wait` is `31`; give a number of seconds from 0 to 30",
+            ),
+            ("wait=-1", "`wait` is `-1`"),
+            ("wait=1.5", "`wait`"),
+            (
+                "since=",
+                "`since` is ``; give the `revision` of an answer, or leave it out",
+            ),
+            ("since=18446744073709551616", "`since`"),
+            ("since=1&since=2", "`since` is in the query twice"),
+        ] {
+            let error = read(query).unwrap_err();
+            assert!(error.starts_with(expected), "{query}: {error}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Why a call to a target is not answered as it was meant.
+
+use thiserror::Error;
+
+/// Why a call to a target is not answered as it was meant.
+#[derive(Debug, Error)]
+pub enum TargetError {
+    #[error("{what}; {help}")]
+    Options { what: String, help: String },
+    #[error(
+        "{endpoint} does not answer: {reason}; check the address, and that a server of App Mesh's API runs there"
+    )]
+    Unreachable { endpoint: String, reason: String },
+    /// None are found, or the target refuses those that are.
+    #[error("cannot {call} at {endpoint}: {reason}; {help}")]
+    Credentials {
+        endpoint: String,
+        call: String,
+        reason: String,
+        help: &'static str,
+    },
+    #[error("cannot {call} at {endpoint}, which throttles ({message}); wait, or call less often")]
+    Throttled {
+        endpoint: String,
+        call: String,
+        message: String,
+    },
+    /// The target's own trouble.
+    #[error("cannot {call} at {endpoint}, which fails with {status} ({message}); see its log")]
+    Failing {
+        endpoint: String,
+        call: String,
+        status: u16,
+        message: String,
+    },
+    /// The target has something against this call, in its own words.
+    #[error("cannot {call} at {endpoint}: {exception}: {message}")]
+    Refused {
+        endpoint: String,
+        call: String,
+        exception: String,
+        message: String,
+    },
+    /// The target speaks App Mesh's API, though not all of it.
+    #[error("cannot {call} at {endpoint}, which does not know that ({status}: {message})")]
+    Lacking {
+        endpoint: String,
+        call: String,
+        status: u16,
+        message: String,
+    },
+    #[error(
+        "{endpoint} answers what App Mesh's API does not when asked to {call}: {status}, `{shown}`; name a server of that API"
+    )]
+    Nonsense {
+        endpoint: String,
+        call: String,
+        status: u16,
+        /// How its answer begins.
+        shown: String,
+    },
+}
+
+impl TargetError {
+    /// Whether it concerns the whole target, and not only one resource.
+    pub fn is_of_target(&self) -> bool {
+        match self {
+            Self::Options { .. }
+            | Self::Unreachable { .. }
+            | Self::Credentials { .. }
+            | Self::Throttled { .. }
+            | Self::Failing { .. }
+            | Self::Nonsense { .. } => true,
+            Self::Refused { .. } | Self::Lacking { .. } => false,
+        }
+    }
+
+    /// That what lacks an operation is no target at all; any other error as it is.
+    pub(super) fn or_nonsense(self) -> Self {
+        match self {
+            Self::Lacking {
+                endpoint,
+                call,
+                status,
+                message,
+            } => Self::Nonsense {
+                endpoint,
+                call,
+                status,
+                shown: message,
+            },
+            error => error,
+        }
+    }
+
+    /// Whether what the call is about is not there.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::Refused { exception, .. } if exception == "NotFoundException")
+    }
+}

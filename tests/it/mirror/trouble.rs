@@ -1,0 +1,158 @@
+//! Targets that are gone, are no App Mesh, or have trouble of their own.
+
+use std::time::{Duration, Instant};
+
+use outrigger::appmesh::client::{Client, TargetError, TargetOptions, Within};
+use outrigger::model::tags::Tags;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::double::{Double, Reply};
+use super::{client, id};
+
+fn ok(body: &str) -> Reply {
+    Reply::Answer(200, None, body.to_owned())
+}
+
+fn error(status: u16, exception: Option<&'static str>) -> Reply {
+    Reply::Answer(status, exception, r#"{"message": "told"}"#.to_owned())
+}
+
+/// One list from a target, within this time.
+async fn list(endpoint: &str, patience: Duration) -> (Result<usize, TargetError>, Duration) {
+    let mut options = TargetOptions::new(endpoint);
+    options.patience = patience;
+    let client = Client::connect(options).await.unwrap();
+    let began = Instant::now();
+    let listed = client.list(&Within::Meshes).await;
+    (listed.map(|list| list.len()), began.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_not_there_is_waited_for_as_long_as_was_said() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let silent = Double::start(vec![Reply::Silence]).await;
+    let patience = Duration::from_millis(700);
+    for (endpoint, words) in [(gone, "refused"), (silent.url(), "no answer came in time")] {
+        let (listed, took) = list(&endpoint, patience).await;
+        let error = listed.unwrap_err();
+        assert!(
+            matches!(error, TargetError::Unreachable { .. }),
+            "{error:?}"
+        );
+        assert!(error.is_of_target(), "{error}");
+        let text = error.to_string();
+        assert!(text.contains(words) && text.contains(&endpoint), "{text}");
+        assert!(took < patience + Duration::from_secs(2), "{took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_app_mesh_is_called_that_and_once() {
+    let page = "<!doctype html><title>Welcome</title>";
+    for reply in [
+        ok(page),
+        Reply::Answer(404, None, page.to_owned()),
+        ok(r#"{"routes": []}"#),
+        ok(r#"{"meshes": [{"name": "m"}]}"#),
+        ok("[]"),
+        ok(""),
+        Reply::Answer(302, None, page.to_owned()),
+    ] {
+        let double = Double::start(vec![reply.clone()]).await;
+        let (listed, _) = list(&double.url(), Duration::from_secs(10)).await;
+        let error = listed.unwrap_err();
+        assert!(
+            matches!(error, TargetError::Nonsense { .. }),
+            "{reply:?}: {error:?}"
+        );
+        assert!(error.is_of_target(), "{error}");
+        assert_eq!(double.asked().len(), 1, "{reply:?}");
+        assert_eq!(double.asked()[0].line, "GET /v20190125/meshes HTTP/1.1");
+    }
+    // A list that never ends.
+    let double = Double::start(vec![ok(r#"{"meshes": [], "nextToken": "t"}"#)]).await;
+    let (listed, _) = list(&double.url(), Duration::from_secs(10)).await;
+    assert!(
+        matches!(listed, Err(TargetError::Nonsense { .. })),
+        "{listed:?}"
+    );
+    assert_eq!(double.asked().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_that_passes_is_not_even_told() {
+    // Together, since one that was throttled waits longer.
+    let mut passing = JoinSet::new();
+    for trouble in [
+        error(500, Some("InternalServerErrorException")),
+        error(503, Some("ServiceUnavailableException")),
+        error(502, None),
+        error(429, Some("TooManyRequestsException")),
+        error(429, None),
+        error(400, Some("ThrottlingException")),
+        Reply::CutOff,
+    ] {
+        passing.spawn(passes(trouble));
+    }
+    while let Some(passed) = passing.join_next().await {
+        passed.unwrap();
+    }
+}
+
+async fn passes(trouble: Reply) {
+    let metadata = json!({ "arn": "arn:aws:appmesh:r:1:mesh/m", "version": 1 });
+    let made = json!({ "meshName": "m", "spec": {}, "metadata": metadata }).to_string();
+    let double = Double::start(vec![trouble.clone(), trouble.clone(), ok(&made)]).await;
+    let client = client(&double.url()).await;
+    let tags = Tags::from([("k".to_owned(), "v".to_owned())]);
+    let spec = json!({ "newer": ["than", "the", "sdk"] });
+    let written = client.create(&id("mesh/m"), &spec, &tags, "token").await;
+    assert!(written.is_ok(), "{trouble:?}: {written:?}");
+    // The same each time, so that it is done once.
+    let asked = double.asked();
+    assert_eq!(asked.len(), 3, "{trouble:?}");
+    assert!(asked.iter().all(|one| *one == asked[0]), "{asked:?}");
+    let body: serde_json::Value = serde_json::from_str(&asked[0].body).unwrap();
+    let expected = json!({
+        "meshName": "m", "spec": spec, "tags": [{ "key": "k", "value": "v" }], "clientToken": "token",
+    });
+    assert_eq!(body, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_that_stays_is_told_as_what_it_is() {
+    let patience = Duration::from_secs(2);
+    let double = Double::start(vec![error(500, Some("InternalServerErrorException"))]).await;
+    let (listed, took) = list(&double.url(), patience).await;
+    let failing = listed.unwrap_err();
+    assert!(
+        matches!(failing, TargetError::Failing { status: 500, .. }),
+        "{failing:?}"
+    );
+    assert!(took < patience + Duration::from_secs(1), "{took:?}");
+    let tries = double.asked().len();
+    assert!((2..20).contains(&tries), "{tries} tries");
+
+    let double = Double::start(vec![error(429, None)]).await;
+    let (listed, took) = list(&double.url(), patience).await;
+    let throttled = listed.unwrap_err();
+    assert!(
+        matches!(throttled, TargetError::Throttled { .. }),
+        "{throttled:?}"
+    );
+    assert!(took < patience + Duration::from_secs(1), "{took:?}");
+    let tries = double.asked().len();
+    assert!(
+        (1..5).contains(&tries),
+        "{tries} tries of one that throttles"
+    );
+
+    let double = Double::start(vec![Reply::CutOff]).await;
+    let (listed, _) = list(&double.url(), patience).await;
+    let cut = listed.unwrap_err();
+    assert!(matches!(cut, TargetError::Unreachable { .. }), "{cut:?}");
+}
