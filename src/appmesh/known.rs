@@ -133,6 +133,23 @@ impl Known {
         self.entries.insert(id, Entry { arn, tags, raw });
     }
 
+    /// Holds a resource as another has it, or not at all.
+    pub fn take_over(&mut self, id: ResourceId, other: &Self) {
+        match (other.model.get(&id), other.entries.get(&id)) {
+            (_, None) => self.remove(&id),
+            (spec, Some(entry)) => {
+                match spec {
+                    Some(spec) => self.model.insert(Resource {
+                        id: id.clone(),
+                        spec,
+                    }),
+                    None => self.model.remove(&id),
+                }
+                self.entries.insert(id, entry.clone());
+            }
+        }
+    }
+
     pub fn remove(&mut self, id: &ResourceId) {
         self.model.remove(id);
         self.entries.remove(id);

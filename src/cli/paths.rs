@@ -10,6 +10,11 @@ pub(super) fn everything(mesh: Option<&str>) -> String {
     format!("/outrigger/v1/resources{}", mesh.unwrap_or_default())
 }
 
+/// What has changed since a revision; where there is nothing yet, it is waited for so many seconds.
+pub(super) fn changes(since: u64, wait: u64) -> String {
+    format!("/outrigger/v1/changes?since={since}&wait={wait}")
+}
+
 /// The path that creates: of the collection that a resource is in.
 pub(super) fn collection(id: &ResourceId) -> String {
     let mesh = || format!("{MESHES}/{}", escaped(id.mesh().as_str()));

@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "app",
         &[
             "api",
+            "appmesh",
             "clients",
             "config",
             "data_dir",
@@ -37,7 +38,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("data_dir", &[]),
     (
         "config",
-        &["discovery", "model", "telemetry", "translate", "transport"],
+        &[
+            "appmesh",
+            "discovery",
+            "model",
+            "telemetry",
+            "translate",
+            "transport",
+        ],
     ),
     ("model", &[]),
     ("files", &["model", "store", "telemetry"]),
@@ -70,6 +78,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "api",
         &[
+            "appmesh",
             "clients",
             "endpoints",
             "model",

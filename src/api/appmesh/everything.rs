@@ -10,6 +10,7 @@ use tokio::task::spawn_blocking;
 use super::answer::{self, Status, data};
 use super::error::ApiError;
 use super::{AppMesh, Call};
+use crate::api::auth::Caller;
 use crate::model::{ResourceId, ResourceKind};
 use crate::store::{Owner, Stored};
 
@@ -24,7 +25,8 @@ impl AppMesh {
             let stored = api.loaded()?;
             let ids = all(&stored, mesh.as_deref());
             let readable = ids.filter(|id| caller.may_read(id.mesh().as_str()));
-            let list = api.list_of(&stored, "", readable)?;
+            let limited = mesh.is_none().then(|| limited(&caller)).unwrap_or_default();
+            let list = api.list_of(&stored, limited, readable)?;
             Ok(answer::of_json(StatusCode::OK, list))
         })
         .await
@@ -88,6 +90,15 @@ pub(super) fn options(call: &Call<'_>) -> Result<Option<Response>, ApiError> {
             method: method.clone(),
             allow: ALLOW,
         }),
+    }
+}
+
+/// What a list says to whom some meshes may be hidden.
+pub(super) fn limited(caller: &Caller) -> &'static str {
+    if caller.is_limited() {
+        r#""limited":true,"#
+    } else {
+        ""
     }
 }
 

@@ -63,6 +63,10 @@ pub enum Why {
     TooManyTags {
         count: usize,
     },
+    /// The virtual node is, and the endpoints that are registered for it are nothing that App Mesh has.
+    Endpoints {
+        count: usize,
+    },
     /// As it is, the service refuses it.
     Invalid {
         problem: String,
@@ -115,6 +119,10 @@ impl fmt::Display for Why {
             Self::TooManyTags { count } => write!(
                 f,
                 "it would have {count} tags with `{TAG}`, of {MOST} that a resource can have; remove some"
+            ),
+            Self::Endpoints { count } => write!(
+                f,
+                "App Mesh has nothing like its {count} registered endpoints; the target goes by its discovery"
             ),
             Self::Invalid { problem } => {
                 write!(f, "App Mesh's service refuses it, since {problem}")
