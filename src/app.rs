@@ -4,6 +4,7 @@
 //! says which it was.
 
 mod mesh;
+mod mirror;
 mod tasks;
 
 use std::net::SocketAddr;
@@ -22,6 +23,8 @@ use crate::api::appmesh::{AppMesh, AppMeshError};
 use crate::api::auth::{Auth, CredentialsError, CredentialsFile};
 use crate::api::endpoints::EndpointsState;
 use crate::api::operator::{self, ViewLookup};
+use crate::appmesh::status::Mirror;
+use crate::appmesh::watch::Watch;
 use crate::clients::Clients;
 use crate::config::{ApiAuth, Settings};
 use crate::data_dir::{self, DataDir};
@@ -85,6 +88,7 @@ pub struct Bound {
     registrations: Registrations,
     store: Store,
     writer: store::Writer,
+    mirror: Option<(Watch, Mirror)>,
     appmesh: AppMesh,
     /// `None`: nobody has to authenticate.
     credentials: Option<CredentialsFile>,
@@ -137,6 +141,7 @@ pub async fn bind(settings: Settings) -> Result<Bound, AppError> {
         xds: xds_server.addr(),
         api: addr(&api_listener, settings.api_addr),
         admin: addr(&admin_listener, settings.admin_addr),
+        mirror: mirror::open(settings.mirror.clone(), &store, &metrics)?,
         settings,
         xds_server,
         api_listener,
@@ -206,7 +211,8 @@ impl Bound {
         };
         let (model, auth) = (store.watch(), self.auth());
         let ads = self.ads(views.clone(), model.clone());
-        let operators = operators(self.clients, views, &model, self.registrations);
+        let (watch, mirror) = self.mirror.unzip();
+        let operators = operators(self.clients, views, &model, self.registrations, mirror);
         let appmesh = self.appmesh.clone();
         let api = api::router(operators.0, operators.1, self.appmesh, auth);
         let sink = mesh::Sink {
@@ -237,6 +243,9 @@ impl Bound {
             reconcile::run(translation, inputs, outputs, stop.clone()),
         );
         tasks.follow("xDS", self.xds_server.run(ads, stop.clone()));
+        if let Some(watch) = watch {
+            tasks.follow("the mirror", watch.run(stop.clone()));
+        }
         let Options {
             operators,
             monitors,
@@ -322,11 +331,13 @@ fn operators(
     views: Views,
     model: &watch::Receiver<Stored>,
     registrations: Registrations,
+    mirror: Option<Mirror>,
 ) -> (operator::State, EndpointsState) {
     let operators = operator::State {
         clients,
         views: lookup(views),
         model: model.clone(),
+        mirror,
     };
     let endpoints = EndpointsState {
         registrations,

@@ -13,14 +13,12 @@ pub mod connect;
 pub mod delete;
 pub mod demo;
 pub mod describe;
-mod diff;
 mod document;
 pub mod endpoints;
 pub mod get;
 pub mod health;
 pub mod import;
 pub mod migrate;
-mod order;
 pub mod output;
 mod paths;
 mod remote;
@@ -32,6 +30,7 @@ pub mod sign;
 pub mod status;
 mod step;
 pub mod store;
+pub mod sync;
 pub mod validate;
 mod write;
 
@@ -69,6 +68,7 @@ enum Command {
     Config(config_dump::ConfigArgs),
     Endpoints(endpoints::EndpointsArgs),
     Store(store::StoreArgs),
+    Sync(Box<sync::SyncArgs>),
     Health(health::HealthArgs),
     Demo(demo::DemoArgs),
     /// Is one of the demo's services
@@ -110,6 +110,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Capture(args) => return answer(capture::run(args).await),
         Command::Apply(args) => return answer(apply::run(*args).await),
         Command::Delete(args) => return answer(delete::run(*args).await),
+        Command::Sync(args) => return answer(sync::run(*args).await),
         Command::Get(args) => get::run(args).await,
         Command::Describe(args) => describe::run(args).await,
         Command::Bootstrap(args) => bootstrap::run(args),

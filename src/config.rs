@@ -4,6 +4,7 @@
 
 mod api;
 mod layer;
+mod mirror;
 mod quotas;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::appmesh::client::TargetError;
+use crate::appmesh::watch;
+use crate::model::NameError;
 use crate::model::arn::{Identity, IdentityError};
 use crate::model::quota::Quotas;
 use crate::telemetry::log::Format;
@@ -44,6 +48,8 @@ pub struct Settings {
     pub admin_addr: SocketAddr,
     pub dns: discovery::Settings,
     pub translation: translate::Options,
+    /// `None`: nothing is mirrored.
+    pub mirror: Option<watch::Settings>,
     pub shutdown_grace: Duration,
     pub log: String,
     pub log_format: Format,
@@ -81,6 +87,22 @@ pub enum ConfigError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(
+        "{flag} says how to mirror, and nothing says where; name a target with --mirror-endpoint, or leave it out"
+    )]
+    MirrorWithoutTarget { flag: &'static str },
+    #[error(
+        "--mirror-endpoint needs --data-dir, since the target knows the mirror by an id that has to outlive the process; name a folder"
+    )]
+    MirrorWithoutData,
+    /// `--mirror-endpoint`.
+    #[error("cannot mirror")]
+    MirrorTarget(#[from] TargetError),
+    /// `--mirror-mesh`.
+    #[error(transparent)]
+    MirrorMesh(#[from] NameError),
+    #[error("--mirror-drift-interval {interval:?} is too short; use 1s or more")]
+    MirrorInterval { interval: Duration },
+    #[error(
         "--dns-min-ttl {min:?} is above --dns-max-ttl {max:?}; lower the one or raise the other"
     )]
     TtlRange { min: Duration, max: Duration },
@@ -91,8 +113,9 @@ impl Layer {
     ///
     /// # Errors
     /// [`ConfigError`] for settings that do not go together, or that would open the mesh to strangers.
-    pub fn into_settings(self) -> Result<Settings, ConfigError> {
+    pub fn into_settings(mut self) -> Result<Settings, ConfigError> {
         let defaults = Settings::default();
+        let mirror = mirror::settings(&mut self)?;
         let insecure = self.insecure.unwrap_or(false);
         let mut dns = discovery::Settings {
             servers: self.dns_server,
@@ -140,6 +163,7 @@ impl Layer {
             admin_addr: self.admin_addr.unwrap_or(defaults.admin_addr),
             dns,
             translation,
+            mirror,
             shutdown_grace: self.shutdown_grace.unwrap_or(defaults.shutdown_grace),
             log: self.log.unwrap_or(defaults.log),
             log_format: self.log_format.unwrap_or(defaults.log_format),
@@ -159,6 +183,12 @@ impl Settings {
             if open && !addr.ip().is_loopback() && !insecure {
                 return Err(ConfigError::Open { flag, addr });
             }
+        }
+        if let Some(watch::Settings { drift_interval, .. }) = self.mirror
+            && drift_interval < watch::SHORTEST_INTERVAL
+        {
+            let interval = drift_interval;
+            return Err(ConfigError::MirrorInterval { interval });
         }
         if self.dns.min_ttl > self.dns.max_ttl {
             return Err(ConfigError::TtlRange {
@@ -187,6 +217,7 @@ impl Default for Settings {
             admin_addr: loopback(9081),
             dns: discovery::Settings::default(),
             translation: translate::Options::default(),
+            mirror: None,
             shutdown_grace: Duration::from_secs(10),
             log: "info".to_owned(),
             log_format: Format::Text,

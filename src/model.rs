@@ -9,9 +9,11 @@ pub mod arn;
 #[cfg(test)]
 pub(crate) mod cases;
 pub mod defaults;
+pub mod difference;
 pub mod document;
 pub mod endpoint;
 mod names;
+pub mod order;
 pub mod problem;
 pub mod quota;
 mod registry;

@@ -1,4 +1,4 @@
-//! The operators' gRPC service: who is connected, how each stands, and the exact resources it gets.
+//! The operators' gRPC service: who is connected, how each stands, and the exact resources it gets; and how the mirror stands.
 //!
 //! **Invariant:** the body of a secret never leaves the process this way.
 
@@ -25,14 +25,18 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::auth::Caller;
+use crate::appmesh::status::Mirror;
 use crate::clients::Clients;
-use crate::model::{NodeRef, ViewKey};
+use crate::model::{NodeRef, ResourceId, ViewKey};
 use crate::snapshot::{Kind, Snapshot};
 use crate::store::Stored;
 use generated::operator_server::Operator;
 use generated::{
-    GetConfigRequest, GetConfigResponse, ListClientsRequest, ListClientsResponse, ViewConfig,
+    GetConfigRequest, GetConfigResponse, ListClientsRequest, ListClientsResponse,
+    MirrorStatusRequest, MirrorStatusResponse, ViewConfig,
 };
+
+pub use convert::mirror as mirror_message;
 
 /// Finds the views that are computed for a node, sorted by key.
 pub type ViewLookup = Arc<dyn Fn(&NodeRef) -> Vec<(ViewKey, Arc<Snapshot>)> + Send + Sync>;
@@ -44,6 +48,8 @@ pub struct State {
     pub views: ViewLookup,
     /// The store, for what is declared.
     pub model: watch::Receiver<Stored>,
+    /// What keeps another endpoint as the mesh is here, if anything does.
+    pub mirror: Option<Mirror>,
 }
 
 impl fmt::Debug for State {
@@ -126,6 +132,21 @@ impl Operator for Server {
             node: node.to_string(),
             views,
         }))
+    }
+
+    async fn mirror_status(
+        &self,
+        request: Request<MirrorStatusRequest>,
+    ) -> Result<Response<MirrorStatusResponse>, Status> {
+        let caller = Caller::of(request.extensions());
+        let mut mirror = self.state.mirror.as_ref().map(convert::mirror);
+        if let Some(mirror) = &mut mirror {
+            mirror.resources.retain(|resource| {
+                let id = ResourceId::parse(&resource.id);
+                id.is_ok_and(|id| caller.may_read(id.mesh().as_str()))
+            });
+        }
+        Ok(Response::new(MirrorStatusResponse { mirror }))
     }
 }
 

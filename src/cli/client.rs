@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connect::{ApiArgs, ApiError, KEY_HELP, NOT_KNOWN};
 use super::paths;
-use super::remote::Listing;
+use super::remote::{Listing, ListingError, News};
 use super::sign::Signing;
 use crate::api::auth::sigv4::Payload;
 use connection::Connection;
@@ -105,11 +105,29 @@ impl Client {
             path: paths::everything(mesh),
             body: None,
         };
-        Listing::read(self.call(&call).await?).map_err(|error| ApiError::Answered {
+        Listing::read(self.call(&call).await?).map_err(|error| self.unreadable(&error))
+    }
+
+    /// What has changed since a revision; where there is nothing yet, it is waited for so many seconds.
+    ///
+    /// # Errors
+    /// As of [`Self::listing`].
+    pub(super) async fn changes(&self, since: u64, wait: u64) -> Result<News, ApiError> {
+        let call = Call {
+            method: Method::GET,
+            path: paths::changes(since, wait),
+            body: None,
+        };
+        News::read(self.call(&call).await?).map_err(|error| self.unreadable(&error))
+    }
+
+    /// An answer of another form.
+    fn unreadable(&self, error: &ListingError) -> ApiError {
+        ApiError::Answered {
             url: self.url.clone(),
             status: StatusCode::OK,
             message: error.to_string(),
-        })
+        }
     }
 
     /// Calls, and calls again while the trouble may pass and patience lasts.

@@ -10,14 +10,13 @@ use serde_json::Value;
 
 use super::client::{Client, PATIENCE};
 use super::connect::ApiArgs;
-use super::order;
 use super::output::{CliError, Output, render, span};
 use super::remote::{Listing, Remote, moment};
 use super::select::Selection;
 use crate::appmesh::client::Metadata;
 use crate::model::tags::Tags;
 use crate::model::validate::{Finding, Unread, validate};
-use crate::model::{Model, ResourceId};
+use crate::model::{Model, ResourceId, order};
 
 /// Of what uses a resource, so many are named for people.
 const SHOWN: usize = 20;

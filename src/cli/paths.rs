@@ -25,6 +25,11 @@ pub(super) fn endpoints(mesh: &MeshName, node: &NodeName) -> String {
     format!("/outrigger/v1/meshes/{mesh}/virtualNodes/{node}/endpoints")
 }
 
+/// What has changed since a revision; where there is nothing yet, it is waited for so many seconds.
+pub(super) fn changes(since: u64, wait: u64) -> String {
+    format!("/outrigger/v1/changes?since={since}&wait={wait}")
+}
+
 /// The path that creates: of the collection that a resource is in.
 pub(super) fn collection(id: &ResourceId) -> String {
     let mesh = || format!("{MESHES}/{}", escaped(id.mesh().as_str()));

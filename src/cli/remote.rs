@@ -39,11 +39,36 @@ pub(super) enum Owner {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Listing {
     pub(super) resources: BTreeMap<ResourceId, Remote>,
+    pub(super) revision: u64,
+    /// Which server it is, unless it is of an older version.
+    pub(super) server: Option<String>,
+    /// Whether there may be meshes that the key does not read.
+    pub(super) is_limited: bool,
+}
+
+/// What has changed since a revision.
+#[derive(Clone, Debug, Default)]
+pub(super) struct News {
+    /// What is new, or is no longer as it was.
+    pub(super) listing: Listing,
+    pub(super) deleted: Vec<ResourceId>,
+    /// Whether this is everything, and what is not in it is gone.
+    pub(super) is_full: bool,
 }
 
 #[derive(Debug, Deserialize)]
 struct Answer {
     resources: Vec<Value>,
+    #[serde(default)]
+    revision: u64,
+    #[serde(default)]
+    server: Option<String>,
+    #[serde(default)]
+    limited: bool,
+    #[serde(default)]
+    full: bool,
+    #[serde(default)]
+    deleted: Vec<Value>,
 }
 
 /// What stands beside the document itself.
@@ -81,19 +106,46 @@ pub(super) enum ListingError {
 impl Listing {
     /// Reads the answer of `GET /outrigger/v1/resources`.
     pub(super) fn read(answer: Value) -> Result<Self, ListingError> {
-        let answer: Answer = serde_json::from_value(answer)?;
+        Self::of(serde_json::from_value(answer)?)
+    }
+
+    fn of(answer: Answer) -> Result<Self, ListingError> {
         let mut resources = BTreeMap::new();
         for entry in answer.resources {
             let remote = Remote::read(entry)?;
             resources.insert(remote.id.clone(), remote);
         }
-        Ok(Self { resources })
+        Ok(Self {
+            resources,
+            revision: answer.revision,
+            server: answer.server,
+            is_limited: answer.limited,
+        })
     }
 
     /// The resources that this version can read.
     pub(super) fn model(&self) -> Model {
         let known = self.resources.values();
         Model::from_resources(known.filter_map(|remote| remote.resource.clone()))
+    }
+}
+
+impl News {
+    /// Reads the answer of `GET /outrigger/v1/changes`.
+    pub(super) fn read(answer: Value) -> Result<Self, ListingError> {
+        let mut answer: Answer = serde_json::from_value(answer)?;
+        let deleted = std::mem::take(&mut answer.deleted).into_iter();
+        let named = |entry: Value| {
+            let read = schema::read(&Located::from(entry.clone()));
+            read.id.ok_or_else(|| ListingError::Nameless {
+                entry: entry.to_string(),
+            })
+        };
+        Ok(Self {
+            deleted: deleted.map(named).collect::<Result<_, _>>()?,
+            is_full: answer.full,
+            listing: Listing::of(answer)?,
+        })
     }
 }
 
@@ -168,6 +220,30 @@ mod tests {
         assert_eq!(node.metadata.version, 3);
         assert_eq!(node.tags["k"], "v");
         assert_eq!(node.spec, json!({ "newer": 1 }));
+    }
+
+    #[test]
+    fn news_are_what_is_there_and_what_is_gone() {
+        let answer = json!({ "server": "x", "revision": 7, "full": false, "limited": true,
+            "deleted": [{ "kind": "Route", "meshName": "m", "virtualRouterName": "r", "routeName": "x" }],
+            "resources": [{ "kind": "Mesh", "meshName": "m", "spec": {} }] });
+        let news = News::read(answer).unwrap();
+        assert_eq!(
+            news.deleted[0].to_string(),
+            "mesh/m/virtualRouter/r/route/x"
+        );
+        let Listing {
+            resources,
+            revision,
+            server,
+            is_limited,
+        } = news.listing;
+        assert_eq!(
+            (resources.len(), revision, is_limited, news.is_full),
+            (1, 7, true, false)
+        );
+        assert_eq!(server.as_deref(), Some("x"));
+        assert!(News::read(json!({ "resources": [], "deleted": [{}] })).is_err());
     }
 
     #[test]

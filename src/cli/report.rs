@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::diff::Change;
 use super::output::Exit;
 use super::run::{Ended, Outcome, Outcomes};
 use super::step::{Action, Step, Verb};
 use super::validate::count;
 use crate::model::ResourceId;
+use crate::model::difference::Change;
 
 /// Of what was not tried, so many are named for people.
 const SHOWN: usize = 10;
@@ -29,20 +29,34 @@ pub(super) struct Report {
     not_tried: usize,
     resources: Vec<Line>,
     #[serde(skip)]
-    ended: Option<Ended>,
+    pub(super) ended: Option<Ended>,
+}
+
+/// One write, as it is printed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Entry {
+    pub(super) id: String,
+    pub(super) action: Verb,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) changes: Vec<Change>,
+    /// From whom the resource is taken over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) takes_over: Option<String>,
+    /// What else there is to say of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) notes: Vec<String>,
+    /// Another write of the same resource follows, which is the one that counts.
+    #[serde(skip)]
+    pub(super) is_interim: bool,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {
-    id: String,
-    action: Verb,
+    #[serde(flatten)]
+    entry: Entry,
     result: Result,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    changes: Vec<Change>,
-    /// From whom the resource is taken over.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    takes_over: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +65,7 @@ struct Line {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-enum Result {
+pub(super) enum Result {
     Planned,
     Done,
     Failed,
@@ -71,8 +85,8 @@ impl Report {
         };
         for step in steps {
             match refused.get(&step.id).cloned() {
-                None => report.add(step, Result::Planned, None, None),
-                why => report.add(step, Result::Blocked, why, None),
+                None => report.add(step.into(), Result::Planned, None, None),
+                why => report.add(step.into(), Result::Blocked, why, None),
             }
         }
         report
@@ -86,46 +100,41 @@ impl Report {
         };
         for (step, outcome) in outcomes.steps {
             match outcome {
-                Outcome::Done => report.add(step, Result::Done, None, None),
+                Outcome::Done => report.add(step.into(), Result::Done, None, None),
                 Outcome::Failed(error) => {
                     let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
                     let error = super::output::one_line(&error);
-                    report.add(step, Result::Failed, Some(error), help);
+                    report.add(step.into(), Result::Failed, Some(error), help);
                 }
                 Outcome::Blocked { by } => {
                     let error = format!("needs {by}, which failed");
-                    report.add(step, Result::Blocked, Some(error), None);
+                    report.add(step.into(), Result::Blocked, Some(error), None);
                 }
-                Outcome::NotTried => report.add(step, Result::NotTried, None, None),
-                Outcome::Unknown => report.add(step, Result::Unknown, None, None),
+                Outcome::NotTried => report.add(step.into(), Result::NotTried, None, None),
+                Outcome::Unknown => report.add(step.into(), Result::Unknown, None, None),
             }
         }
         report
     }
 
-    fn add(&mut self, step: Step, result: Result, error: Option<String>, help: Option<String>) {
-        let action = step.action.verb();
-        match (result, action) {
+    pub(super) fn add(
+        &mut self,
+        entry: Entry,
+        result: Result,
+        error: Option<String>,
+        help: Option<String>,
+    ) {
+        match (result, entry.action) {
+            (Result::Planned | Result::Done, _) if entry.is_interim => {}
             (Result::Planned | Result::Done, Verb::Create) => self.created += 1,
             (Result::Planned | Result::Done, Verb::Update) => self.updated += 1,
             (Result::Planned | Result::Done, Verb::Delete) => self.deleted += 1,
             (Result::Failed | Result::Blocked, _) => self.failed += 1,
             (Result::NotTried | Result::Unknown, _) => self.not_tried += 1,
         }
-        let (changes, takes_over) = match step.action {
-            Action::Update {
-                changes,
-                takes_over,
-                ..
-            } => (changes, takes_over),
-            Action::Create { .. } | Action::Delete => (Vec::new(), None),
-        };
         self.resources.push(Line {
-            id: step.id.to_string(),
-            action,
+            entry,
             result,
-            changes,
-            takes_over,
             error,
             help,
         });
@@ -141,6 +150,21 @@ impl Report {
 
     /// For people.
     pub(super) fn table(&self) -> String {
+        if self.set.is_none() && !self.is_anything() {
+            return "nothing to delete\n".to_owned();
+        }
+        let mut lines = self.lines();
+        let mut sums = self.sums();
+        if self.dry_run && self.is_anything() {
+            sums += "; nothing was written, since this is a dry run";
+        }
+        lines.push(sums);
+        lines.extend(self.why().map(str::to_owned));
+        format!("{}\n", lines.join("\n"))
+    }
+
+    /// Each write and how it went.
+    pub(super) fn lines(&self) -> Vec<String> {
         let tried = |line: &&Line| line.result != Result::NotTried;
         let mut lines: Vec<String> = self
             .resources
@@ -156,20 +180,20 @@ impl Report {
                 rest.len() - SHOWN
             ));
         }
-        lines.push(self.sums());
-        lines.join("\n")
+        lines
     }
 
-    fn sums(&self) -> String {
+    /// Whether anything differs.
+    pub(super) fn is_anything(&self) -> bool {
         let touched = self.created + self.updated + self.deleted;
-        if touched + self.failed + self.not_tried == 0 {
-            if self.set.is_none() {
-                return "nothing to delete\n".to_owned();
-            }
-            return format!(
-                "nothing differs: {} unchanged\n",
-                count(self.unchanged, "resource")
-            );
+        touched + self.failed + self.not_tried > 0
+    }
+
+    /// How many of each.
+    pub(super) fn sums(&self) -> String {
+        if !self.is_anything() {
+            let unchanged = count(self.unchanged, "resource");
+            return format!("nothing differs: {unchanged} unchanged");
         }
         let [created, updated, deleted, failed] = if self.dry_run {
             ["to create", "to update", "to delete", "to be refused"]
@@ -185,44 +209,74 @@ impl Report {
         sum(self.unchanged, "unchanged");
         sum(self.failed, failed);
         sum(self.not_tried, "not tried");
-        let sums = sums.join(", ");
-        if self.dry_run {
-            return format!("{sums}; nothing was written, since this is a dry run\n");
-        }
-        let why = match self.ended {
+        sums.join(", ")
+    }
+
+    /// Why not all was done, and what to do.
+    pub(super) fn why(&self) -> Option<&'static str> {
+        match self.ended {
+            _ if self.dry_run => None,
             Some(Ended::Interrupted) => {
-                "interrupted; run it again, and it goes on where it ended\n"
+                Some("interrupted; run it again, and it goes on where it ended")
             }
-            Some(Ended::Unavailable) => {
-                "the server is not available; run it again when it is, and it goes on where it ended\n"
-            }
-            Some(Ended::Unpruned) => {
-                "nothing was pruned, since not everything could be applied; mend that and run it again\n"
-            }
+            Some(Ended::Unavailable) => Some(
+                "the server is not available; run it again when it is, and it goes on where it ended",
+            ),
+            Some(Ended::Unpruned) => Some(
+                "nothing was pruned, since not everything could be applied; mend that and run it again",
+            ),
             None if self.failed > 0 => {
-                "mend what failed and run it again: what is done stays done\n"
+                Some("mend what failed and run it again: what is done stays done")
             }
-            None => "",
+            None => None,
+        }
+    }
+}
+
+impl From<Step> for Entry {
+    fn from(step: Step) -> Self {
+        let action = step.action.verb();
+        let (changes, takes_over) = match step.action {
+            Action::Update {
+                changes,
+                takes_over,
+                ..
+            } => (changes, takes_over),
+            Action::Create { .. } | Action::Delete => (Vec::new(), None),
         };
-        format!("{sums}\n{why}")
+        Self {
+            id: step.id.to_string(),
+            action,
+            changes,
+            takes_over,
+            notes: Vec::new(),
+            is_interim: false,
+        }
     }
 }
 
 impl Line {
     /// How it went, and below it what there is to say of that.
     fn lines(&self) -> Vec<String> {
-        let (action, id) = (self.action.as_str(), &self.id);
+        let (action, id) = (self.entry.action.as_str(), &self.entry.id);
+        let past = self.entry.action.past();
         let mut lines = vec![match self.result {
             Result::Planned => format!("{action} {id}"),
-            Result::Done => format!("{} {id}", self.action.past()),
+            Result::Done => format!("{past} {id}"),
             Result::Failed => format!("failed to {action} {id}"),
             Result::Blocked => format!("could not {action} {id}"),
             Result::NotTried => format!("did not try to {action} {id}"),
-            Result::Unknown => format!("may or may not have {} {id}", self.action.past()),
+            Result::Unknown => format!("may or may not have {past} {id}"),
         }];
-        let from = self.takes_over.iter();
+        let from = self.entry.takes_over.iter();
         lines.extend(from.map(|from| format!("    takes over from {from}")));
-        lines.extend(self.changes.iter().map(|change| format!("    {change}")));
+        lines.extend(self.entry.notes.iter().map(|note| format!("    {note}")));
+        lines.extend(
+            self.entry
+                .changes
+                .iter()
+                .map(|change| format!("    {change}")),
+        );
         lines.extend(self.error.iter().map(|error| format!("    {error}")));
         lines.extend(self.help.iter().map(|help| format!("    help: {help}")));
         lines

@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::client::Call;
-use super::diff::Change;
-use super::{order, paths};
-use crate::model::ResourceId;
+use super::paths;
+use crate::model::difference::Change;
 use crate::model::tags::Tags;
+use crate::model::{ResourceId, order};
 
 /// One write.
 #[derive(Clone, Debug, PartialEq)]

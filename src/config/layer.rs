@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{AuthMode, ConfigError, QuotaLimit, QuotaSet};
+use crate::appmesh::watch::{Drift, checked_interval};
 use crate::telemetry::log::Format;
 use crate::transport::SocketMode;
 
@@ -109,6 +110,41 @@ pub struct Layer {
     #[arg(long, value_name = "DURATION", env = "OUTRIGGER_XDS_CONNECTION_AGE", value_parser = humantime::parse_duration)]
     #[serde(default, deserialize_with = "duration")]
     pub xds_connection_age: Option<Duration>,
+    /// URL of another endpoint of App Mesh's API, another Outrigger's or AWS's, that is kept as the mesh is here; needs
+    /// --data-dir [default: none]
+    #[arg(long, value_name = "URL", env = "OUTRIGGER_MIRROR_ENDPOINT")]
+    pub mirror_endpoint: Option<String>,
+    /// Region that calls to --mirror-endpoint are signed for [default: that of the environment or the profile]
+    #[arg(long, value_name = "REGION", env = "OUTRIGGER_MIRROR_REGION")]
+    pub mirror_region: Option<String>,
+    /// Profile of AWS's configuration with the key for --mirror-endpoint [default: where every AWS client looks]
+    #[arg(long, value_name = "NAME", env = "OUTRIGGER_MIRROR_PROFILE")]
+    pub mirror_profile: Option<String>,
+    /// Mirror this mesh only; may be repeated [default: all]
+    #[arg(
+        long,
+        value_name = "MESH",
+        env = "OUTRIGGER_MIRROR_MESH",
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    pub mirror_mesh: Vec<String>,
+    /// Take over what somebody else made at --mirror-endpoint and the mesh here has too
+    #[arg(long, env = "OUTRIGGER_MIRROR_ADOPT", num_args = 0..=1, default_missing_value = "true")]
+    pub mirror_adopt: Option<bool>,
+    /// Delete at --mirror-endpoint what was mirrored and the mesh here no longer has
+    #[arg(long, env = "OUTRIGGER_MIRROR_PRUNE", num_args = 0..=1, default_missing_value = "true")]
+    pub mirror_prune: Option<bool>,
+    /// Calls a second to --mirror-endpoint; 0: no limit [default: 50, and no limit on this machine]
+    #[arg(long, value_name = "N", env = "OUTRIGGER_MIRROR_RATE")]
+    pub mirror_rate: Option<u32>,
+    /// What becomes of what somebody else changes at --mirror-endpoint [default: repair]
+    #[arg(long, value_name = "HOW", env = "OUTRIGGER_MIRROR_DRIFT")]
+    pub mirror_drift: Option<Drift>,
+    /// How often all of --mirror-endpoint is read [default: 5m]
+    #[arg(long, value_name = "DURATION", env = "OUTRIGGER_MIRROR_DRIFT_INTERVAL", value_parser = checked_interval)]
+    #[serde(default, deserialize_with = "duration")]
+    pub mirror_drift_interval: Option<Duration>,
     /// Longest time that an ordered stop may take [default: 10s]
     #[arg(long, value_name = "DURATION", env = "OUTRIGGER_SHUTDOWN_GRACE", value_parser = humantime::parse_duration)]
     #[serde(default, deserialize_with = "duration")]
@@ -168,6 +204,19 @@ impl Layer {
             aws_egress: self.aws_egress.or(below.aws_egress),
             default_retry_policy: self.default_retry_policy.or(below.default_retry_policy),
             xds_connection_age: self.xds_connection_age.or(below.xds_connection_age),
+            mirror_endpoint: self.mirror_endpoint.or(below.mirror_endpoint),
+            mirror_region: self.mirror_region.or(below.mirror_region),
+            mirror_profile: self.mirror_profile.or(below.mirror_profile),
+            mirror_mesh: if self.mirror_mesh.is_empty() {
+                below.mirror_mesh
+            } else {
+                self.mirror_mesh
+            },
+            mirror_adopt: self.mirror_adopt.or(below.mirror_adopt),
+            mirror_prune: self.mirror_prune.or(below.mirror_prune),
+            mirror_rate: self.mirror_rate.or(below.mirror_rate),
+            mirror_drift: self.mirror_drift.or(below.mirror_drift),
+            mirror_drift_interval: self.mirror_drift_interval.or(below.mirror_drift_interval),
             shutdown_grace: self.shutdown_grace.or(below.shutdown_grace),
             log: self.log.or(below.log),
             log_format: self.log_format.or(below.log_format),

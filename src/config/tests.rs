@@ -96,6 +96,36 @@ fn the_xds_socket_has_a_mode_in_octal() {
 }
 
 #[test]
+fn a_mirror_has_a_target_and_an_id_that_stays() {
+    let folder = "data-dir: /var/lib/outrigger\n";
+    let settings = |yaml: &str| layer(&format!("{folder}{yaml}")).into_settings();
+    assert!(settings("").unwrap().mirror.is_none());
+    let mirror =
+        settings("mirror-endpoint: http://standby:9080\nmirror-rate: 0\nmirror-mesh: [m]\n");
+    let mirror = mirror.unwrap().mirror.unwrap();
+    assert_eq!(
+        (mirror.target.endpoint.as_str(), mirror.target.rate),
+        ("http://standby:9080", None)
+    );
+    assert!(!mirror.prune && !mirror.adopt);
+    for (yaml, word) in [
+        ("mirror-prune: true\n", "--mirror-endpoint"),
+        ("mirror-mesh: [m]\n", "--mirror-endpoint"),
+        ("mirror-endpoint: standby\n", "cannot mirror"),
+        ("mirror-endpoint: http://a\nmirror-mesh: [a b]\n", "`a b`"),
+        (
+            "mirror-endpoint: http://a\nmirror-drift-interval: 10ms\n",
+            "1s",
+        ),
+    ] {
+        let error = settings(yaml).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+    let error = layer("mirror-endpoint: http://standby:9080\n").into_settings();
+    assert!(error.unwrap_err().to_string().contains("--data-dir"));
+}
+
+#[test]
 fn an_unknown_setting_in_the_file_is_an_error() {
     assert!(serde_saphyr::from_str::<Layer>("xds-adr: 127.0.0.1:1\n").is_err());
 }

@@ -81,6 +81,22 @@ pub fn admit(model: &Model, change: Change<'_>, quotas: &Quotas) -> Result<Vec<P
     }
 }
 
+/// Whether a change can be made and leaves no other resource with more errors than it had, as AWS's service asked.
+pub fn admit_strictly(model: &Model, change: Change<'_>) -> bool {
+    let mut after = model.clone();
+    let id = match change {
+        Change::Create(resource) | Change::Update(resource) => {
+            after.insert(resource.clone());
+            &resource.id
+        }
+        Change::Delete(id) => {
+            after.remove(id);
+            id
+        }
+    };
+    admit(model, change, &Quotas::default()).is_ok() && !dependents::breaks(model, &after, id)
+}
+
 /// The outermost that is missing of a resource and what it stands in: its mesh, its router or gateway, itself.
 pub fn missing(model: &Model, id: &ResourceId) -> Option<ResourceId> {
     let above = id.parent().and_then(|parent| missing(model, &parent));
@@ -123,9 +139,7 @@ fn delete(model: &Model, id: &ResourceId) -> Result<Vec<Problem>, Refusal> {
 
 /// The first few resources without which this one cannot be deleted: what is in it, and what names it.
 fn users(model: &Model, id: &ResourceId) -> Vec<ResourceId> {
-    let mesh = model.mesh(id.mesh());
-    let children = mesh.into_iter().flat_map(|mesh| mesh.children_of(id));
-    let users = model.users_of(id).cloned().chain(children);
+    let users = model.users_of(id).cloned().chain(model.inside(id));
     users.take(NAMED + 1).collect()
 }
 

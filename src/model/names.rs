@@ -81,6 +81,17 @@ name! {
     GatewayRouteName;
 }
 
+impl MeshName {
+    /// Takes a name as somebody typed it.
+    ///
+    /// # Errors
+    /// [`NameError`] when no mesh can have it.
+    pub fn checked(name: &str) -> Result<Self, NameError> {
+        NameError::check(ResourceKind::Mesh, name)?;
+        Ok(Self::new(name))
+    }
+}
+
 /// App Mesh's seven kinds of resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResourceKind {

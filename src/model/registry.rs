@@ -16,8 +16,8 @@ use super::names::{
     RouterName, ServiceName,
 };
 use super::spec::{
-    GatewayRouteSpec, MeshSpec, RouteSpec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec,
-    VirtualServiceSpec,
+    GatewayRouteSpec, MeshSpec, PortMapping, RouteSpec, VirtualGatewaySpec, VirtualNodeSpec,
+    VirtualRouterSpec, VirtualServiceSpec,
 };
 use users::Users;
 
@@ -41,6 +41,29 @@ pub enum Spec {
     Route(Arc<RouteSpec>),
     VirtualGateway(Arc<VirtualGatewaySpec>),
     GatewayRoute(Arc<GatewayRouteSpec>),
+}
+
+impl Spec {
+    /// The ports that a node, router or gateway listens on; none of the others.
+    pub fn port_mappings(&self) -> Vec<&PortMapping> {
+        match self {
+            Self::VirtualNode(node) => {
+                let listeners = node.listeners().iter();
+                listeners.map(|listener| &listener.port_mapping).collect()
+            }
+            Self::VirtualRouter(router) => {
+                let listeners = router.listeners().iter();
+                listeners.map(|listener| &listener.port_mapping).collect()
+            }
+            Self::VirtualGateway(gateway) => {
+                let listeners = gateway.listeners.iter();
+                listeners.map(|listener| &listener.port_mapping).collect()
+            }
+            Self::Mesh(_) | Self::VirtualService(_) | Self::Route(_) | Self::GatewayRoute(_) => {
+                Vec::new()
+            }
+        }
+    }
 }
 
 impl Resource {
@@ -265,6 +288,12 @@ impl Model {
     /// Costs what is found, whatever the size of the mesh.
     pub fn users_of(&self, id: &ResourceId) -> impl Iterator<Item = &ResourceId> {
         self.users.of(id)
+    }
+
+    /// What stands in a resource: all of a mesh, the routes of a router or gateway.
+    pub fn inside<'a>(&'a self, id: &'a ResourceId) -> impl Iterator<Item = ResourceId> + 'a {
+        let mesh = self.meshes.get(id.mesh());
+        mesh.into_iter().flat_map(|mesh| mesh.children_of(id))
     }
 
     /// How many resources of a kind there are.

@@ -11,12 +11,15 @@ pub const MOST: usize = 50;
 /// The prefix of keys that are AWS's own.
 const RESERVED: &str = "aws:";
 
+/// Whether a key is AWS's own.
+pub fn is_reserved(key: &str) -> bool {
+    let start = key.get(..RESERVED.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(RESERVED))
+}
+
 /// Whether a tag can have a key, apart from its length; otherwise what it must look like.
 pub(super) fn check_key(key: &str) -> Result<(), &'static str> {
-    let is_reserved = key
-        .get(..RESERVED.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(RESERVED));
-    if is_reserved {
+    if is_reserved(key) {
         Err("use a key that does not start with `aws:`, which is reserved")
     } else {
         check_value(key)

@@ -65,7 +65,7 @@ pub fn validate(model: &Model, unread: &Unread) -> Vec<Finding> {
 }
 
 /// The problems of one resource with the others of its model, which has that mesh.
-pub(super) fn problems_of(model: &Model, id: &ResourceId) -> Vec<Problem> {
+pub fn problems_of(model: &Model, id: &ResourceId) -> Vec<Problem> {
     let Some(mesh) = model.mesh(id.mesh()) else {
         return Vec::new();
     };

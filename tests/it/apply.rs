@@ -123,7 +123,7 @@ impl Shop {
 }
 
 /// A command without the caller's own settings.
-fn command(folder: &Path, url: &str, arguments: &[&str]) -> Command {
+pub(crate) fn command(folder: &Path, url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(OUTRIGGER);
     for (name, _) in std::env::vars() {
         if name.starts_with("OUTRIGGER_") || name.starts_with("AWS_") {
@@ -139,14 +139,14 @@ fn command(folder: &Path, url: &str, arguments: &[&str]) -> Command {
 }
 
 #[derive(Debug)]
-struct Printed {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Printed {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Printed {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code(),
             out: String::from_utf8(output.stdout).unwrap(),
@@ -155,7 +155,7 @@ impl Printed {
     }
 
     #[track_caller]
-    fn prints(&self, code: i32, out: &[&str]) {
+    pub(crate) fn prints(&self, code: i32, out: &[&str]) {
         assert_eq!(
             (self.code, self.out.lines().collect::<Vec<_>>()),
             (Some(code), out.to_vec()),
@@ -165,7 +165,7 @@ impl Printed {
     }
 
     #[track_caller]
-    fn fails(&self, code: i32, words: &[&str]) {
+    pub(crate) fn fails(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");
         for word in words {
             assert!(self.err.contains(word), "no `{word}` in {}", self.err);

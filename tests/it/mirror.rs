@@ -3,7 +3,13 @@
 mod changes;
 mod client;
 mod double;
+mod faults;
+mod follow;
+mod pair;
+mod proxy;
+mod random;
 mod read;
+mod sync;
 mod trouble;
 
 use std::num::NonZeroU32;

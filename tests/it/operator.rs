@@ -57,6 +57,7 @@ impl Plane {
                     .collect()
             }),
             model: store.watch(),
+            mirror: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "app",
         &[
             "api",
+            "appmesh",
             "clients",
             "config",
             "data_dir",
@@ -32,13 +33,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "demo",
         &["app", "clients", "config", "envoy", "model", "snapshot"],
     ),
-    ("appmesh", &["model"]),
+    ("appmesh", &["model", "store"]),
     ("capture", &["envoy", "model"]),
     ("migrate", &["envoy", "files", "model"]),
     ("data_dir", &[]),
     (
         "config",
-        &["discovery", "model", "telemetry", "translate", "transport"],
+        &[
+            "appmesh",
+            "discovery",
+            "model",
+            "telemetry",
+            "translate",
+            "transport",
+        ],
     ),
     ("model", &[]),
     ("files", &["model", "store", "telemetry"]),
@@ -71,6 +79,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "api",
         &[
+            "appmesh",
             "clients",
             "endpoints",
             "model",
@@ -117,7 +126,9 @@ const PURE_XDS: &[&str] = &[
     "wire",
 ];
 
-/// The same of `api/auth`.
+/// The same of `appmesh`.
+const PURE_APPMESH: &[&str] = &["interim", "known", "left", "order", "plan", "ports"];
+/// And of `api/auth`.
 const PURE_AUTH: &[&str] = &["access", "canonical", "claim", "key", "sigv4"];
 
 pub(crate) fn src() -> PathBuf {
@@ -231,6 +242,7 @@ fn pure_modules_do_no_io() {
         let stem = path.file_stem().unwrap().to_str().unwrap();
         let is_pure = PURE.contains(&module.as_str())
             || module == "xds" && PURE_XDS.contains(&stem)
+            || module == "appmesh" && PURE_APPMESH.contains(&stem)
             || module == "api" && PURE_AUTH.contains(&stem);
         if !is_pure {
             continue;

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::answer;
 use super::error::ApiError;
-use super::everything::all;
+use super::everything::{all, limited};
 use super::query::Query;
 use super::{AppMesh, Call, Place};
 use crate::model::ResourceId;
@@ -49,13 +49,15 @@ impl AppMesh {
             match changes {
                 Changes::Full { stored } => {
                     let readable = all(&stored, None).filter(may_read);
-                    api.list_of(&stored, r#""full":true,"deleted":[],"#, readable)
+                    let members = format!(r#""full":true,{}"deleted":[],"#, limited(&caller));
+                    api.list_of(&stored, &members, readable)
                 }
                 Changes::Since { changed, stored } => {
                     let is_gone = |id: &&ResourceId| !stored.records.contains_key(*id);
                     let gone = changed.iter().filter(may_read).filter(is_gone);
                     let gone: Value = gone.map(named).collect();
-                    let members = format!(r#""full":false,"deleted":{gone},"#);
+                    let limited = limited(&caller);
+                    let members = format!(r#""full":false,{limited}"deleted":{gone},"#);
                     api.list_of(&stored, &members, changed.iter().filter(may_read))
                 }
             }

@@ -11,6 +11,7 @@ use super::answer::{self, Status, data};
 use super::error::ApiError;
 use super::sending::Sending;
 use super::{AppMesh, Call, Place};
+use crate::api::auth::Caller;
 use crate::api::off_thread::off_thread;
 use crate::model::{ResourceId, ResourceKind};
 use crate::store::{Owner, Stored};
@@ -27,7 +28,8 @@ impl AppMesh {
             let stored = api.loaded()?;
             let ids = all(&stored, mesh.as_deref());
             let readable = ids.filter(|id| caller.may_read(id.mesh().as_str()));
-            api.list_of(&stored, "", readable)
+            let limited = mesh.is_none().then(|| limited(&caller)).unwrap_or_default();
+            api.list_of(&stored, limited, readable)
         })
         .await
     }
@@ -79,6 +81,15 @@ impl AppMesh {
         }
         body.extend_from_slice(b"]}");
         Ok(body)
+    }
+}
+
+/// What a list says to whom some meshes may be hidden.
+pub(super) fn limited(caller: &Caller) -> &'static str {
+    if caller.is_limited() {
+        r#""limited":true,"#
+    } else {
+        ""
     }
 }
 

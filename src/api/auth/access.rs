@@ -56,7 +56,7 @@ impl Access {
             }
             [
                 "outrigger.operator.v1.Operator",
-                "ListClients" | "GetConfig",
+                "ListClients" | "GetConfig" | "MirrorStatus",
             ] => (false, Reach::Filtered),
             _ => (!is_read(request), Reach::All),
         };

@@ -1,13 +1,17 @@
 //! What is known of clients and views, as the operator service's messages.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prost_types::Any;
 
-use super::generated::{self, Client, KindStatus, Rejection, Resource, State, View};
+use super::generated::{
+    self, Client, KindStatus, MirrorResource, Rejection, Resource, State, View,
+};
+use crate::appmesh::status;
 use crate::clients::{self, ClientState, RefusedNode, Variant};
 use crate::model::{Capture, ClientKind, ViewKey};
 use crate::snapshot::{Kind, Snapshot, Version};
+use crate::store::Revision;
 
 pub(super) fn client(client: &ClientState) -> Client {
     let info = &client.info;
@@ -27,6 +31,35 @@ pub(super) fn client(client: &ClientState) -> Client {
             .filter(|(_, status)| status.subscribed)
             .map(|(kind, status)| kind_status(kind, status, client.age))
             .collect(),
+    }
+}
+
+/// How a mirror stands, now.
+pub fn mirror(mirror: &status::Mirror) -> generated::Mirror {
+    let status = mirror.status();
+    let (error, next_try) = match &status.state {
+        status::State::Unavailable { error, next_try } => (error.clone(), Some(*next_try)),
+        _ => (String::new(), None),
+    };
+    let resources = status.others.iter().map(|(id, standing)| MirrorResource {
+        id: id.to_string(),
+        standing: standing.as_str().to_owned(),
+        detail: standing.detail(),
+    });
+    generated::Mirror {
+        endpoint: status.endpoint.clone(),
+        state: status.state.as_str().to_owned(),
+        in_state_for: wire(status.since.elapsed()),
+        error,
+        next_try_in: next_try.and_then(|at| wire(at.saturating_duration_since(Instant::now()))),
+        source_revision: mirror.source_revision().as_u64(),
+        mirrored_revision: status.mirrored.map(Revision::as_u64),
+        lag: wire(mirror.lag()),
+        last_success: status.last_success.map(Into::into),
+        last_read: status.last_read.and_then(|read| wire(read.elapsed())),
+        in_step: u64::try_from(status.in_step).unwrap_or(u64::MAX),
+        beside: u64::try_from(status.beside).unwrap_or(u64::MAX),
+        resources: resources.collect(),
     }
 }
 

@@ -163,6 +163,67 @@ pub struct Resource {
     #[prost(message, optional, tag = "4")]
     pub body: ::core::option::Option<::prost_types::Any>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MirrorStatusRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MirrorStatusResponse {
+    /// Absent if nothing is mirrored.
+    #[prost(message, optional, tag = "1")]
+    pub mirror: ::core::option::Option<Mirror>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Mirror {
+    /// The target's address.
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// As in the metric `outrigger_mirror_state`, such as `in_step`.
+    #[prost(string, tag = "2")]
+    pub state: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub in_state_for: ::core::option::Option<::prost_types::Duration>,
+    /// Why the target is unavailable, in its own words where it has some.
+    #[prost(string, tag = "4")]
+    pub error: ::prost::alloc::string::String,
+    /// When an unavailable target is tried again.
+    #[prost(message, optional, tag = "5")]
+    pub next_try_in: ::core::option::Option<::prost_types::Duration>,
+    /// The revision of the mesh here.
+    #[prost(uint64, tag = "6")]
+    pub source_revision: u64,
+    /// The revision up to which the target follows; absent before it does.
+    #[prost(uint64, optional, tag = "7")]
+    pub mirrored_revision: ::core::option::Option<u64>,
+    /// For how long the target has been behind.
+    #[prost(message, optional, tag = "8")]
+    pub lag: ::core::option::Option<::prost_types::Duration>,
+    /// When the target was last known to be as the mesh is here.
+    #[prost(message, optional, tag = "9")]
+    pub last_success: ::core::option::Option<::prost_types::Timestamp>,
+    /// How long ago all of the target was read.
+    #[prost(message, optional, tag = "10")]
+    pub last_read: ::core::option::Option<::prost_types::Duration>,
+    /// Resources that are at the target as they are here.
+    #[prost(uint64, tag = "11")]
+    pub in_step: u64,
+    /// All others of the mesh here, and what was mirrored and is no longer here, by id.
+    #[prost(message, repeated, tag = "12")]
+    pub resources: ::prost::alloc::vec::Vec<MirrorResource>,
+    /// Resources at the target that somebody else made, of names that the mesh here has not.
+    #[prost(uint64, tag = "13")]
+    pub beside: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MirrorResource {
+    /// Such as `mesh/appMesh/virtualNode/serviceANode`.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// As in the metric `outrigger_mirror_resources`, such as `failed`.
+    #[prost(string, tag = "2")]
+    pub standing: ::prost::alloc::string::String,
+    /// What there is to say of it, in the target's words where it has some.
+    #[prost(string, tag = "3")]
+    pub detail: ::prost::alloc::string::String,
+}
 /// The two variants of the xDS transport protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -372,6 +433,33 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("outrigger.operator.v1.Operator", "GetConfig"));
             self.inner.unary(req, path, codec).await
         }
+        /// How the mirror stands that keeps another endpoint of App Mesh's API as the mesh is here.
+        pub async fn mirror_status(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MirrorStatusRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MirrorStatusResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/outrigger.operator.v1.Operator/MirrorStatus",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("outrigger.operator.v1.Operator", "MirrorStatus"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -401,6 +489,14 @@ pub mod operator_server {
             request: tonic::Request<super::GetConfigRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetConfigResponse>,
+            tonic::Status,
+        >;
+        /// How the mirror stands that keeps another endpoint of App Mesh's API as the mesh is here.
+        async fn mirror_status(
+            &self,
+            request: tonic::Request<super::MirrorStatusRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MirrorStatusResponse>,
             tonic::Status,
         >;
     }
@@ -556,6 +652,51 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetConfigSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/outrigger.operator.v1.Operator/MirrorStatus" => {
+                    #[allow(non_camel_case_types)]
+                    struct MirrorStatusSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::MirrorStatusRequest>
+                    for MirrorStatusSvc<T> {
+                        type Response = super::MirrorStatusResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MirrorStatusRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::mirror_status(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MirrorStatusSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -79,6 +79,14 @@ impl TargetOptions {
         }
     }
 
+    /// Checks the address, without calling it.
+    ///
+    /// # Errors
+    /// [`TargetError::Options`] when it is none of a target.
+    pub fn check(&self) -> Result<(), TargetError> {
+        self.scheme().map(drop)
+    }
+
     /// Checks the address.
     pub(super) fn scheme(&self) -> Result<Scheme, TargetError> {
         if self.endpoint.contains('@') {

@@ -8,13 +8,12 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::cli::diff::{Change, changes};
-use crate::cli::order;
 use crate::cli::remote::{Listing, Owner, Remote};
 use crate::cli::step::{Action, Step};
 use crate::model::defaults::fill_defaults;
+use crate::model::difference::{changes, tag_changes};
 use crate::model::tags::{MOST, Tags};
-use crate::model::{MeshName, Resource, ResourceId, Spec};
+use crate::model::{MeshName, Resource, ResourceId, Spec, order};
 
 /// The tag that says which set a resource belongs to.
 pub(super) const SET_TAG: &str = "outrigger:applied-by";
@@ -189,11 +188,7 @@ fn update(plan: &mut Plan, there: &Remote, wanted: &Wanted, options: Options<'_>
     limit_tags(plan, id, &there.tags, &tags(wanted, options.set));
     let mut new = tags(wanted, options.set);
     new.retain(|key, value| there.tags.get(key) != Some(value));
-    changes.extend(new.iter().map(|(key, value)| Change {
-        path: format!("tags.{key}"),
-        before: there.tags.get(key).cloned().map(Value::String),
-        after: Some(Value::String(value.clone())),
-    }));
+    changes.extend(tag_changes(&there.tags, &new));
     if changes.is_empty() {
         plan.unchanged += 1;
         return;

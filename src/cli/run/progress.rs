@@ -50,7 +50,18 @@ impl Progress {
         }
     }
 
-    pub(super) fn advance(&mut self) {
+    /// Says how far something is whose end moves.
+    pub(in crate::cli) fn at(&mut self, done: usize, total: usize) {
+        (self.done, self.total) = (done, total);
+        let [done, total] = [done, total].map(|count| u64::try_from(count).unwrap_or_default());
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+        if self.next <= Instant::now() {
+            self.show();
+        }
+    }
+
+    pub(in crate::cli) fn advance(&mut self) {
         self.done += 1;
         self.bar.inc(1);
         if self.next <= Instant::now() {
@@ -58,7 +69,7 @@ impl Progress {
         }
     }
 
-    pub(super) fn clear(&self) {
+    pub(in crate::cli) fn clear(&self) {
         self.bar.finish_and_clear();
     }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::model::document::Path;
 use crate::model::names::ResourceId;
-use crate::model::problem::Problem;
+use crate::model::problem::{Problem, Severity};
 use crate::model::registry::{Model, Spec};
-use crate::model::spec::{PortMapping, VirtualServiceProvider};
+use crate::model::spec::VirtualServiceProvider;
 use crate::model::validate::problems_of;
 
 /// How many resources are named one by one.
@@ -47,6 +47,19 @@ pub(super) fn new_problems(before: &Model, after: &Model, id: &ResourceId) -> Ve
     problems
 }
 
+/// Whether the change leaves another resource with more errors than it had.
+pub(super) fn breaks(before: &Model, after: &Model, id: &ResourceId) -> bool {
+    let errors = |model, dependent| {
+        let problems = problems_of(model, dependent).into_iter();
+        problems
+            .filter(|problem| problem.severity == Severity::Error)
+            .count()
+    };
+    dependents(before, after, id)
+        .iter()
+        .any(|dependent| errors(after, dependent) > errors(before, dependent))
+}
+
 /// The part of a resource that others depend on.
 fn changed_part(id: &ResourceId) -> Path {
     match id {
@@ -64,15 +77,12 @@ fn changed_part(id: &ResourceId) -> Path {
 fn dependents(before: &Model, after: &Model, id: &ResourceId) -> BTreeSet<ResourceId> {
     let mut all = BTreeSet::new();
     let (old, new) = (before.get(id), after.get(id));
-    let (Some(mesh), false) = (
-        before.mesh(id.mesh()),
-        same_to_users(old.as_ref(), new.as_ref()),
-    ) else {
+    if same_to_users(old.as_ref(), new.as_ref()) {
         return all;
-    };
+    }
     match id {
         ResourceId::VirtualRouter(..) | ResourceId::VirtualGateway(..) => {
-            all.extend(mesh.children_of(id));
+            all.extend(before.inside(id));
         }
         // A router that has lost its last route.
         ResourceId::Route(..) => all.extend(id.parent()),
@@ -100,28 +110,7 @@ fn same_to_users(old: Option<&Spec>, new: Option<&Spec>) -> bool {
         (Some(Spec::VirtualService(old)), Some(Spec::VirtualService(new))) => {
             old.provider == new.provider
         }
-        (Some(old), Some(new)) => listeners(old) == listeners(new),
+        (Some(old), Some(new)) => old.port_mappings() == new.port_mappings(),
         _ => false,
-    }
-}
-
-fn listeners(spec: &Spec) -> Vec<&PortMapping> {
-    match spec {
-        Spec::VirtualNode(node) => node
-            .listeners()
-            .iter()
-            .map(|listener| &listener.port_mapping)
-            .collect(),
-        Spec::VirtualRouter(router) => router
-            .listeners()
-            .iter()
-            .map(|listener| &listener.port_mapping)
-            .collect(),
-        Spec::VirtualGateway(gateway) => gateway
-            .listeners
-            .iter()
-            .map(|listener| &listener.port_mapping)
-            .collect(),
-        _ => Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Change, Refusal, admit};
+use super::{Change, Refusal, admit, admit_strictly};
 use crate::model::cases::{self, Case, Expected, Operation};
 use crate::model::defaults::fill_defaults;
 use crate::model::document::Located;
@@ -127,6 +127,33 @@ fn what_is_accepted_is_echoed() {
         if !health_check.is_null() {
             assert_eq!(health_check["port"], json!(80), "{}", case.rule);
         }
+    }
+}
+
+/// Outrigger takes a second listener before the routes say ports, and AWS's service did not.
+#[test]
+fn what_leaves_others_with_errors_is_only_taken_here() {
+    let router = |ports: &[u16]| {
+        let listener = |port| json!({ "portMapping": { "port": port, "protocol": "http" } });
+        let listeners: Json = ports.iter().map(listener).collect();
+        json!({ "kind": "VirtualRouter", "meshName": "m", "virtualRouterName": "r", "spec": { "listeners": listeners } })
+    };
+    let route = |port: Option<u16>| {
+        let action = json!({ "weightedTargets": [{ "virtualNode": "n", "weight": 1 }] });
+        let r#match = port.map_or(json!({}), |port| json!({ "port": port }));
+        json!({ "kind": "Route", "meshName": "m", "virtualRouterName": "r", "routeName": "x",
+                "spec": { "tcpRoute": { "match": r#match, "action": action } } })
+    };
+    let text = |document: Json| document.to_string().replace("\"http\"", "\"tcp\"");
+    let tcp = |document| serde_json::from_str::<Json>(&text(document)).unwrap();
+    let node =
+        json!({ "kind": "VirtualNode", "meshName": "m", "virtualNodeName": "n", "spec": {} });
+    let (second, _) = body_of(&tcp(router(&[80, 81]))).unwrap();
+    let change = Change::Update(&second);
+    for (port, is_taken_by_aws) in [(None, false), (Some(80), true)] {
+        let model = model(&[node.clone(), tcp(router(&[80])), route(port)]);
+        assert!(admit(&model, change, &Quotas::default()).is_ok());
+        assert_eq!(admit_strictly(&model, change), is_taken_by_aws, "{port:?}");
     }
 }
 

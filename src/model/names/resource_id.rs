@@ -222,7 +222,7 @@ pub struct NameError {
 }
 
 impl NameError {
-    fn check(kind: ResourceKind, name: &str) -> Result<(), Self> {
+    pub(super) fn check(kind: ResourceKind, name: &str) -> Result<(), Self> {
         let checked = if name.is_empty() || name.chars().count() > LONGEST_NAME {
             Err("use 1 to 255 characters")
         } else if kind == ResourceKind::VirtualService {

@@ -7,17 +7,19 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::tags::Tags;
+
 /// One value that differs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Change {
+pub struct Change {
     /// Such as `spec.listeners[0].portMapping.port`.
-    pub(super) path: String,
+    pub path: String,
     /// `None` if it is added.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) before: Option<Value>,
+    pub before: Option<Value>,
     /// `None` if it is removed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) after: Option<Value>,
+    pub after: Option<Value>,
 }
 
 impl fmt::Display for Change {
@@ -33,11 +35,24 @@ impl fmt::Display for Change {
 }
 
 /// What an update from one spec to the other changes; nothing if the service sees no difference.
-pub(super) fn changes(before: &Value, after: &Value) -> Vec<Change> {
+pub fn changes(before: &Value, after: &Value) -> Vec<Change> {
     let mut changes = Vec::new();
     let (before, after) = (normal(before), normal(after));
     collect("spec", Some(&before), Some(&after), &mut changes);
     changes
+}
+
+/// What adding or replacing tags changes of those that are there.
+pub fn tag_changes(there: &Tags, new: &Tags) -> Vec<Change> {
+    let changed = new
+        .iter()
+        .filter(|(key, value)| there.get(*key) != Some(value));
+    let change = |(key, value): (&String, &String)| Change {
+        path: format!("tags.{key}"),
+        before: there.get(key).cloned().map(Value::String),
+        after: Some(Value::String(value.clone())),
+    };
+    changed.map(change).collect()
 }
 
 fn collect(path: &str, before: Option<&Value>, after: Option<&Value>, changes: &mut Vec<Change>) {

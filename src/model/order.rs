@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::spec::Backend;
-use crate::model::{Resource, ResourceId, ResourceKind, Spec};
+use super::spec::Backend;
+use super::{Resource, ResourceId, ResourceKind, Spec};
 
 /// How many levels there are; what stands on one names only what stands below.
-pub(super) const LEVELS: usize = 4;
+pub const LEVELS: usize = 4;
 
 /// The level of a kind.
-pub(super) fn level(kind: ResourceKind) -> usize {
+pub fn level(kind: ResourceKind) -> usize {
     match kind {
         ResourceKind::Mesh => 0,
         ResourceKind::VirtualNode | ResourceKind::VirtualRouter | ResourceKind::VirtualGateway => 1,
@@ -21,13 +21,13 @@ pub(super) fn level(kind: ResourceKind) -> usize {
 /// What must be there for a resource to be taken, and can only be deleted after it.
 ///
 /// Backends are not among them: a virtual node may name one that does not exist.
-pub(super) fn needs(resource: &Resource) -> BTreeSet<ResourceId> {
+pub fn needs(resource: &Resource) -> BTreeSet<ResourceId> {
     let above = std::iter::successors(resource.id.parent(), ResourceId::parent);
     above.chain(resource.uses()).collect()
 }
 
 /// The virtual services that a virtual node calls, whether or not they exist.
-pub(super) fn backends(resource: &Resource) -> BTreeSet<ResourceId> {
+pub fn backends(resource: &Resource) -> BTreeSet<ResourceId> {
     let Spec::VirtualNode(node) = &resource.spec else {
         return BTreeSet::new();
     };

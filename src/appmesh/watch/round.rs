@@ -1,0 +1,188 @@
+//! One round: what is planned for some resources is done, and how each of them stands then.
+
+use std::collections::BTreeSet;
+use std::time::{Instant, SystemTime};
+
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Trouble, Watch, pace};
+use crate::appmesh::client::Client;
+use crate::appmesh::plan::{Action, Foreign, ForeignState, How, Plan, Step, Why};
+use crate::appmesh::status::{Standing, State};
+use crate::appmesh::sync::{self, Outcome};
+use crate::model::ResourceId;
+use crate::store::Stored;
+
+impl Watch {
+    /// Does what is planned for some resources, and says how each of them stands.
+    pub(super) async fn carry_out(
+        &mut self,
+        client: &Client,
+        stored: &Stored,
+        ids: &BTreeSet<ResourceId>,
+        plan: Plan,
+    ) -> Result<(), Trouble> {
+        let began = Instant::now();
+        self.expect(ids, &plan);
+        let writes = plan.steps.len();
+        let never = CancellationToken::new();
+        let mut trouble = None;
+        let outcomes = sync::run(client, plan.steps, &never, |step, outcome| {
+            self.ended(step, outcome, stored);
+        });
+        for (_, outcome) in outcomes.await {
+            match outcome {
+                Outcome::Failed(error) if error.is_of_target() => trouble = Some(error),
+                _ => {}
+            }
+        }
+        self.count(stored);
+        if let Some(error) = trouble {
+            return Err(error.into());
+        }
+        if writes > 0 {
+            let failed = self.failed.len();
+            info!(writes, failed, revision = %stored.revision, "mirrored");
+        }
+        self.settle(stored, began);
+        Ok(())
+    }
+
+    /// Takes note of what is planned.
+    fn expect(&mut self, ids: &BTreeSet<ResourceId>, plan: &Plan) {
+        let planned: BTreeSet<&ResourceId> = plan.steps.iter().map(|step| &step.id).collect();
+        for id in ids {
+            self.failed.remove(id);
+            self.waiting.remove(id);
+            if !planned.contains(id) {
+                // There is nothing to do, or nothing that can be done.
+                self.pending.remove(id);
+            }
+        }
+        for left in &plan.not_mirrored {
+            if let Why::Needs { .. } = left.why {
+                self.waiting.insert(left.id.clone());
+            }
+        }
+        let drifted = &self.drifted;
+        self.status.send_modify(|status| {
+            let others = &mut status.others;
+            for id in ids {
+                others.remove(id);
+            }
+            for left in &plan.not_mirrored {
+                let standing = Standing::NotMirrored(left.why.clone());
+                others.insert(left.id.clone(), standing);
+            }
+            // Those of names that the source has not are only counted: there may be an account full of them.
+            let in_question = |foreign: &&Foreign| foreign.state != ForeignState::Beside;
+            for foreign in plan.foreign.iter().filter(in_question) {
+                let standing = Standing::Foreign(foreign.clone());
+                others.insert(foreign.id.clone(), standing);
+            }
+            for orphan in &plan.orphaned {
+                let standing = Standing::Orphaned(orphan.why.clone());
+                others.insert(orphan.id.clone(), standing);
+            }
+            for id in planned {
+                others.insert(id.clone(), Standing::Pending);
+            }
+            for (id, what) in drifted.iter() {
+                let what = what.to_owned();
+                others.insert(id.clone(), Standing::Drifted { what });
+            }
+            if !plan.steps.is_empty() {
+                status.enter(State::Writing);
+            }
+        });
+    }
+
+    /// Takes note of how a step went.
+    fn ended(&mut self, step: &Step, outcome: &Outcome, stored: &Stored) {
+        self.metrics.tried(&step.action, outcome);
+        let id = &step.id;
+        self.touched.insert(id.clone());
+        let standing = match outcome {
+            Outcome::Done(written) => {
+                self.known.wrote(step, written.as_ref(), &stored.model);
+                if is_interim(step) {
+                    return;
+                }
+                self.pending.remove(id);
+                None
+            }
+            Outcome::Failed(error) if error.is_of_target() => return,
+            Outcome::NotTried => return,
+            Outcome::Failed(error) => {
+                let error = error.to_string();
+                warn!("the mirror's target refused a change of `{id}`: {error}");
+                self.pending.remove(id);
+                self.failed.insert(id.clone());
+                Some(Standing::Failed { error })
+            }
+            // The failure itself says more.
+            Outcome::Blocked { by } if by == id => return,
+            Outcome::Blocked { by } => {
+                self.pending.remove(id);
+                self.waiting.insert(id.clone());
+                Some(Standing::Blocked { by: by.clone() })
+            }
+        };
+        self.status.send_modify(|status| {
+            match standing {
+                Some(standing) => status.others.insert(id.clone(), standing),
+                None => status.others.remove(id),
+            };
+        });
+    }
+
+    fn count(&self, stored: &Stored) {
+        let meshes = stored.model.meshes();
+        let meshes = meshes.filter(|(name, _)| self.options.scope.includes(name));
+        let sizes =
+            meshes.map(|(name, mesh)| usize::from(mesh.spec.is_some()) + mesh.ids(name).count());
+        let total: usize = sizes.sum();
+        self.status.send_modify(|status| {
+            let others = status.others.keys();
+            let declared = others.filter(|id| stored.records.contains_key(*id)).count();
+            status.in_step = total.saturating_sub(declared);
+        });
+    }
+
+    /// Says that the target is now as the source was.
+    fn settle(&mut self, stored: &Stored, began: Instant) {
+        let has_blocked = {
+            let status = self.status.borrow();
+            let mut others = status.others.values();
+            others.any(|other| matches!(other, Standing::Blocked { .. }))
+        };
+        if self.failed.is_empty() && !has_blocked {
+            (self.retry, self.retries) = (None, 0);
+            // What has changed meanwhile has changed after it began.
+            let is_behind = self.source.has_changed().unwrap_or(false);
+            self.status.send_modify(|status| {
+                status.mirrored = Some(stored.revision);
+                status.behind_since = is_behind.then_some(began);
+                status.last_success = Some(SystemTime::now());
+                status.enter(State::InStep);
+            });
+            return;
+        }
+        if self.retry.is_none_or(|retry| retry <= time::Instant::now()) {
+            let wait = pace::after_refusal(self.retries).min(self.settings.drift_interval);
+            self.retry = Some(time::Instant::now() + wait);
+            self.retries = self.retries.saturating_add(1);
+        }
+        self.enter(State::Incomplete);
+    }
+}
+
+/// Whether another update of the same resource follows.
+pub(super) fn is_interim(step: &Step) -> bool {
+    let Action::Update { how, .. } = step.action else {
+        return false;
+    };
+    how == How::Interim
+}

@@ -1,0 +1,237 @@
+//! `outrigger sync status`: how the mirror of a running `serve` stands, as a whole and with each resource.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use miette::miette;
+use serde::Serialize;
+
+use crate::api::operator::generated::{self as api, MirrorStatusRequest};
+use crate::cli::connect::ApiArgs;
+use crate::cli::output::{self, CliError, Output};
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+/// Asks the control plane and returns what to print.
+///
+/// # Errors
+/// When it cannot be reached, or mirrors nothing.
+pub(super) async fn run(args: StatusArgs) -> Result<String, CliError> {
+    let mut operator = args.api.connect().await?;
+    let response = operator.mirror_status(MirrorStatusRequest {}).await;
+    let response = response.map_err(|status| args.api.error(status))?;
+    let Some(mirror) = response.into_inner().mirror else {
+        return Err(CliError::no(miette!(
+            help = "start it with --mirror-endpoint, or see `outrigger sync plan`",
+            "the control plane at {} mirrors nothing",
+            args.api.url()
+        )));
+    };
+    output::render(
+        args.output,
+        &MirrorStatus::from(mirror),
+        MirrorStatus::table,
+    )
+}
+
+/// What is printed as JSON and YAML.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MirrorStatus {
+    endpoint: String,
+    pub(super) state: String,
+    in_state_for_seconds: f64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_try_in_seconds: Option<f64>,
+    source_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mirrored_revision: Option<u64>,
+    lag_seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_success: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_read_seconds_ago: Option<f64>,
+    in_step: u64,
+    /// At the target, of names that the source has not.
+    beside: u64,
+    pub(super) resources: Vec<Resource>,
+}
+
+/// One that is not in step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Resource {
+    pub(super) id: String,
+    pub(super) standing: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) detail: String,
+}
+
+impl From<api::Mirror> for MirrorStatus {
+    fn from(mirror: api::Mirror) -> Self {
+        let resources = mirror.resources.into_iter().map(|resource| Resource {
+            id: resource.id,
+            standing: resource.standing,
+            detail: resource.detail,
+        });
+        Self {
+            endpoint: mirror.endpoint,
+            state: mirror.state,
+            in_state_for_seconds: seconds(mirror.in_state_for).unwrap_or_default(),
+            error: mirror.error,
+            next_try_in_seconds: seconds(mirror.next_try_in),
+            source_revision: mirror.source_revision,
+            mirrored_revision: mirror.mirrored_revision,
+            lag_seconds: seconds(mirror.lag).unwrap_or_default(),
+            last_success: mirror.last_success.map(|time| time.to_string()),
+            last_read_seconds_ago: seconds(mirror.last_read),
+            in_step: mirror.in_step,
+            beside: mirror.beside,
+            resources: resources.collect(),
+        }
+    }
+}
+
+impl MirrorStatus {
+    fn table(&self) -> String {
+        let row = |name: &str, value: String| [name.to_owned(), value];
+        let mut rows = vec![row("target", self.endpoint.clone())];
+        let state = spoken(&self.state);
+        rows.push(row(
+            "state",
+            format!("{state} for {}", span(self.in_state_for_seconds)),
+        ));
+        if !self.error.is_empty() {
+            rows.push(row("error", self.error.clone()));
+        }
+        if let Some(next) = self.next_try_in_seconds {
+            rows.push(row("next try", format!("in {}", span(next))));
+        }
+        rows.push(row("revision", self.revision()));
+        if self.lag_seconds > 0.0 {
+            rows.push(row("behind for", span(self.lag_seconds)));
+        }
+        let last = self.last_success.as_deref().unwrap_or("never");
+        rows.push(row("last success", last.to_owned()));
+        if let Some(ago) = self.last_read_seconds_ago {
+            rows.push(row("target read", format!("{} ago", span(ago))));
+        }
+        rows.push(row("resources", self.counts()));
+        let [head, rest @ ..] = rows.as_slice() else {
+            return String::new();
+        };
+        let mut text = output::columns(head.clone(), rest.iter().cloned());
+        if !self.resources.is_empty() {
+            let headings = ["RESOURCE", "STANDING", "DETAIL"].map(str::to_owned);
+            let rows = self.resources.iter().map(|resource| {
+                let standing = spoken(&resource.standing);
+                [resource.id.clone(), standing, resource.detail.clone()]
+            });
+            text.push('\n');
+            text.push_str(&output::columns(headings, rows));
+        }
+        text
+    }
+
+    pub(super) fn revision(&self) -> String {
+        let source = self.source_revision;
+        match self.mirrored_revision {
+            Some(mirrored) => format!("{mirrored} of {source}"),
+            None => format!("none of {source}"),
+        }
+    }
+
+    /// How many resources stand in which way.
+    pub(super) fn counts(&self) -> String {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for resource in &self.resources {
+            *counts.entry(&resource.standing).or_default() += 1;
+        }
+        let others = counts
+            .iter()
+            .map(|(standing, count)| format!(", {count} {}", spoken(standing)));
+        let in_step = format!("{} in step", self.in_step);
+        let beside = (self.beside > 0).then(|| format!(", {} of others besides", self.beside));
+        std::iter::once(in_step)
+            .chain(others)
+            .chain(beside)
+            .collect()
+    }
+}
+
+/// The name of a state as people say it.
+pub(super) fn spoken(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+fn seconds(duration: Option<prost_types::Duration>) -> Option<f64> {
+    let duration = Duration::try_from(duration?).ok()?;
+    Some(duration.as_secs_f64())
+}
+
+fn span(seconds: f64) -> String {
+    output::span(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_says_what_is_wrong_and_with_what() {
+        let duration = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+        let resource = |id: &str, standing: &str, detail: &str| api::MirrorResource {
+            id: id.to_owned(),
+            standing: standing.to_owned(),
+            detail: detail.to_owned(),
+        };
+        let status = MirrorStatus::from(api::Mirror {
+            endpoint: "http://standby:9080".to_owned(),
+            state: "unavailable".to_owned(),
+            in_state_for: duration(65),
+            error: "http://standby:9080 does not answer".to_owned(),
+            next_try_in: duration(12),
+            source_revision: 12,
+            mirrored_revision: Some(11),
+            lag: duration(70),
+            last_success: None,
+            last_read: duration(200),
+            in_step: 3,
+            beside: 2,
+            resources: vec![
+                resource("mesh/m", "pending", ""),
+                resource(
+                    "mesh/m/virtualNode/n",
+                    "not_mirrored",
+                    "it was mirrored from the target",
+                ),
+            ],
+        });
+        assert_eq!(
+            status.table(),
+            "\
+target        http://standby:9080
+state         unavailable for 1 min 5 s
+error         http://standby:9080 does not answer
+next try      in 12 s
+revision      11 of 12
+behind for    1 min 10 s
+last success  never
+target read   3 min 20 s ago
+resources     3 in step, 1 not mirrored, 1 pending, 2 of others besides
+
+RESOURCE              STANDING      DETAIL
+mesh/m                pending
+mesh/m/virtualNode/n  not mirrored  it was mirrored from the target
+"
+        );
+    }
+}

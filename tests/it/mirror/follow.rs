@@ -1,0 +1,400 @@
+//! A mirror that runs by itself: inside `serve`, and as `outrigger sync watch`.
+
+use std::time::{Duration, Instant};
+
+use outrigger::appmesh::plan::TAG;
+use outrigger::envoy::child::ChildCommand;
+use serde_json::{Value, json};
+
+use super::pair::{KeysFile, Pair, create, delete, mesh, mirrored, tag, update};
+use super::proxy::Fate;
+use super::{every_kind, id};
+use crate::appmesh::served::Served;
+use crate::world::{OUTRIGGER, PATIENCE, eventually};
+
+fn spec(hostname: &str) -> Value {
+    json!({ "serviceDiscovery": { "dns": { "hostname": hostname } },
+            "listeners": [{ "portMapping": { "port": 80, "protocol": "http" } }] })
+}
+
+fn resource<'a>(status: &'a Value, id: &str) -> Option<&'a Value> {
+    let resources = status["resources"].as_array().unwrap();
+    resources.iter().find(|resource| resource["id"] == id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_change_arrives_at_once() {
+    let pair = Pair::mirroring(&["--mirror-prune"]).await;
+    for (id, [spec, _]) in &every_kind() {
+        assert_eq!(
+            create(&pair.source, id, spec, &[("team", "a")]).await,
+            200,
+            "{id}"
+        );
+    }
+    pair.equal().await;
+    for (id, [_, spec]) in &every_kind() {
+        assert_eq!(update(&pair.source, id, spec).await, 200, "{id}");
+    }
+    tag(&pair.source, &id("mesh/m"), "team", "b").await;
+    pair.equal().await;
+    let status = pair.state("in_step").await;
+    assert_eq!(status["inStep"], every_kind().len());
+    assert_eq!(status["mirroredRevision"], status["sourceRevision"]);
+    assert_eq!(status["resources"], json!([]));
+    assert_eq!(
+        pair.source
+            .metric("outrigger_mirror_resources{standing=\"in_step\"}")
+            .await,
+        7
+    );
+    assert_eq!(
+        pair.source
+            .metric("outrigger_mirror_state{state=\"in_step\"}")
+            .await,
+        1
+    );
+    // What changes is written, and all of the target is not read again.
+    let reads = pair
+        .source
+        .metric("outrigger_mirror_reads_total{result=\"ok\"}")
+        .await;
+    assert_eq!(reads, 1);
+    let before = pair.proxy.calls().len();
+    let began = Instant::now();
+    assert_eq!(
+        create(
+            &pair.source,
+            &id("mesh/m/virtualNode/new"),
+            &spec("a.invalid"),
+            &[]
+        )
+        .await,
+        200
+    );
+    pair.equal().await;
+    println!("one change took {:?}", began.elapsed());
+    assert_eq!(pair.proxy.calls().len() - before, 1);
+    for (id, _) in every_kind().iter().rev() {
+        delete(&pair.source, id).await;
+    }
+    delete(&pair.source, &id("mesh/m/virtualNode/new")).await;
+    delete(&pair.source, &id("mesh/m")).await;
+    pair.equal().await;
+    assert!(mesh(&pair.target).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_changes_at_the_target_is_repaired() {
+    let pair = Pair::mirroring(&["--mirror-prune", "--mirror-drift-interval", "1s"]).await;
+    let node = id("mesh/m/virtualNode/n");
+    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
+    create(&pair.source, &node, &spec("a.invalid"), &[]).await;
+    pair.equal().await;
+    assert_eq!(update(&pair.target, &node, &spec("b.invalid")).await, 200);
+    pair.equal().await;
+    assert_eq!(delete(&pair.target, &node).await, 200);
+    pair.equal().await;
+    let repaired = "outrigger_mirror_drift_total{handling=\"repaired\"}";
+    assert_eq!(pair.source.metric(repaired).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_changes_at_the_target_may_only_be_reported() {
+    let pair =
+        Pair::mirroring(&["--mirror-drift", "report", "--mirror-drift-interval", "1s"]).await;
+    let node = id("mesh/m/virtualNode/n");
+    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
+    create(&pair.source, &node, &spec("a.invalid"), &[]).await;
+    pair.equal().await;
+    pair.state("in_step").await;
+    assert_eq!(update(&pair.target, &node, &spec("b.invalid")).await, 200);
+    let drifted = eventually("the drift is reported", PATIENCE, async || {
+        let status = pair.status().await;
+        let standing = resource(&status, "mesh/m/virtualNode/n")?.clone();
+        (standing["standing"] == "drifted").then_some(standing)
+    })
+    .await;
+    let detail = "~ spec.serviceDiscovery.dns.hostname: \"b.invalid\" → \"a.invalid\"";
+    assert_eq!(drifted["detail"], detail);
+    // It is left so, reading after reading, and others go on.
+    let reads = "outrigger_mirror_reads_total{result=\"ok\"}";
+    let before = pair.source.metric(reads).await;
+    create(
+        &pair.source,
+        &id("mesh/m/virtualNode/o"),
+        &spec("o.invalid"),
+        &[],
+    )
+    .await;
+    eventually("the target is read again", PATIENCE, async || {
+        (pair.source.metric(reads).await > before + 1).then_some(())
+    })
+    .await;
+    let there = mesh(&pair.target).await;
+    assert_eq!(there[&node].0, spec("b.invalid"));
+    assert!(there.contains_key(&id("mesh/m/virtualNode/o")));
+    assert_eq!(
+        pair.source
+            .metric("outrigger_mirror_drift_total{handling=\"reported\"}")
+            .await,
+        1
+    );
+    // Until the source has something to say.
+    assert_eq!(update(&pair.source, &node, &spec("c.invalid")).await, 200);
+    pair.equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mesh_does_not_notice_that_the_target_is_gone() {
+    let mut pair = Pair::mirroring(&["--mirror-prune"]).await;
+    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
+    pair.equal().await;
+    pair.proxy.point_at(([127, 0, 0, 1], 1).into());
+    let began = Instant::now();
+    for number in 0..20 {
+        let node = id(&format!("mesh/m/virtualNode/n{number}"));
+        assert_eq!(
+            create(&pair.source, &node, &spec("a.invalid"), &[]).await,
+            200
+        );
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    let (ready, ..) = crate::http::get(&format!("http://{}", pair.source.admin), "/readyz").await;
+    assert_eq!(ready, 200);
+    let status = pair.state("unavailable").await;
+    assert!(
+        status["error"]
+            .as_str()
+            .unwrap()
+            .contains("does not answer"),
+        "{status}"
+    );
+    assert!(
+        status["lagSeconds"].as_f64().unwrap() > 0.0 && status["nextTryInSeconds"].is_number(),
+        "{status}"
+    );
+    let printed = pair.run(&["sync", "status"]).await;
+    assert!(
+        printed.out.contains("state         unavailable for"),
+        "{}",
+        printed.out
+    );
+    // A stop does not wait for it, nor does the start.
+    pair.source.restart().await;
+    pair.restart_target().await;
+    pair.equal().await;
+    pair.state("in_step").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_lost_everything_gets_it_anew() {
+    let mut pair = Pair::mirroring(&["--mirror-drift-interval", "1s"]).await;
+    for (id, [spec, _]) in &every_kind() {
+        create(&pair.source, id, spec, &[]).await;
+    }
+    pair.equal().await;
+    pair.target = Served::start(&[]).await;
+    pair.proxy.point_at(pair.target.api);
+    pair.equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_target_refuses_keeps_nothing_else() {
+    let target = Served::start(&["--quota", "virtual-nodes-per-mesh=1"]).await;
+    let pair = Pair::with(target, &["--mirror-prune"]).await;
+    let (first, second) = (id("mesh/m/virtualNode/a"), id("mesh/m/virtualNode/b"));
+    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
+    create(&pair.source, &first, &spec("a.invalid"), &[]).await;
+    pair.equal().await;
+    create(&pair.source, &second, &spec("b.invalid"), &[]).await;
+    let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": "b" } } });
+    create(&pair.source, &id("mesh/m/virtualService/s"), &provider, &[]).await;
+    create(&pair.source, &id("mesh/m/virtualRouter/r"), &json!({}), &[]).await;
+    let status = eventually("the refusal is known", PATIENCE, async || {
+        let status = pair.status().await;
+        let is_said = status["state"] == "incomplete" && status["inStep"] == 3;
+        is_said.then_some(status)
+    })
+    .await;
+    let failed = resource(&status, "mesh/m/virtualNode/b").unwrap();
+    assert_eq!(failed["standing"], "failed");
+    assert!(
+        failed["detail"]
+            .as_str()
+            .unwrap()
+            .contains("LimitExceededException"),
+        "{failed}"
+    );
+    assert_ne!(
+        resource(&status, "mesh/m/virtualService/s"),
+        None,
+        "{status}"
+    );
+    // Room is made, and it is tried again.
+    delete(&pair.source, &first).await;
+    pair.equal().await;
+    pair.state("in_step").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_for_some_meshes_sees_what_stands_in_these() {
+    let keys = KeysFile::new(&[("ALL", ""), ("SOME", ", meshes: [m]")]);
+    let target = Served::start(&["--quota", "virtual-nodes-per-mesh=1"]).await;
+    let args = [
+        "--api-auth",
+        "sigv4",
+        "--api-credentials",
+        keys.path(),
+        "--mirror-prune",
+    ];
+    let pair = Pair::with(target, &args).await;
+    let files = pair.source.folder.path().join("mesh.yaml");
+    let node = |mesh: &str, name: &str| {
+        format!("---\nkind: VirtualNode\nmeshName: {mesh}\nvirtualNodeName: {name}\nspec: {{}}\n")
+    };
+    let of = |mesh: &str| {
+        format!(
+            "---\nkind: Mesh\nmeshName: {mesh}\n{}{}",
+            node(mesh, "a"),
+            node(mesh, "b")
+        )
+    };
+    std::fs::write(&files, of("m") + &of("other")).unwrap();
+    let applied = keys
+        .run(&pair, "ALL", &["apply", files.to_str().unwrap()])
+        .await;
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    let resources = async |key: &str| {
+        let printed = keys
+            .run(&pair, key, &["sync", "status", "--output", "json"])
+            .await;
+        let status: Value = serde_json::from_str(&printed.out).unwrap();
+        let all = status["resources"].as_array().unwrap().iter();
+        let failed = all.filter(|resource| resource["standing"] == "failed");
+        let failed = failed.map(|resource| resource["id"].as_str().unwrap().to_owned());
+        failed.collect::<Vec<_>>()
+    };
+    let all = eventually("two are refused", PATIENCE, async || {
+        let all = resources("ALL").await;
+        (all.len() == 2).then_some(all)
+    })
+    .await;
+    let some = resources("SOME").await;
+    assert_eq!((some.len(), &some[0]), (1, &all[0]), "{all:?}");
+    assert!(some[0].starts_with("mesh/m/"), "{some:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_of_itself_is_refused() {
+    let pair = Pair::mirroring(&["--mirror-adopt", "--mirror-prune"]).await;
+    pair.proxy.point_at(pair.source.api);
+    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
+    pair.source.get("/readyz").await;
+    let status = eventually("it is refused", Duration::from_secs(60), async || {
+        let status = pair.status().await;
+        let error = status["error"].as_str().unwrap_or_default();
+        error.contains("is the source itself").then_some(())
+    });
+    status.await;
+    assert!(!mesh(&pair.source).await[&id("mesh/m")].1.contains_key(TAG));
+    assert_eq!(pair.proxy.writes().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_not_mirrored_back() {
+    let pair = Pair::mirroring(&["--mirror-prune"]).await;
+    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
+    pair.equal().await;
+    // The other way round, to the source itself.
+    let back = [
+        "sync",
+        "apply",
+        "--prune",
+        "--endpoint",
+        &pair.source.url(),
+        "--api-url",
+        &pair.target.url(),
+    ];
+    let before = mesh(&pair.source).await;
+    let printed = pair.run(&back).await;
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    assert!(
+        printed
+            .out
+            .contains("does not mirror mesh/m: it was mirrored from the target"),
+        "{printed:?}"
+    );
+    assert_eq!(mesh(&pair.source).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_without_a_mirror_says_so() {
+    let pair = Pair::start().await;
+    pair.run(&["sync", "status"])
+        .await
+        .fails(1, &["mirrors nothing", "--mirror-endpoint"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_follows_a_source_that_is_only_reached_over_its_api() {
+    let mut pair = Pair::start().await;
+    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
+    let log = pair.target.folder.path().join("watch.log");
+    let source = super::proxy::Proxy::start(pair.source.api).await;
+    let mut watch = ChildCommand::new(OUTRIGGER, OUTRIGGER)
+        .args([
+            "sync",
+            "watch",
+            "--prune",
+            "--drift-interval",
+            "1s",
+            "--output",
+            "json",
+        ])
+        .args(["--api-url", &source.url(), "--endpoint", &pair.proxy.url()])
+        .spawn("sync watch", &log)
+        .unwrap();
+    pair.equal().await;
+    create(
+        &pair.source,
+        &id("mesh/m/virtualNode/n"),
+        &spec("a.invalid"),
+        &[],
+    )
+    .await;
+    pair.equal().await;
+    // Neither of the two is always there.
+    pair.proxy.set(|_, _| Fate::Refused(503));
+    create(
+        &pair.source,
+        &id("mesh/m/virtualNode/o"),
+        &spec("a.invalid"),
+        &[],
+    )
+    .await;
+    pair.source.restart().await;
+    source.point_at(pair.source.api);
+    delete(&pair.source, &id("mesh/m/virtualNode/n")).await;
+    pair.proxy.set(|_, _| Fate::Passes);
+    pair.equal().await;
+    let there = mesh(&pair.target).await;
+    assert_eq!(mirrored(&there).len(), 2);
+    let last = eventually("it says so", PATIENCE, async || {
+        let text = std::fs::read_to_string(&log).unwrap();
+        let last: Value = serde_json::from_str(text.lines().last()?).ok()?;
+        (last["state"] == "in_step" && last["inStep"] == 2).then_some(last)
+    })
+    .await;
+    assert_eq!(last["resources"], json!([]));
+    // Another server at the address is another source.
+    let other = Served::start(&[]).await;
+    source.point_at(other.api);
+    let ended = eventually("it ends", Duration::from_secs(60), async || watch.ended()).await;
+    assert_eq!(ended.code(), Some(2), "{:?}", watch.last_lines(5));
+    assert_eq!(mirrored(&mesh(&pair.target).await), mirrored(&there));
+}
