@@ -39,10 +39,20 @@ pub struct DemoOptions {
     pub mode: DemoMode,
     /// Whose addresses everything binds.
     pub network: Network,
+    /// Whether a second control plane, with sidecars of its own, is fed by the first one.
+    pub mirror: bool,
     /// Where Envoy comes from.
     pub binary: BinarySource,
     /// The `outrigger` binary: it starts the services, and ties every child's life to the demo's.
     pub guard: PathBuf,
+}
+
+impl DemoOptions {
+    /// Each is a mesh with a control plane and services of its own, the one that feeds the other first.
+    fn networks(&self) -> impl Iterator<Item = Network> {
+        let mirror = self.mirror.then(|| self.network.mirror());
+        std::iter::once(self.network).chain(mirror)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +137,9 @@ pub async fn run(options: DemoOptions) -> Result<(), DemoError> {
     if !cfg!(target_os = "linux") {
         return Err(DemoError::NotLinux);
     }
-    start::check_ports(options.network)?;
+    for network in options.networks() {
+        start::check_ports(network)?;
+    }
     let path = std::env::temp_dir().join(format!("outrigger-demo-{}", std::process::id()));
     let mut folder = Folder::create(path.clone()).map_err(|source| DemoError::Folder {
         path: path.clone(),
@@ -175,7 +187,7 @@ async fn drive(
             say(&page(options, folder, running).text());
             stay(running).await
         }
-        DemoMode::Check => check::check(running, folder, started).await,
+        DemoMode::Check => check::check(options, running, folder, started).await,
     }
 }
 
@@ -192,6 +204,7 @@ fn page<'a>(options: &'a DemoOptions, folder: &'a Folder, running: &Running) -> 
     let id = running.applications.get(1).copied().flatten();
     Page {
         network: options.network,
+        mirror: options.mirror.then(|| options.network.mirror()),
         folder,
         outrigger: &options.guard,
         replica: (replica, id),

@@ -16,6 +16,9 @@ pub struct DemoArgs {
     /// Check traffic and changes, print how long changes take, and end; exit 0 if all is well
     #[arg(long)]
     check: bool,
+    /// Run a second control plane that only the first one feeds, with services and sidecars of its own
+    #[arg(long)]
+    mirror: bool,
     /// The loopback network that everything binds addresses of
     #[arg(long, value_name = "ADDR", default_value_t = Ipv4Addr::new(127, 0, 0, 0))]
     network: Ipv4Addr,
@@ -33,6 +36,7 @@ pub async fn run(args: DemoArgs) -> Result<(), CliError> {
             DemoMode::Stay
         },
         network: Network::of(args.network),
+        mirror: args.mirror,
         binary: BinarySource {
             named: environment.binary,
             cache: environment.cache,

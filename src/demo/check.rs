@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::folder::Folder;
 use super::start::Running;
-use super::{DemoError, say};
+use super::{DemoError, DemoOptions, say};
 use crate::envoy::admin::AdminError;
 
 /// Why a check fails.
@@ -61,6 +61,7 @@ pub(super) enum CheckError {
 
 /// Runs every check, says what each found, and fails if one did.
 pub(super) async fn check(
+    options: &DemoOptions,
     running: &mut Running,
     folder: &Folder,
     started: Instant,
@@ -80,10 +81,27 @@ pub(super) async fn check(
             traffic::through_the_application(network).await,
         );
         report.add("Envoy's configuration", config::active(network).await);
+        let mirror = options.mirror.then(|| network.mirror());
+        if let Some(mirror) = mirror {
+            report.add(
+                "the mirror's sidecars carry requests by name",
+                traffic::both_ways(mirror).await,
+            );
+            report.add(
+                "the mirror's weights and replicas",
+                traffic::spread(mirror, 20).await,
+            );
+        }
         report.add(
             "a changed weight",
             change::weights(network, folder, &clients).await,
         );
+        if let Some(mirror) = mirror {
+            report.add(
+                "the changed weight at the mirror",
+                change::mirrored(mirror).await,
+            );
+        }
         report.add(
             "a changed DNS answer",
             change::addresses(network, &names).await,

@@ -1,4 +1,4 @@
-//! The demo's control plane: `serve` itself, in this process.
+//! The demo's control planes: `serve` itself, in this process.
 
 use super::DemoError;
 use super::folder::Folder;
@@ -6,16 +6,34 @@ use super::layout::Network;
 use crate::app::{self, Bound};
 use crate::config::Settings;
 
-/// Binds it to the demo's network, with the working folder's mesh.
-pub(super) async fn bind(network: Network, folder: &Folder) -> Result<Bound, DemoError> {
+/// Where a control plane has its mesh from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fed {
+    /// The working folder's files.
+    ByFiles {
+        /// Whose control plane it feeds.
+        mirror: Option<Network>,
+    },
+    /// Another control plane, and nothing else.
+    ByMirror,
+}
+
+/// Binds one to its network.
+pub(super) async fn bind(network: Network, folder: &Folder, fed: Fed) -> Result<Bound, DemoError> {
     let mut settings = Settings {
-        mesh: vec![folder.mesh()],
         xds_addr: network.xds(),
         api_addr: network.api(),
         admin_addr: network.admin(),
         ..Settings::default()
     };
     settings.dns.servers = vec![network.dns()];
+    match fed {
+        Fed::ByFiles { mirror } => {
+            settings.mesh = vec![folder.mesh()];
+            // TODO-MIRROR
+        }
+        Fed::ByMirror => settings.data_dir = Some(folder.path().join("mirror")),
+    }
     app::bind(settings)
         .await
         .map_err(|error| DemoError::ControlPlane(error.into()))

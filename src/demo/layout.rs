@@ -1,4 +1,4 @@
-//! Who listens where: the whole mesh in one /24 of loopback addresses.
+//! Who listens where: the whole mesh in one /24 of loopback addresses, its mirror in the upper half of it.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,9 +11,17 @@ pub(super) const MESH: &str = "appMesh";
 /// The port of every listener in that mesh.
 pub(super) const LISTENER_PORT: u16 = 8080;
 
-/// The network that everything binds addresses of, as its address `.0`. Two demos run side by side on two networks.
+/// What is added to the number of every host of the mirror.
+const MIRROR: u8 = 100;
+
+/// The network that everything binds addresses of. Two demos run side by side on two networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network(Ipv4Addr);
+pub struct Network {
+    /// Its address `.0`.
+    base: Ipv4Addr,
+    /// What is added to the number of every host.
+    first: u8,
+}
 
 impl Default for Network {
     fn default() -> Self {
@@ -37,12 +45,23 @@ impl Network {
     /// The /24 that an address is in.
     pub fn of(address: Ipv4Addr) -> Self {
         let [a, b, c, _] = address.octets();
-        Self(Ipv4Addr::new(a, b, c, 0))
+        Self {
+            base: Ipv4Addr::new(a, b, c, 0),
+            first: 0,
+        }
+    }
+
+    /// Where a second control plane, with services of its own, is fed by the first one.
+    pub(super) fn mirror(self) -> Self {
+        Self {
+            first: MIRROR,
+            ..self
+        }
     }
 
     fn host(self, host: u8) -> IpAddr {
-        let [a, b, c, _] = self.0.octets();
-        IpAddr::V4(Ipv4Addr::new(a, b, c, host))
+        let [a, b, c, _] = self.base.octets();
+        IpAddr::V4(Ipv4Addr::new(a, b, c, self.first + host))
     }
 
     pub(super) fn xds(self) -> SocketAddr {
@@ -70,7 +89,7 @@ impl Network {
             hostname,
             node,
             sidecar: self.host(1 + index),
-            application: SocketAddr::new(self.host(1), 18080 + u16::from(index)),
+            application: SocketAddr::new(self.host(1), 18080 + u16::from(self.first + index)),
         };
         let a = "service-a.local";
         let b = "service-b.local";

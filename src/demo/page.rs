@@ -9,6 +9,8 @@ use super::layout::{Instance, Network};
 /// What the page tells about.
 pub(super) struct Page<'a> {
     pub(super) network: Network,
+    /// The mesh that this one feeds.
+    pub(super) mirror: Option<Network>,
     pub(super) folder: &'a Folder,
     /// The `outrigger` binary.
     pub(super) outrigger: &'a Path,
@@ -30,13 +32,12 @@ impl Page<'_> {
 
     fn heading(&self, text: &mut String) {
         text.push_str("\nThe mesh runs. Each service has its sidecar:\n\n");
-        for instance in self.network.instances() {
-            writeln!(
-                text,
-                "  {:<12}{:<4}sidecar {:<12} application {}",
-                instance.service, instance.version, instance.sidecar, instance.application
-            )
-            .ok();
+        instances(self.network, text);
+        if let Some(mirror) = self.mirror {
+            text.push_str(
+                "\nand a second time, for a control plane that only the first one feeds:\n\n",
+            );
+            instances(mirror, text);
         }
         text.push_str("\nThings to try, in another terminal:\n");
     }
@@ -79,6 +80,21 @@ impl Page<'_> {
                 format!("kill -9 {id}\n{call}"),
             ));
         }
+        if let Some(mirror) = self.mirror {
+            let [a, ..] = mirror.instances();
+            let api = mirror.api();
+            things.push((
+                "what the second control plane has, and how it stands with the first".to_owned(),
+                format!(
+                    "{outrigger} get --api-url http://{api}\n{outrigger} sync status{}",
+                    self.api_option()
+                ),
+            ));
+            things.push((
+                "call its service B: a change above is there as well".to_owned(),
+                format!("curl 'http://{}/call?to=service-b.local&n=10'", a.ingress()),
+            ));
+        }
         things.push((
             "metrics of the control plane and of a sidecar".to_owned(),
             format!(
@@ -107,5 +123,17 @@ impl Page<'_> {
         } else {
             format!(" --api-url http://{}", self.network.api())
         }
+    }
+}
+
+/// A line for each.
+fn instances(network: Network, text: &mut String) {
+    for instance in network.instances() {
+        writeln!(
+            text,
+            "  {:<12}{:<4}sidecar {:<12} application {}",
+            instance.service, instance.version, instance.sidecar, instance.application
+        )
+        .ok();
     }
 }

@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::control_plane::Fed;
 use super::dns::{DnsServer, Zone};
 use super::folder::Folder;
 use super::layout::{Instance, Network};
@@ -86,10 +87,9 @@ pub(super) async fn start(
     folder: &Folder,
     progress: &Progress,
 ) -> Result<Running, DemoError> {
-    let network = options.network;
     let envoy = binary::find(&options.binary, progress).await?;
     let mut running = Running {
-        network,
+        network: options.network,
         dns: Names {
             zone: Zone::default(),
         },
@@ -98,27 +98,37 @@ pub(super) async fn start(
         tasks: JoinSet::new(),
         stop: CancellationToken::new(),
     };
-    running.start_servers(folder, progress).await?;
-
-    let step = progress.step("starting services and their sidecars", None);
-    let mut parts = Parts {
-        applications: Vec::new(),
-        sidecars: Vec::new(),
-    };
-    for instance in network.instances() {
-        let application = start_application(options, &instance, folder)?;
-        running.applications.push(application.id());
-        parts.applications.push(application);
-        let sidecar = start_sidecar(options, &envoy.path, &instance, folder)?;
-        parts.sidecars.push(sidecar);
+    let mirror = options.mirror.then(|| options.network.mirror());
+    if let Some(mirror) = mirror {
+        // First, so that it is there when the other one begins to feed it.
+        let servers = running.start_servers(mirror, Fed::ByMirror, folder, progress);
+        servers.await?;
     }
-    running.guarded(parts.ready(network)).await?;
-    running.watch(parts);
-    step.done("4 services and their 4 sidecars serve");
+    let fed = Fed::ByFiles { mirror };
+    let servers = running.start_servers(options.network, fed, folder, progress);
+    (running.dns, running.clients) = servers.await?;
 
-    let step = progress.step("waiting for the first answers through the mesh", None);
-    running.guarded(first_answers(network)).await?;
-    step.done("services answer each other by name, through the mesh");
+    for network in options.networks() {
+        let step = progress.step("starting services and their sidecars", None);
+        let mut parts = Parts {
+            applications: Vec::new(),
+            sidecars: Vec::new(),
+        };
+        for instance in network.instances() {
+            let application = start_application(options, &instance, folder)?;
+            running.applications.push(application.id());
+            parts.applications.push(application);
+            let sidecar = start_sidecar(network, options, &envoy.path, &instance, folder)?;
+            parts.sidecars.push(sidecar);
+        }
+        running.guarded(parts.ready(network)).await?;
+        running.watch(parts);
+        step.done("4 services and their 4 sidecars serve");
+
+        let step = progress.step("waiting for the first answers through the mesh", None);
+        running.guarded(first_answers(network)).await?;
+        step.done("services answer each other by name, through the mesh");
+    }
     Ok(running)
 }
 
@@ -128,22 +138,27 @@ pub(super) fn check_ports(network: Network) -> Result<(), DemoError> {
 }
 
 impl Running {
+    /// Starts DNS and a control plane; returns the names, and the sidecars that will be connected.
     async fn start_servers(
         &mut self,
+        network: Network,
+        fed: Fed,
         folder: &Folder,
         progress: &Progress,
-    ) -> Result<(), DemoError> {
+    ) -> Result<(Names, Clients), DemoError> {
         let step = progress.step("starting DNS and the control plane", None);
-        for instance in self.network.instances() {
-            let same: Vec<Instance> = self
-                .network
+        let names = Names {
+            zone: Zone::default(),
+        };
+        for instance in network.instances() {
+            let same: Vec<Instance> = network
                 .instances()
                 .into_iter()
                 .filter(|other| other.hostname == instance.hostname)
                 .collect();
-            self.dns.set(instance.hostname, &same);
+            names.set(instance.hostname, &same);
         }
-        let dns = DnsServer::bind(self.network.dns(), self.dns.zone.clone())
+        let dns = DnsServer::bind(network.dns(), names.zone.clone())
             .await
             .map_err(DemoError::Dns)?;
         let stop = self.stop.clone();
@@ -153,8 +168,8 @@ impl Running {
                 Err(error) => Ended::Needed(DemoError::Dns(error)),
             }
         });
-        let control_plane = control_plane::bind(self.network, folder).await?;
-        self.clients = control_plane.clients();
+        let control_plane = control_plane::bind(network, folder, fed).await?;
+        let clients = control_plane.clients();
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             match control_plane.run(stop).await {
@@ -162,12 +177,16 @@ impl Running {
                 Err(error) => Ended::Needed(DemoError::ControlPlane(error.into())),
             }
         });
+        let fed = match fed {
+            Fed::ByFiles { .. } => "",
+            Fed::ByMirror => ", which has its mesh from the other one",
+        };
         step.done(&format!(
-            "DNS at {}, control plane at {}",
-            self.network.dns(),
-            self.network.xds()
+            "DNS at {}, control plane at {}{fed}",
+            network.dns(),
+            network.xds()
         ));
-        Ok(())
+        Ok((names, clients))
     }
 
     /// Does `work` unless something ends first.
@@ -293,12 +312,13 @@ fn start_application(
 }
 
 fn start_sidecar(
+    network: Network,
     options: &DemoOptions,
     envoy: &std::path::Path,
     instance: &Instance,
     folder: &Folder,
 ) -> Result<Envoy, DemoError> {
-    let xds = options.network.xds().into();
+    let xds = network.xds().into();
     let bootstrap_options = BootstrapOptions::new(instance.node(), xds, instance.capture());
     let bootstrap = bootstrap(&bootstrap_options)?;
     let name = format!("sidecar-{}", instance.name());

@@ -71,6 +71,21 @@ pub(super) async fn weights(
     ))
 }
 
+/// Waits until the sidecars of the mirror, which nobody edits, have the changed weight too.
+pub(super) async fn mirrored(mirror: Network) -> Result<String, CheckError> {
+    let cluster = format!("cds_egress_{MESH}_serviceBNodeV2_http_8080");
+    let [a, ..] = mirror.instances();
+    let active = until(WITHIN, async || {
+        let weight = config::weight_percent(Admin::new(a.admin()), &cluster).await;
+        matches!(weight, Ok(Some(70)))
+    });
+    active.await.ok_or(CheckError::Late {
+        what: "the second version's weight of 70, at the mirror",
+        within: WITHIN,
+    })?;
+    traffic::spread(mirror, 70).await
+}
+
 /// The version of each sidecar's routes; `None` while one is on its way.
 fn acked_routes(clients: &Clients) -> BTreeMap<ClientId, Option<Version>> {
     let routes = |client: ClientState| {
