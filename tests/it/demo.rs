@@ -46,6 +46,23 @@ async fn the_demo_s_own_check_passes() {
 }
 
 #[tokio::test]
+async fn the_mirror_carries_the_same_traffic() {
+    crate::envoy::binary().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = demo(network(), &folder);
+    let output = demo.args(["--check", "--mirror"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}\n{errors}");
+    for found in [
+        "the mirror's sidecars carry requests by name",
+        "the changed weight at the mirror",
+    ] {
+        assert!(said.contains(&format!("✓ {found}")), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_outlives_a_demo_that_is_killed() {
     crate::envoy::binary().await;
     let network = network();

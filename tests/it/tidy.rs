@@ -31,7 +31,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "demo",
-        &["app", "clients", "config", "envoy", "model", "snapshot"],
+        &[
+            "app", "appmesh", "clients", "config", "envoy", "model", "snapshot",
+        ],
     ),
     ("appmesh", &["model", "store"]),
     ("capture", &["envoy", "model"]),
