@@ -168,3 +168,61 @@ impl Reader<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn texts(script: &str) -> Vec<Vec<String>> {
+        let commands = commands(script).unwrap().into_iter();
+        let words = |words: Vec<Word>| words.into_iter().map(|word| word.text).collect();
+        commands.map(words).collect()
+    }
+
+    #[test]
+    fn words_are_those_of_a_shell() {
+        for (script, expected) in [
+            ("a 'b c' \"d e\"", vec![vec!["a", "b c", "d e"]]),
+            ("a\\ b c\\'d", vec![vec!["a b", "c'd"]]),
+            ("a \\\n  b # c\nd", vec![vec!["a", "b"], vec!["d"]]),
+            ("a#b '#' # c", vec![vec!["a#b", "#"]]),
+            (
+                "a; b && c | d >e",
+                vec![vec!["a"], vec!["b"], vec!["c"], vec!["d"], vec!["e"]],
+            ),
+            ("a \"\\\"\\$\\n\" ''", vec![vec!["a", "\"$\\n", ""]]),
+            (
+                "a=\"$(b \"c d\")\" ${e} `f g`",
+                vec![vec!["a=$(b \"c d\")", "${e}", "`f g`"]],
+            ),
+        ] {
+            assert_eq!(texts(script), expected, "{script}");
+        }
+        for unfinished in ["a 'b", "a \"b", "a $(b", "a `b", "a \\"] {
+            assert_eq!(commands(unfinished), None, "{unfinished}");
+        }
+    }
+
+    #[test]
+    fn a_word_knows_its_place_and_what_the_shell_would_change() {
+        let script = "run -e A='b c' \"$D\" e";
+        let words = commands(script).unwrap().remove(0);
+        let at: Vec<&str> = words
+            .iter()
+            .map(|word| &script[word.range.clone()])
+            .collect();
+        assert_eq!(at, ["run", "-e", "A='b c'", "\"$D\"", "e"]);
+        let is_expanded: Vec<bool> = words.iter().map(|word| word.is_expanded).collect();
+        assert_eq!(is_expanded, [false, false, false, true, false]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_quoted_text_is_one_word(text in "[ -~\\n\u{e4}]{1,20}") {
+            let script = format!("a {} b", quoted(&text));
+            prop_assert_eq!(texts(&script), [["a", text.as_str(), "b"]]);
+        }
+    }
+}

@@ -43,6 +43,7 @@ mod http;
 mod import;
 mod kill;
 mod migrate;
+mod migrating;
 mod minimal;
 mod mirror;
 mod operator;

@@ -301,14 +301,14 @@ async fn back(world: &World, count: usize) {
     synced(world, A, count, &KINDS).await;
 }
 
-/// Whether this is a test that runs in a network of its own; else it is run so, and has succeeded.
+/// Whether this is a test that runs with a network and mounts of its own; else it is run so, and has succeeded.
 pub(crate) fn alone_in_a_network(test: &str) -> bool {
     const INSIDE: &str = "OUTRIGGER_TEST_INSIDE";
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
     let alone = std::process::Command::new("unshare")
-        .args(["--net", "sh", "-c"])
+        .args(["--net", "--mount", "sh", "-c"])
         .args(["ip link set lo up && exec \"$@\"", "sh"])
         .arg(std::env::current_exe().unwrap())
         .args([test, "--exact", "--nocapture"])

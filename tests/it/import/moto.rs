@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use outrigger::model::ResourceId;
 use outrigger::model::tags::Tags;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{client, files, import, outrigger};
 use crate::python::{moto_packages, script};
@@ -47,11 +47,8 @@ impl Drop for Moto {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_an_independent_double_has_is_imported() {
-    let moto = Moto::start();
-    let client = client(&moto.url).await;
-    let tags = Tags::from([("team".to_owned(), "a b".to_owned())]);
+/// One resource of each kind that it knows, with what it keeps of their specs.
+fn resources() -> [(&'static str, Value); 4] {
     let listener = json!({ "portMapping": { "port": 8080, "protocol": "http" } });
     let check = json!({
         "protocol": "http", "path": "/", "port": 8080, "healthyThreshold": 2, "unhealthyThreshold": 3,
@@ -59,7 +56,7 @@ async fn what_an_independent_double_has_is_imported() {
     });
     let mut checked = listener.clone();
     checked["healthCheck"] = check;
-    let made = [
+    [
         (
             "mesh/m",
             json!({ "egressFilter": { "type": "ALLOW_ALL" }, "serviceDiscovery": {} }),
@@ -83,7 +80,15 @@ async fn what_an_independent_double_has_is_imported() {
                 },
             }),
         ),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_independent_double_has_is_imported() {
+    let moto = Moto::start();
+    let client = client(&moto.url).await;
+    let tags = Tags::from([("team".to_owned(), "a b".to_owned())]);
+    let made = resources();
     for (path, spec) in &made {
         let id = ResourceId::parse(path).unwrap();
         client.create(&id, spec, &tags, "t").await.unwrap();
@@ -105,7 +110,7 @@ async fn what_an_independent_double_has_is_imported() {
         "{said}"
     );
     let text = &files(&at.join("mesh"))["m.yaml"];
-    let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(text).unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
     for (document, (path, spec)) in documents.iter().zip(&made) {
         assert_eq!(&document["spec"], spec, "{path}");
         assert_eq!(
