@@ -274,6 +274,9 @@ impl Bound {
             admin = %self.admin,
             "serving"
         );
+        if let Some(mirror) = &self.settings.mirror {
+            info!(endpoint = mirror.target.endpoint, "mirroring");
+        }
         if self.settings.data_dir.is_none() {
             warn!(
                 "what the API is told is kept in memory only and gone with this process; name a folder with --data-dir"

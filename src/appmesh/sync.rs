@@ -76,16 +76,15 @@ impl Run<'_> {
             while running.len() < AT_A_TIME
                 && let Some(step) = waiting.next()
             {
-                match self.hindrance(&step) {
-                    Some(outcome) => self.ended(step, outcome, told),
-                    None => {
-                        let client = self.client.clone();
-                        running.spawn(async move {
-                            let written = write(&client, &step).await;
-                            (step, written)
-                        });
-                    }
+                if let Some(outcome) = self.hindrance(&step) {
+                    self.ended(step, outcome, told);
+                    continue;
                 }
+                let client = self.client.clone();
+                running.spawn(async move {
+                    let written = write(&client, &step).await;
+                    (step, written)
+                });
             }
             let Some(ended) = running.join_next().await else {
                 return;

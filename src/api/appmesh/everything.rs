@@ -28,7 +28,7 @@ impl AppMesh {
             let stored = api.loaded()?;
             let ids = all(&stored, mesh.as_deref());
             let readable = ids.filter(|id| caller.may_read(id.mesh().as_str()));
-            let limited = mesh.is_none().then(|| limited(&caller)).unwrap_or_default();
+            let limited = if mesh.is_none() { limited(&caller) } else { "" };
             api.list_of(&stored, limited, readable)
         })
         .await

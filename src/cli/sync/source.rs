@@ -24,7 +24,12 @@ pub(super) struct Source {
     pub(super) registered: Vec<(ResourceId, usize)>,
 }
 
-/// An entry of the list of registered endpoints.
+/// The list of registered endpoints.
+#[derive(Debug, Deserialize)]
+struct Registrations {
+    registrations: Vec<Registered>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Registered {
@@ -46,11 +51,11 @@ impl Source {
             path: "/outrigger/v1/endpoints".to_owned(),
             body: None,
         };
-        let mut answer = client.call(&call).await?;
-        let registered: Vec<Registered> = serde_json::from_value(answer["registrations"].take())
-            .map_err(CliError::unable_error)?;
+        let answer = client.call(&call).await?;
+        let Registrations { registrations } =
+            serde_json::from_value(answer).map_err(CliError::unable_error)?;
         let scope = args.scope();
-        let registered = registered.into_iter();
+        let registered = registrations.into_iter();
         let registered = registered.filter(|one| one.declared && scope.includes(&one.mesh_name));
         source.registered = registered
             .map(|one| {

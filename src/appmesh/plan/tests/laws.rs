@@ -41,7 +41,7 @@ fn ports(number: u8) -> Vec<u16> {
 
 /// One of the ports that there are, or none if that is allowed and drawn.
 fn a_port(ports: &[u16], number: u8) -> Option<u16> {
-    let may_be_none = ports.len() == 1 && number % 2 == 0;
+    let may_be_none = ports.len() == 1 && number.is_multiple_of(2);
     (!may_be_none).then(|| ports[usize::from(number) % ports.len()])
 }
 
@@ -67,7 +67,7 @@ fn documents(seeds: &[Seed]) -> Vec<(Json, u8)> {
             seed,
         ));
     }
-    let (provider, provider_ports) = if seeds[9].one % 2 == 0 {
+    let (provider, provider_ports) = if seeds[9].one.is_multiple_of(2) {
         (
             json!({ "virtualRouter": { "virtualRouterName": "r" } }),
             &router_ports,
@@ -198,7 +198,7 @@ fn is_hopeless(step: &Step) -> bool {
 
 fn source_of(seeds: &[Seed]) -> Stored {
     let documents = documents(seeds).into_iter().map(|(mut document, owner)| {
-        if owner % 2 == 0 {
+        if owner.is_multiple_of(2) {
             document["tags"] = json!({ "team": owner.to_string() });
         }
         document
