@@ -44,8 +44,6 @@ impl Page<'_> {
 
     fn things_to_try(&self) -> Vec<(String, String)> {
         let [a, ..] = self.network.instances();
-        let weights = self.folder.weights();
-        let weights = weights.display();
         let outrigger = self.outrigger.display();
         let api = self.api_option();
         let call = format!("curl 'http://{}/call?to=service-b.local&n=10'", a.ingress());
@@ -61,7 +59,7 @@ impl Page<'_> {
             ),
             (
                 "send two calls of three to the second version (weights of 10 and 20), while all of it runs".to_owned(),
-                format!("sed -i 's/weight: 80/weight: 10/' {weights}; sleep 1\n{call}"),
+                format!("sed -i 's/weight: 80/weight: 10/' {}; sleep 1\n{call}", self.folder.weights().display()),
             ),
             (
                 "who is connected, and what service A's sidecar gets".to_owned(),
@@ -80,21 +78,11 @@ impl Page<'_> {
                 format!("kill -9 {id}\n{call}"),
             ));
         }
-        if let Some(mirror) = self.mirror {
-            let [a, ..] = mirror.instances();
-            let api = mirror.api();
-            things.push((
-                "what the second control plane has, and how it stands with the first".to_owned(),
-                format!(
-                    "{outrigger} get --api-url http://{api}\n{outrigger} sync status{}",
-                    self.api_option()
-                ),
-            ));
-            things.push((
-                "call its service B: a change above is there as well".to_owned(),
-                format!("curl 'http://{}/call?to=service-b.local&n=10'", a.ingress()),
-            ));
-        }
+        things.extend(
+            self.mirror
+                .into_iter()
+                .flat_map(|mirror| self.of_mirror(mirror)),
+        );
         things.push((
             "metrics of the control plane and of a sidecar".to_owned(),
             format!(
@@ -114,6 +102,26 @@ impl Page<'_> {
             ),
         ));
         things
+    }
+
+    /// What there is to see of the mirror.
+    fn of_mirror(&self, mirror: Network) -> [(String, String); 2] {
+        let outrigger = self.outrigger.display();
+        let [a, ..] = mirror.instances();
+        [
+            (
+                "what the second control plane has, and how it stands with the first".to_owned(),
+                format!(
+                    "{outrigger} get --api-url http://{}\n{outrigger} sync status{}",
+                    mirror.api(),
+                    self.api_option()
+                ),
+            ),
+            (
+                "call its service B: a change above is there as well".to_owned(),
+                format!("curl 'http://{}/call?to=service-b.local&n=10'", a.ingress()),
+            ),
+        ]
     }
 
     /// Only where the API is not at its default address.
