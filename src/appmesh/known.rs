@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::client::Written;
 use super::plan::{Action, Step};
 use super::read::Target;
+use crate::model::defaults::fill_defaults;
 use crate::model::tags::Tags;
 use crate::model::{Model, Resource, ResourceId, ResourceKind, Spec};
 
@@ -100,7 +101,12 @@ impl Known {
         let entry = self.entries.get(id)?;
         let spec = match &entry.raw {
             Some(raw) => raw.clone(),
-            None => json(&self.model.get(id)?),
+            None => {
+                let mut spec = self.model.get(id)?;
+                // Not every server does.
+                fill_defaults(&mut spec);
+                json(&spec)
+            }
         };
         Some(There {
             spec,

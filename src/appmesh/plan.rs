@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::known::{Known, There, json};
 use super::read::Scope;
+use crate::model::defaults::fill_defaults;
 use crate::model::difference::{Change, changes, tag_changes};
 use crate::model::problem::Severity;
 use crate::model::tags::{MOST, Tags, is_reserved};
@@ -187,9 +188,11 @@ impl Comparison<'_> {
 
     fn wanted(&self, id: &ResourceId) -> Option<Wanted> {
         let record = self.source.records.get(id)?;
+        let mut spec = self.source.model.get(id)?;
+        fill_defaults(&mut spec);
         let resource = Resource {
             id: id.clone(),
-            spec: self.source.model.get(id)?,
+            spec,
         };
         let mut tags = record.tags.clone();
         tags.insert(TAG.to_owned(), self.options.mirror.clone());
