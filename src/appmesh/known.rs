@@ -231,4 +231,26 @@ mod tests {
         known.remove(&service);
         assert!(!known.contains(&service) && !known.model().contains(&service));
     }
+
+    #[test]
+    fn what_another_knows_better_is_taken_over_whole() {
+        let service = id("mesh/m/virtualService/s");
+        let source = Model::default();
+        let insert = |known: &mut Known, spec: Value, arn: &str| {
+            known.insert(service.clone(), arn.to_owned(), spec, Tags::new(), &source);
+        };
+        let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": "n" } } });
+        let (mut read, mut written) = (Known::default(), Known::default());
+        insert(&mut read, json!({}), "old");
+        insert(&mut written, provider.clone(), "new");
+        read.take_over(service.clone(), &written);
+        let there = read.get(&service).unwrap();
+        assert_eq!((there.spec, there.arn), (provider, "new"));
+        read.take_over(service.clone(), &Known::default());
+        assert!(!read.contains(&service) && !read.model().contains(&service));
+        // What the types cannot say goes with it.
+        insert(&mut written, json!({ "newer": 1 }), "newest");
+        read.take_over(service.clone(), &written);
+        assert_eq!(read.get(&service).unwrap().spec, json!({ "newer": 1 }));
+    }
 }

@@ -146,6 +146,43 @@ async fn what_somebody_changes_at_the_target_may_only_be_reported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reading_of_the_target_keeps_no_change_waiting() {
+    // At this pace a reading takes eight seconds, and the next begins a second later.
+    let pair = Pair::mirroring(&["--mirror-rate", "40", "--mirror-drift-interval", "1s"]).await;
+    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
+    for number in 0..150 {
+        let node = id(&format!("mesh/m/virtualNode/n{number}"));
+        create(&pair.source, &node, &spec("a.invalid"), &[]).await;
+    }
+    pair.equal().await;
+    let reads = pair.proxy.calls().len();
+    eventually("the target is being read", PATIENCE, async || {
+        (pair.proxy.calls().len() > reads + 40).then_some(())
+    })
+    .await;
+    let node = id("mesh/m/virtualNode/new");
+    let began = Instant::now();
+    create(&pair.source, &node, &spec("a.invalid"), &[]).await;
+    eventually("the change is there", PATIENCE, async || {
+        mesh(&pair.target).await.contains_key(&node).then_some(())
+    })
+    .await;
+    let took = began.elapsed();
+    println!("a change beside a reading took {took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    // What was read before it was made does not count.
+    let ok = "outrigger_mirror_reads_total{result=\"ok\"}";
+    let before = pair.source.metric(ok).await;
+    eventually("that reading is over", PATIENCE, async || {
+        (pair.source.metric(ok).await > before).then_some(())
+    })
+    .await;
+    pair.state("in_step").await;
+    let repaired = "outrigger_mirror_drift_total{handling=\"repaired\"}";
+    assert_eq!(pair.source.metric(repaired).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_mesh_does_not_notice_that_the_target_is_gone() {
     let mut pair = Pair::mirroring(&["--mirror-prune"]).await;
     create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
@@ -295,7 +332,7 @@ async fn a_mirror_of_itself_is_refused() {
     pair.proxy.point_at(pair.source.api);
     create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
     pair.source.get("/readyz").await;
-    let status = eventually("it is refused", Duration::from_secs(60), async || {
+    let status = eventually("it is refused", Duration::from_mins(1), async || {
         let status = pair.status().await;
         let error = status["error"].as_str().unwrap_or_default();
         error.contains("is the source itself").then_some(())
@@ -394,7 +431,7 @@ async fn a_command_follows_a_source_that_is_only_reached_over_its_api() {
     // Another server at the address is another source.
     let other = Served::start(&[]).await;
     source.point_at(other.api);
-    let ended = eventually("it ends", Duration::from_secs(60), async || watch.ended()).await;
+    let ended = eventually("it ends", Duration::from_mins(1), async || watch.ended()).await;
     assert_eq!(ended.code(), Some(2), "{:?}", watch.last_lines(5));
     assert_eq!(mirrored(&mesh(&pair.target).await), mirrored(&there));
 }

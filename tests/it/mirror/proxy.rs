@@ -178,7 +178,7 @@ async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
                 return Some(bytes);
             }
         }
-        let mut chunk = [0; 16384];
+        let mut chunk = vec![0; 16384];
         match stream.read(&mut chunk).await {
             Ok(read @ 1..) => bytes.extend_from_slice(&chunk[..read]),
             _ => return None,

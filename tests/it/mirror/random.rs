@@ -116,7 +116,7 @@ async fn whatever_happens_the_target_becomes_the_source() {
     let began = Instant::now();
     let (mut edits, mut kills) = (0, 0);
     while began.elapsed() < EDITS {
-        for _ in 0..1 + dice.roll(40) {
+        for _ in 0..=dice.roll(40) {
             edits += u32::from(edit(&pair, &mut dice).await);
         }
         match dice.roll(24) {
