@@ -284,7 +284,7 @@ impl Engine {
         if endpoints.subscription.is_asked() {
             for name in clusters {
                 if endpoints.subscription.matches(name) {
-                    endpoints.owe_anew(kind, name, seen, now);
+                    endpoints.owe(kind, name, seen, now);
                 }
             }
         }
