@@ -245,19 +245,16 @@ impl Engine {
             let subscription = &mut self.kinds[kind].subscription;
             drop(subscription.update(kind, &[], &absent, &self.seen, &self.names));
         }
+        let absent = batch.absent.iter().map(|(name, _)| name);
         match kind {
             Kind::Cluster => {
                 self.uncover(batch.sent.iter().map(|sent| sent.resource.name()), now);
-                for (name, _) in &batch.absent {
-                    self.uncovered.remove(name);
-                }
+                self.uncovered.remove_all(absent);
             }
             Kind::Endpoint if !self.uncovered.is_empty() => {
                 let sent = batch.sent.iter().map(|sent| sent.resource.name());
                 self.uncovered.remove_all(sent);
-                for (name, _) in &batch.absent {
-                    self.uncovered.remove(name);
-                }
+                self.uncovered.remove_all(absent);
             }
             _ => {}
         }
