@@ -83,7 +83,7 @@ impl Engine {
     }
 
     /// # Errors
-    /// When a client subscribes to more names of a type than one may.
+    /// When a client subscribes to more names of a type than one may, or comes back with more.
     pub(super) fn within_limit(&self, kind: Kind, names: usize) -> Result<(), StreamError> {
         let limit = self.limits.names;
         if names <= limit {
