@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::codegen::http::HeaderMap;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::body::Outbox;
 use super::message::{DeltaRequest, SotwRequest};
@@ -19,15 +19,17 @@ use super::names::NameSets;
 use super::node::{Claim, Node};
 use super::requests::Requests;
 use super::server::AdsContext;
-use super::{
-    DeltaStream, Event, Held, Limits, Response, SotwStream, Step, StreamError, StreamStatus,
-};
-use crate::clients::{ClientInfo, RefusedNode, Registration, Variant};
+use super::{DeltaStream, Held, Limits, Response, SotwStream, Step, StreamError, StreamStatus};
+use crate::clients::{ClientInfo, Registration, Variant};
 use crate::reconcile::Published;
 use crate::snapshot::{Kind, PerKind, Snapshot};
 use crate::telemetry::metrics::Refusal;
 use crate::translate::View;
-use crate::transport::{Peer, Retired};
+use crate::transport::{Peer, Retired, Throttle};
+
+mod report;
+
+use report::{REJECTED_LINES, refusal};
 
 /// Requests that one step takes together.
 const BATCH: usize = 64;
@@ -113,6 +115,7 @@ pub(super) struct Session<P: Protocol> {
     claim: Option<Claim>,
     /// The node, from when it is served until its end is logged.
     served: Option<Arc<str>>,
+    rejected_lines: Throttle,
 }
 
 impl<P: Protocol> Drop for Session<P> {
@@ -141,6 +144,7 @@ impl<P: Protocol> Session<P> {
             opened: Instant::now(),
             claim: None,
             served: None,
+            rejected_lines: Throttle::of(REJECTED_LINES),
         }
     }
 
@@ -320,72 +324,6 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    fn refuse(&self, reason: Refusal, message: String) -> End {
-        warn!(peer = %self.peer, "refused: {message}");
-        self.note_refusal(reason, &message);
-        Status::invalid_argument(message).into()
-    }
-
-    /// Counts a refusal, and remembers whose it was if the client has said who it is.
-    fn note_refusal(&self, reason: Refusal, message: &str) {
-        self.context.metrics.stream_refused(reason);
-        let Some(claim) = self.claim.clone() else {
-            return;
-        };
-        let now = Instant::now();
-        self.context.clients.refused(RefusedNode {
-            node: claim.id,
-            peer: self.peer,
-            user_agent: claim.user_agent,
-            reason,
-            message: message.to_owned(),
-            count: 1,
-            first: now,
-            last: now,
-        });
-    }
-
-    fn observe(
-        &self,
-        step: &Step,
-        changed_at: Option<std::time::Instant>,
-        pushed: &mut PerKind<Option<std::time::Instant>>,
-        node: &str,
-    ) {
-        let metrics = &self.context.metrics;
-        if let Some(changed_at) = changed_at
-            && !step.responses.is_empty()
-        {
-            metrics.change_sent(changed_at.elapsed());
-        }
-        for event in &step.events {
-            metrics.observe(event);
-            match event {
-                Event::Sent {
-                    kind,
-                    resources,
-                    removed,
-                } => {
-                    debug!(node, r#type = %kind, resources, removed, "sent");
-                    pushed[*kind] = changed_at;
-                }
-                Event::Acked { kind, .. } => {
-                    if let Some(changed_at) = pushed[*kind].take() {
-                        metrics.change_acked(changed_at.elapsed());
-                    }
-                }
-                Event::Rejected {
-                    kind,
-                    nonce,
-                    message,
-                    resources,
-                } => {
-                    warn!(node, peer = %self.peer, r#type = %kind, nonce, ?resources, "rejected: {message}");
-                }
-            }
-        }
-    }
-
     async fn send(&mut self, response: &Response) {
         let frames = self.context.sharing.bodies.frames(response);
         let frames = frames.into_iter().filter(|frame| !frame.is_empty());
@@ -408,13 +346,6 @@ fn stopped_if(stopped: bool) -> Result<(), End> {
         Err(Status::unavailable("this control plane is stopping; connect again").into())
     } else {
         Ok(())
-    }
-}
-
-fn refusal(error: &StreamError) -> Refusal {
-    match error {
-        StreamError::NoTypeUrl | StreamError::OtherType { .. } => Refusal::Protocol,
-        StreamError::TooManyNames { .. } => Refusal::Limit,
     }
 }
 
