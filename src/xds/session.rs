@@ -88,9 +88,9 @@ macro_rules! protocol {
 protocol!(SotwStream, SotwRequest, Sotw);
 protocol!(DeltaStream, DeltaRequest, Delta);
 
-/// How a stream came to its end.
+/// How a stream came to its end before all was said.
 enum End {
-    /// The client left, or never finished coming.
+    /// The client is gone, and nothing reaches it any more.
     ClientGone,
     /// The server ends it, and says why.
     Closed(Status),
@@ -115,6 +115,8 @@ pub(super) struct Session<P: Protocol> {
     claim: Option<Claim>,
     /// The node, from when it is served until its end is logged.
     served: Option<Arc<str>>,
+    /// The client has said its last, and may still wait for answers.
+    has_finished: bool,
     rejected_lines: Throttle,
 }
 
@@ -144,6 +146,7 @@ impl<P: Protocol> Session<P> {
             opened: Instant::now(),
             claim: None,
             served: None,
+            has_finished: false,
             rejected_lines: Throttle::of(REJECTED_LINES),
         }
     }
@@ -162,8 +165,10 @@ impl<P: Protocol> Session<P> {
                 Err(Status::unavailable(why).into())
             }
         };
-        let Err(End::Closed(status)) = served else {
-            return;
+        let status = match served {
+            Ok(()) => Status::ok(""),
+            Err(End::Closed(status)) => status,
+            Err(End::ClientGone) => return,
         };
         let mut trailers = HeaderMap::new();
         if status.add_header(&mut trailers).is_ok() {
@@ -171,8 +176,11 @@ impl<P: Protocol> Session<P> {
         }
     }
 
+    /// Ends well when the client has said its last and has its answers.
     async fn serve(&mut self) -> Result<(), End> {
-        let first = self.first_request().await?;
+        let Some(first) = self.first_request().await? else {
+            return Ok(());
+        };
         self.claim = Some(Claim::read(P::node(&first)));
         let node = Node::read(P::node(&first))
             .map_err(|error| self.refuse(Refusal::MalformedNode, error.to_string()))?;
@@ -201,7 +209,7 @@ impl<P: Protocol> Session<P> {
         served
     }
 
-    async fn first_request(&mut self) -> Result<P::Request, End> {
+    async fn first_request(&mut self) -> Result<Option<P::Request>, End> {
         let limit = self.context.limits.first_request;
         if let Ok(request) = timeout(limit, self.requests.message()).await {
             return self.received(request);
@@ -250,6 +258,9 @@ impl<P: Protocol> Session<P> {
             for response in step.responses {
                 self.send(&response).await;
             }
+            if self.has_finished && step.wake_at.is_none() {
+                return Ok(());
+            }
             batch = self.next(view, step.wake_at, registration).await?;
         }
     }
@@ -289,30 +300,34 @@ impl<P: Protocol> Session<P> {
         // Each branch is cancel-safe: a partly read request stays in the decoder, a change stays marked.
         tokio::select! {
             biased;
-            request = self.requests.message() => {
-                let request = self.received(request)?;
-                batch.push(request);
+            request = self.requests.message(), if !self.has_finished => {
+                batch.extend(self.received(request)?);
             }
             changed = view.changed() => stopped_if(changed.is_err())?,
             () = wake => {}
             () = registration.asked() => {}
         }
-        while batch.len() < BATCH {
+        while batch.len() < BATCH && !self.has_finished {
             let more = tokio::select! {
                 biased;
                 request = self.requests.message() => request,
                 () = std::future::ready(()) => break,
             };
-            let request = self.received(more)?;
-            batch.push(request);
+            batch.extend(self.received(more)?);
         }
         Ok(batch)
     }
 
-    fn received(&self, request: Result<Option<P::Request>, Status>) -> Result<P::Request, End> {
+    /// `None` when the client has said its last.
+    fn received(
+        &mut self,
+        request: Result<Option<P::Request>, Status>,
+    ) -> Result<Option<P::Request>, End> {
         match request {
-            Ok(Some(request)) => Ok(request),
-            Ok(None) => Err(End::ClientGone),
+            Ok(request) => {
+                self.has_finished = request.is_none();
+                Ok(request)
+            }
             // What the client broke is told to it; what the connection broke can be told to nobody.
             Err(status) if is_the_clients(&status) => {
                 Err(self.refuse(Refusal::Protocol, status.message().to_owned()))
