@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-pub use table::{EndpointTable, TableChanges};
+pub use table::EndpointTable;
 
 use super::names::{MeshName, NodeName};
 use super::spec::IpPreference;

@@ -4,9 +4,11 @@
 //! walked along its descriptor, into nested messages and into `Any`s of known types, and the entries of each map are put
 //! in the order of their bytes. Everything else stays as it was.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use prost::Message;
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use prost::encoding::{
+    DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field,
+};
 use prost_reflect::{Kind, MessageDescriptor};
 
 use super::descriptors;
@@ -23,6 +25,18 @@ pub fn encode(type_url: &str, message: &impl Message) -> Bytes {
         let _is_message = sort(&descriptor, &mut encoded, 0);
     }
     encoded.into()
+}
+
+/// Writes a field that has a length: a text, bytes or a message, encoded.
+pub(crate) fn put_field(tag: u32, value: &[u8], out: &mut impl BufMut) {
+    put_field_header(tag, value.len(), out);
+    out.put_slice(value);
+}
+
+/// Writes what comes before the value of such a field.
+pub(crate) fn put_field_header(tag: u32, len: usize, out: &mut impl BufMut) {
+    encode_key(tag, WireType::LengthDelimited, out);
+    encode_varint(len as u64, out);
 }
 
 /// Sorts a message's maps where they stand: the lengths of what is around them stay. `None` if it is not a message.

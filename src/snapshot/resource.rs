@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use prost::encoding::{encoded_len_varint, key_len};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::canonical;
+use super::canonical::{self, put_field, put_field_header};
 use super::{Kind, ResourceName};
 
 /// A version: a hash of content, printed in 11 characters so that a reconnecting client's list of them stays small.
@@ -181,16 +181,6 @@ impl fmt::Debug for Resource {
 
 fn field_len(tag: u32, len: usize) -> usize {
     key_len(tag) + encoded_len_varint(len as u64) + len
-}
-
-fn put_field_header(tag: u32, len: usize, out: &mut BytesMut) {
-    encode_key(tag, WireType::LengthDelimited, out);
-    encode_varint(len as u64, out);
-}
-
-fn put_field(tag: u32, value: &[u8], out: &mut BytesMut) {
-    put_field_header(tag, value.len(), out);
-    out.put_slice(value);
 }
 
 /// Keeps one copy of equal resources: what a thousand views share exists once.

@@ -4,7 +4,6 @@
 use std::fmt;
 
 use envoy_types::pb::envoy::config::route::v3::{Route, VirtualHost};
-use prost::encoding::{WireType, encode_key, encode_varint};
 use prost::{Message, Name};
 
 use crate::snapshot::canonical;
@@ -24,9 +23,7 @@ impl HostRoutes {
         let mut encoded = Vec::new();
         for route in routes {
             let route = canonical::encode(&Route::type_url(), route);
-            encode_key(ROUTES, WireType::LengthDelimited, &mut encoded);
-            encode_varint(route.len() as u64, &mut encoded);
-            encoded.extend_from_slice(&route);
+            canonical::put_field(ROUTES, &route, &mut encoded);
         }
         encoded.shrink_to_fit();
         Self(encoded)

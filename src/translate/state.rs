@@ -148,16 +148,17 @@ impl Translator {
                 ResourceId::VirtualGateway(..) | ResourceId::GatewayRoute(..) => {}
             }
         }
-        let endpoints = self.input.endpoints.changes_since(&older.endpoints);
-        for source in endpoints.sources {
-            for (mesh, node) in self.sources.of(&source) {
+        let endpoints = &self.input.endpoints;
+        for source in endpoints.changed_sources(&older.endpoints) {
+            for (mesh, node) in self.sources.of(source) {
                 let dirt = meshes.entry(mesh.clone()).or_default();
                 dirt.endpoints.insert(node.clone());
             }
         }
         // Whether anything is registered decides on more than the addresses.
-        for (mesh, node) in endpoints.nodes {
-            meshes.entry(mesh).or_default().nodes.insert(node);
+        for (mesh, node) in endpoints.changed_registrations(&older.endpoints) {
+            let dirt = meshes.entry(mesh.clone()).or_default();
+            dirt.nodes.insert(node.clone());
         }
         meshes
     }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use envoy_types::pb::envoy::config::route::v3::VirtualHost;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, string};
 
 use crate::model::spec::Protocol;
 use crate::model::{EGRESS_PORT, MeshName, ResourceId, ServiceName};
+use crate::snapshot::canonical::{put_field, put_field_header};
 use crate::snapshot::{Kind, Resource, ResourceName};
 
 use super::host_routes::HostRoutes;
@@ -101,7 +101,7 @@ struct Hosts<'a> {
 impl<'a> Hosts<'a> {
     fn new(mesh: &'a MeshName, name: &str) -> Self {
         let mut encoded = Vec::new();
-        string::encode(NAME, &name.to_owned(), &mut encoded);
+        put_field(NAME, name.as_bytes(), &mut encoded);
         Self {
             mesh,
             name: name.into(),
@@ -124,8 +124,7 @@ impl<'a> Hosts<'a> {
         };
         let (head, routes) = (host.encode_to_vec(), routes.as_bytes());
         let out = &mut self.encoded;
-        encode_key(VIRTUAL_HOSTS, WireType::LengthDelimited, out);
-        encode_varint((head.len() + routes.len()) as u64, out);
+        put_field_header(VIRTUAL_HOSTS, head.len() + routes.len(), out);
         out.extend_from_slice(&head);
         out.extend_from_slice(routes);
     }

@@ -92,6 +92,7 @@ impl DeltaStream {
         let engine = &mut self.engine;
         // Before anything is made of them.
         engine.within_limit(kind, request.resource_names_subscribe.len())?;
+        engine.within_limit(kind, request.initial_resource_versions.len())?;
         let ledger = &mut engine.kinds[kind];
         // The nonce says which response is meant; what is (un)subscribed counts whichever it is.
         let nonce = wire::parse_nonce(&request.response_nonce);

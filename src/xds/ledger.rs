@@ -112,29 +112,23 @@ impl Ledger {
         }
     }
 
-    /// Notes that a subscribed name is to be sent even if the client has it.
+    /// Notes that a subscribed name is to be sent even if the client has it, which may have forgotten what it had: what is
+    /// gone is not sent to it any more.
     pub(super) fn owe(&mut self, kind: Kind, name: &ResourceName, seen: &Snapshot, now: Duration) {
         self.write_out(kind, seen);
-        let has = || Has::of(seen.get(kind, name));
-        self.owe_with(name, has, now);
-    }
-
-    /// The same for a client that may have forgotten what it had: what is gone is not sent to it any more.
-    pub(super) fn owe_anew(
-        &mut self,
-        kind: Kind,
-        name: &ResourceName,
-        seen: &Snapshot,
-        now: Duration,
-    ) {
-        self.owe(kind, name, seen, now);
-        let is_there = seen.get(kind, name).is_some() || seen.is_withheld(kind, name);
-        if let Some(behind) = self.behind.get_mut(name).filter(|_| !is_there) {
+        let behind = self.owe_with(name, || Has::of(seen.get(kind, name)), now);
+        if seen.get(kind, name).is_none() && !seen.is_withheld(kind, name) {
             behind.has = Has::Nothing;
         }
     }
 
-    fn owe_with(&mut self, name: &ResourceName, has: impl FnOnce() -> Has, now: Duration) {
+    /// The same for one that has forgotten nothing; `has` is what it has of a name that is not behind.
+    fn owe_with(
+        &mut self,
+        name: &ResourceName,
+        has: impl FnOnce() -> Has,
+        now: Duration,
+    ) -> &mut Behind {
         let behind = self
             .behind
             .entry(Arc::clone(name))
@@ -148,6 +142,7 @@ impl Ledger {
             (behind.owed, behind.since) = (true, now);
         }
         behind.deferred = false;
+        behind
     }
 
     /// Takes what a request changed in the subscription. What was behind before must be written out ([`Self::write_out`]).
@@ -171,7 +166,7 @@ impl Ledger {
         for name in &change.dropped {
             if self.subscription.is_wildcard() {
                 // The client forgets what it may still have by the wildcard (xDS protocol, "Unsubscribing").
-                self.owe_anew(kind, name, seen, now);
+                self.owe(kind, name, seen, now);
             } else {
                 self.behind.remove(name);
                 self.quarantine.forget(name);
@@ -192,7 +187,7 @@ impl Ledger {
         }
         let is_heard = |_: &&ResourceName| !traps::active(Trap::RepeatedNameIsNotAnswered);
         for name in change.repeated.iter().filter(is_heard) {
-            self.owe_anew(kind, name, seen, now);
+            self.owe(kind, name, seen, now);
         }
     }
 
@@ -207,7 +202,7 @@ impl Ledger {
             );
         }
         for name in &names {
-            self.owe_anew(kind, name, seen, now);
+            self.owe(kind, name, seen, now);
         }
     }
 

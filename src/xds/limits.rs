@@ -33,7 +33,7 @@ impl Default for ServerLimits {
 /// The limits of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many names one stream may subscribe to, per type.
+    /// How many names one stream may subscribe to, per type, and how many resources a client may come back with.
     pub names: usize,
     /// How long a cluster stays that no listener or route names any more: what is under way still may need it.
     pub removal_hold: Duration,

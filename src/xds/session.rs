@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::codegen::http::HeaderMap;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::body::Outbox;
 use super::message::{DeltaRequest, SotwRequest};
@@ -19,15 +19,17 @@ use super::names::NameSets;
 use super::node::{Claim, Node};
 use super::requests::Requests;
 use super::server::AdsContext;
-use super::{
-    DeltaStream, Event, Held, Limits, Response, SotwStream, Step, StreamError, StreamStatus,
-};
-use crate::clients::{ClientInfo, RefusedNode, Registration, Variant};
+use super::{DeltaStream, Held, Limits, Response, SotwStream, Step, StreamError, StreamStatus};
+use crate::clients::{ClientInfo, Registration, Variant};
 use crate::reconcile::Published;
 use crate::snapshot::{Kind, PerKind, Snapshot};
 use crate::telemetry::metrics::Refusal;
 use crate::translate::View;
-use crate::transport::{Peer, Retired};
+use crate::transport::{Peer, Retired, Throttle};
+
+mod report;
+
+use report::{REJECTED_LINES, refusal};
 
 /// Requests that one step takes together.
 const BATCH: usize = 64;
@@ -86,9 +88,9 @@ macro_rules! protocol {
 protocol!(SotwStream, SotwRequest, Sotw);
 protocol!(DeltaStream, DeltaRequest, Delta);
 
-/// How a stream came to its end.
+/// How a stream came to its end before all was said.
 enum End {
-    /// The client left, or never finished coming.
+    /// The client is gone, and nothing reaches it any more.
     ClientGone,
     /// The server ends it, and says why.
     Closed(Status),
@@ -113,6 +115,9 @@ pub(super) struct Session<P: Protocol> {
     claim: Option<Claim>,
     /// The node, from when it is served until its end is logged.
     served: Option<Arc<str>>,
+    /// The client has said its last, and may still wait for answers.
+    has_finished: bool,
+    rejected_lines: Throttle,
 }
 
 impl<P: Protocol> Drop for Session<P> {
@@ -141,6 +146,8 @@ impl<P: Protocol> Session<P> {
             opened: Instant::now(),
             claim: None,
             served: None,
+            has_finished: false,
+            rejected_lines: Throttle::of(REJECTED_LINES),
         }
     }
 
@@ -158,8 +165,10 @@ impl<P: Protocol> Session<P> {
                 Err(Status::unavailable(why).into())
             }
         };
-        let Err(End::Closed(status)) = served else {
-            return;
+        let status = match served {
+            Ok(()) => Status::ok(""),
+            Err(End::Closed(status)) => status,
+            Err(End::ClientGone) => return,
         };
         let mut trailers = HeaderMap::new();
         if status.add_header(&mut trailers).is_ok() {
@@ -167,8 +176,11 @@ impl<P: Protocol> Session<P> {
         }
     }
 
+    /// Ends well when the client has said its last and has its answers.
     async fn serve(&mut self) -> Result<(), End> {
-        let first = self.first_request().await?;
+        let Some(first) = self.first_request().await? else {
+            return Ok(());
+        };
         self.claim = Some(Claim::read(P::node(&first)));
         let node = Node::read(P::node(&first))
             .map_err(|error| self.refuse(Refusal::MalformedNode, error.to_string()))?;
@@ -197,7 +209,7 @@ impl<P: Protocol> Session<P> {
         served
     }
 
-    async fn first_request(&mut self) -> Result<P::Request, End> {
+    async fn first_request(&mut self) -> Result<Option<P::Request>, End> {
         let limit = self.context.limits.first_request;
         if let Ok(request) = timeout(limit, self.requests.message()).await {
             return self.received(request);
@@ -246,6 +258,9 @@ impl<P: Protocol> Session<P> {
             for response in step.responses {
                 self.send(&response).await;
             }
+            if self.has_finished && step.wake_at.is_none() {
+                return Ok(());
+            }
             batch = self.next(view, step.wake_at, registration).await?;
         }
     }
@@ -285,30 +300,34 @@ impl<P: Protocol> Session<P> {
         // Each branch is cancel-safe: a partly read request stays in the decoder, a change stays marked.
         tokio::select! {
             biased;
-            request = self.requests.message() => {
-                let request = self.received(request)?;
-                batch.push(request);
+            request = self.requests.message(), if !self.has_finished => {
+                batch.extend(self.received(request)?);
             }
             changed = view.changed() => stopped_if(changed.is_err())?,
             () = wake => {}
             () = registration.asked() => {}
         }
-        while batch.len() < BATCH {
+        while batch.len() < BATCH && !self.has_finished {
             let more = tokio::select! {
                 biased;
                 request = self.requests.message() => request,
                 () = std::future::ready(()) => break,
             };
-            let request = self.received(more)?;
-            batch.push(request);
+            batch.extend(self.received(more)?);
         }
         Ok(batch)
     }
 
-    fn received(&self, request: Result<Option<P::Request>, Status>) -> Result<P::Request, End> {
+    /// `None` when the client has said its last.
+    fn received(
+        &mut self,
+        request: Result<Option<P::Request>, Status>,
+    ) -> Result<Option<P::Request>, End> {
         match request {
-            Ok(Some(request)) => Ok(request),
-            Ok(None) => Err(End::ClientGone),
+            Ok(request) => {
+                self.has_finished = request.is_none();
+                Ok(request)
+            }
             // What the client broke is told to it; what the connection broke can be told to nobody.
             Err(status) if is_the_clients(&status) => {
                 Err(self.refuse(Refusal::Protocol, status.message().to_owned()))
@@ -316,72 +335,6 @@ impl<P: Protocol> Session<P> {
             Err(status) => {
                 debug!(peer = %self.peer, error = status.message(), "stream broken");
                 Err(End::ClientGone)
-            }
-        }
-    }
-
-    fn refuse(&self, reason: Refusal, message: String) -> End {
-        warn!(peer = %self.peer, "refused: {message}");
-        self.note_refusal(reason, &message);
-        Status::invalid_argument(message).into()
-    }
-
-    /// Counts a refusal, and remembers whose it was if the client has said who it is.
-    fn note_refusal(&self, reason: Refusal, message: &str) {
-        self.context.metrics.stream_refused(reason);
-        let Some(claim) = self.claim.clone() else {
-            return;
-        };
-        let now = Instant::now();
-        self.context.clients.refused(RefusedNode {
-            node: claim.id,
-            peer: self.peer,
-            user_agent: claim.user_agent,
-            reason,
-            message: message.to_owned(),
-            count: 1,
-            first: now,
-            last: now,
-        });
-    }
-
-    fn observe(
-        &self,
-        step: &Step,
-        changed_at: Option<std::time::Instant>,
-        pushed: &mut PerKind<Option<std::time::Instant>>,
-        node: &str,
-    ) {
-        let metrics = &self.context.metrics;
-        if let Some(changed_at) = changed_at
-            && !step.responses.is_empty()
-        {
-            metrics.change_sent(changed_at.elapsed());
-        }
-        for event in &step.events {
-            metrics.observe(event);
-            match event {
-                Event::Sent {
-                    kind,
-                    resources,
-                    removed,
-                } => {
-                    debug!(node, r#type = %kind, resources, removed, "sent");
-                    pushed[*kind] = changed_at;
-                }
-                Event::Acked { kind, .. } => {
-                    if let Some(changed_at) = pushed[*kind].take() {
-                        metrics.change_acked(changed_at.elapsed());
-                    }
-                }
-                Event::Rejected {
-                    kind,
-                    nonce,
-                    message,
-                    resources,
-                } => {
-                    warn!(node, peer = %self.peer, r#type = %kind, nonce, ?resources, "rejected: {message}");
-                }
             }
         }
     }
@@ -408,13 +361,6 @@ fn stopped_if(stopped: bool) -> Result<(), End> {
         Err(Status::unavailable("this control plane is stopping; connect again").into())
     } else {
         Ok(())
-    }
-}
-
-fn refusal(error: &StreamError) -> Refusal {
-    match error {
-        StreamError::NoTypeUrl | StreamError::OtherType { .. } => Refusal::Protocol,
-        StreamError::TooManyNames { .. } => Refusal::Limit,
     }
 }
 

@@ -126,6 +126,13 @@ impl SotwStream {
         if !first && request.response_nonce.is_empty() {
             ledger.owe_all(kind, &engine.seen, now);
         }
+        let starts = first && request.version_info.is_empty();
+        if kind == Kind::Endpoint && starts && !engine.kinds[Kind::Cluster].may_have_unknown {
+            // It asks for those of clusters that it has taken, which it says of the clusters themselves only when none of
+            // them warms any more.
+            let names = engine.kinds[kind].subscription.names().clone();
+            engine.kinds[Kind::Cluster].takes(&names);
+        }
         Ok(())
     }
 
@@ -248,7 +255,7 @@ fn respond(engine: &mut Engine, kind: Kind, mut batch: Batch, now: Duration, ste
         engine.uncover_all(now);
     } else if kind == Kind::Cluster && ledger.awaits_several() {
         // If it rejects those before, it is this one that changes its clusters, and what went before does not count.
-        let unsettled = ledger.in_flight_names();
+        let unsettled = ledger.unsettled_names();
         engine.uncover(unsettled.iter(), now);
     }
 }

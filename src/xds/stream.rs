@@ -160,7 +160,8 @@ pub enum StreamError {
         served: &'static str,
     },
     #[error(
-        "the request subscribes to {names} names of `{type_url}`, more than the {limit} that one stream may"
+        "the request has {names} names of `{type_url}`, more than the {limit} that one stream may subscribe to or come back \
+         with"
     )]
     TooManyNames {
         type_url: String,

@@ -33,6 +33,11 @@ pub(super) fn resource(kind: Kind, name: &str, label: &str) -> Arc<Resource> {
     Arc::new(Resource::new(kind, name.into(), &message, None))
 }
 
+/// What a resource is told by.
+pub(super) fn label(resource: &Resource) -> String {
+    Labelled::decode(resource.body()).unwrap().label
+}
+
 pub(super) fn kind(text: &str) -> Kind {
     let mut kinds = Kind::ALL.into_iter();
     kinds

@@ -1,7 +1,6 @@
 //! AWS's own command line changes the mesh, and running sidecars follow; a control plane that is killed then says nothing
 //! to them that they had.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,36 +138,26 @@ struct Printed {
 
 /// The command line, pointed at a world's API by what its users set.
 struct Aws {
-    packages: PathBuf,
     endpoint: String,
 }
 
 impl Aws {
     fn new(world: &World) -> Self {
         Self {
-            packages: python::aws_command(),
             endpoint: format!("http://{}", world.at(1, 9080)),
         }
     }
 
     /// `aws appmesh OPERATION --cli-input-json INPUT`.
     async fn run(&self, operation: &str, input: &Value) -> Printed {
-        let mut command = Command::new("python3");
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
-            command.env_remove(name);
-        }
+        let mut command = Command::from(python::aws_command());
         command
-            .args(["-m", "awscli", "appmesh", operation, "--output", "json"])
+            .args(["appmesh", operation, "--output", "json"])
             .args(["--cli-input-json", &input.to_string()])
-            .env("PYTHONPATH", &self.packages)
             .env("AWS_ENDPOINT_URL_APP_MESH", &self.endpoint)
             .env("AWS_DEFAULT_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "a secret of sixteen or more")
-            .env("AWS_CONFIG_FILE", "/dev/null")
-            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-            .env("no_proxy", "*")
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);

@@ -84,6 +84,14 @@ impl Plane {
         writer.replace_files(model.into(), Instant::now()).unwrap();
     }
 
+    /// The same, of which no address is known yet.
+    pub(crate) fn declare_unresolved(&self, yaml: &str) {
+        let mut writer = self.writer.lock().unwrap();
+        writer
+            .replace_files(model(yaml).into(), Instant::now())
+            .unwrap();
+    }
+
     /// The value of one series, as Prometheus reads it.
     pub(crate) fn metric(&self, series: &str) -> u64 {
         let mut text = Vec::new();

@@ -19,14 +19,32 @@ pub(crate) fn packages() -> PathBuf {
     fetched(&GRPC)
 }
 
-/// The same for AWS's SDK.
-pub(crate) fn aws_packages() -> PathBuf {
-    fetched(&AWS)
+/// `python3` that has AWS's SDK.
+pub(crate) fn aws_sdk() -> Command {
+    aws(&AWS)
 }
 
-/// The same for AWS's command line, which is run as `python3 -m awscli`.
-pub(crate) fn aws_command() -> PathBuf {
-    fetched(&AWS_COMMAND)
+/// AWS's command line, but for its arguments.
+pub(crate) fn aws_command() -> Command {
+    let mut command = aws(&AWS_COMMAND);
+    command.args(["-m", "awscli"]);
+    command
+}
+
+/// `python3` with these packages and nothing of the machine's own: no settings, no keys, no metadata service, no proxy.
+fn aws(requirements: &[&str]) -> Command {
+    let mut command = Command::new("python3");
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
+        command.env_remove(name);
+    }
+    command
+        .env("PYTHONPATH", fetched(requirements))
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("no_proxy", "*")
+        .stdin(Stdio::null());
+    command
 }
 
 /// The same for Moto, a double of AWS's services.

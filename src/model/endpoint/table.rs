@@ -14,14 +14,6 @@ pub struct EndpointTable {
     registered: OrdMap<NodeKey, RegisteredSet>,
 }
 
-/// Where two tables differ.
-#[derive(Debug, Default)]
-pub struct TableChanges {
-    pub sources: Vec<EndpointSource>,
-    /// Nodes whose registered endpoints came, changed or went.
-    pub nodes: Vec<NodeKey>,
-}
-
 impl EndpointTable {
     pub fn new() -> Self {
         Self::default()
@@ -81,11 +73,20 @@ impl EndpointTable {
         true
     }
 
-    pub fn changes_since(&self, older: &Self) -> TableChanges {
-        TableChanges {
-            sources: changed_keys(&older.discovered, &self.discovered),
-            nodes: changed_keys(&older.registered, &self.registered),
-        }
+    /// The sources whose endpoints came, changed or went since `older`, sorted. Each is looked for when it is asked for.
+    pub fn changed_sources<'a>(
+        &'a self,
+        older: &'a Self,
+    ) -> impl Iterator<Item = &'a EndpointSource> {
+        changed_keys(&older.discovered, &self.discovered)
+    }
+
+    /// The same of nodes, by what is registered for them.
+    pub fn changed_registrations<'a>(
+        &'a self,
+        older: &'a Self,
+    ) -> impl Iterator<Item = &'a NodeKey> {
+        changed_keys(&older.registered, &self.registered)
     }
 }
 
@@ -98,14 +99,13 @@ impl FromIterator<(EndpointSource, EndpointSet)> for EndpointTable {
     }
 }
 
-fn changed_keys<K: Ord + Clone, V: PartialEq + Clone>(
-    older: &OrdMap<K, V>,
-    newer: &OrdMap<K, V>,
-) -> Vec<K> {
-    let key = |item| match item {
+fn changed_keys<'a, K: Ord, V: PartialEq>(
+    older: &'a OrdMap<K, V>,
+    newer: &'a OrdMap<K, V>,
+) -> impl Iterator<Item = &'a K> {
+    older.diff(newer).map(|item| match item {
         DiffItem::Add(key, _)
         | DiffItem::Remove(key, _)
-        | DiffItem::Update { new: (key, _), .. } => K::clone(key),
-    };
-    older.diff(newer).map(key).collect()
+        | DiffItem::Update { new: (key, _), .. } => key,
+    })
 }

@@ -5,47 +5,44 @@ use std::collections::BTreeSet;
 use crate::model::endpoint::{EndpointSet, NodeKey};
 
 use super::super::Input;
-use super::{Translator, changed_elements};
+use super::Translator;
 
 impl Translator {
     /// Whether [`Translator::apply`] has at most so many views and endpoints to do again. False for a change of
     /// anything but endpoints, and where a node's registration comes or goes, which decides on more than its endpoints.
     ///
-    /// An upper bound: what turns out to change nothing is counted. Costs a look at what differs, and no more looks
-    /// at what depends on one node than `limit`.
+    /// An upper bound: what turns out to change nothing is counted. Of what differs, and of what depends on one node,
+    /// costs no more looks than `limit` and one.
     pub fn reaches_at_most(&self, input: &Input, limit: usize) -> bool {
         let (older, endpoints) = (&self.input, &input.endpoints);
-        if !input.model.changes_since(&older.model).is_empty()
-            || !changed_elements(&older.views, &input.views).is_empty()
-        {
+        if input.model != older.model || input.views != older.views {
             return false;
         }
-        let changes = endpoints.changes_since(&older.endpoints);
-        if changes.sources.len() + changes.nodes.len() > limit {
+        let enough = limit.saturating_add(1);
+        let sources = endpoints.changed_sources(&older.endpoints).take(enough);
+        let sources: Vec<_> = sources.collect();
+        let registrations = endpoints.changed_registrations(&older.endpoints);
+        let registrations: Vec<_> = registrations.take(enough).collect();
+        if sources.len() + registrations.len() > limit {
             return false;
         }
         let mut reached = 0;
         let mut nodes: BTreeSet<NodeKey> = BTreeSet::new();
-        for source in &changes.sources {
+        for source in sources {
             if let Some(EndpointSet::Known(known)) = endpoints.get(source) {
                 reached += known.len();
             }
-            nodes.extend(
-                self.sources
-                    .of(source)
-                    .take(limit.saturating_add(1))
-                    .cloned(),
-            );
+            nodes.extend(self.sources.of(source).take(enough).cloned());
         }
-        for node in changes.nodes {
-            let registered = endpoints.registered(&node);
+        for node in registrations {
+            let registered = endpoints.registered(node);
             let Some(registered) =
-                registered.filter(|_| older.endpoints.registered(&node).is_some())
+                registered.filter(|_| older.endpoints.registered(node).is_some())
             else {
                 return false;
             };
             reached += registered.len();
-            nodes.insert(node);
+            nodes.insert(node.clone());
         }
         for node in &nodes {
             if reached > limit {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Has, Ledger};
 use crate::snapshot::{Kind, Resource, ResourceName, Version};
 use crate::xds::Event;
+use crate::xds::names::NameSet;
 
 /// Envoy withholds the ACKs of clusters while one warms, so responses pile up; of older ones only the count is known.
 const IN_FLIGHT: usize = 32;
@@ -48,6 +49,8 @@ pub(super) struct InFlight {
     version: Version,
     /// It holds suspects of a rejected response.
     pub(super) is_trial: bool,
+    /// What the client is known to have taken of it, though it has not said so.
+    taken: NameSet,
     pub(super) batch: Batch,
 }
 
@@ -74,6 +77,7 @@ impl Ledger {
             at: now,
             version,
             is_trial,
+            taken: NameSet::default(),
             batch,
         });
         (self.newest_nonce, self.sent, self.answer) = (Some(nonce), Some(version), false);
@@ -99,13 +103,20 @@ impl Ledger {
         !self.in_flight.is_empty()
     }
 
-    /// The resources of responses that are unanswered.
-    pub(in crate::xds) fn in_flight_names(&self) -> BTreeSet<ResourceName> {
-        let sent = self
-            .in_flight
-            .iter()
-            .flat_map(|response| &response.batch.sent);
-        sent.map(|sent| Arc::clone(sent.resource.name())).collect()
+    /// Notes that a client without any of it before has taken what it was sent of these names, if it was sent all at once.
+    pub(in crate::xds) fn takes(&mut self, names: &NameSet) {
+        if let [only] = self.in_flight.make_contiguous() {
+            only.taken = names.clone();
+        }
+    }
+
+    /// The resources of responses that are unanswered, but for those that the client is known to have taken.
+    pub(in crate::xds) fn unsettled_names(&self) -> BTreeSet<ResourceName> {
+        let names = self.in_flight.iter().flat_map(|response| {
+            let names = response.batch.sent.iter().map(|sent| sent.resource.name());
+            names.filter(|name| !response.taken.contains(name))
+        });
+        names.map(Arc::clone).collect()
     }
 
     /// Whether the client names the version of the newest response, which it did not before, and which no other

@@ -75,7 +75,7 @@ impl Ledger {
             // again, though they be gone from the mesh.
             let is_wanted = !nack.kind.is_wildcard() || seen.get(nack.kind, name).is_some();
             if is_newest && is_open && is_wanted {
-                self.owe(nack.kind, name, seen, now);
+                self.owe_with(name, Has::default, now);
             } else if is_newest && bad.is_empty() {
                 suspects.push(Arc::clone(name));
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::mux::Ask;
 use crate::snapshot::{Kind, PerKind, Snapshot};
-use crate::xds::testing::{Labelled, Received};
+use crate::xds::testing::{Received, label};
 use crate::xds::wire;
 
 /// How long an answer may take.
@@ -344,19 +344,13 @@ fn blames(error: &str, name: &str) -> bool {
 
 /// What a client is sent of a name: the load assignment of another cluster than before is news.
 fn content_of(kind: Kind, name: &str, text: &str, snapshot: &Snapshot) -> String {
-    let newest = snapshot.get(kind, name).map(|newest| {
-        let newest: Labelled = prost::Message::decode(newest.body()).unwrap();
-        newest.label
-    });
+    let newest = snapshot.get(kind, name).map(|newest| label(newest));
     match snapshot.get(Kind::Cluster, name) {
         // An older one, sent in place of one that is withheld or was rejected, is not what will be there.
         Some(_) if kind == Kind::Endpoint && newest.is_none_or(|newest| newest != text) => {
             format!("{text} of before")
         }
-        Some(cluster) if kind == Kind::Endpoint => {
-            let cluster: Labelled = prost::Message::decode(cluster.body()).unwrap();
-            format!("{text} of {}", cluster.label)
-        }
+        Some(cluster) if kind == Kind::Endpoint => format!("{text} of {}", label(cluster)),
         _ => text.to_owned(),
     }
 }

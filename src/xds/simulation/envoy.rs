@@ -9,9 +9,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::mesh::{Poison, named_by, poison_of, target_of};
+use super::mesh::{Poison, poison_of, target_of};
 use crate::snapshot::{Kind, Snapshot};
 use crate::xds::testing::Received;
+
+mod checks;
 
 /// Envoy's default `initial_fetch_timeout`.
 const INITIAL_FETCH: Duration = Duration::from_secs(15);
@@ -45,7 +47,8 @@ pub(super) struct Envoy {
     warming_listeners: BTreeMap<String, Warming<String>>,
     /// Routes and extensions that its listeners name.
     targets: BTreeMap<(Kind, String), Target>,
-    /// What it ever rejected: what follows from that is no fault of the server's.
+    /// What it rejected, until it uses what there is by then: what follows from that is no fault of the server's. Of routes
+    /// and extensions, what it ever rejected.
     rejected: BTreeSet<(Kind, String)>,
     /// Clusters that state of the world could not keep for it when it came back.
     lost: BTreeSet<String>,
@@ -57,6 +60,8 @@ pub(super) struct Envoy {
     untaken: BTreeSet<String>,
     /// Clusters that came in a response of which it took nothing, until they are in use.
     untaken_clusters: BTreeSet<String>,
+    /// Those of which it could not say so, because one warmed whose load assignment it rejects.
+    late_clusters: BTreeSet<String>,
     /// It has heard of clusters from its present server, which it does not ask for while one warms.
     pub(super) has_heard: bool,
     /// It could not ask for clusters, because one warmed whose load assignment it rejects, or which nobody knows.
@@ -241,16 +246,14 @@ impl Envoy {
             }
             if let Some(mut warming) = self.warming.remove(*name) {
                 warming.of.endpoints = Some((*text).to_owned());
-                self.untaken_clusters.remove(*name);
-                self.clusters.insert((*name).to_owned(), warming.of);
+                self.put_to_use(name, warming.of);
             }
         }
         for name in removed {
             self.untaken.remove(name);
             match self.warming.remove(name) {
                 Some(warming) => {
-                    self.untaken_clusters.remove(name);
-                    self.clusters.insert(name.clone(), warming.of);
+                    self.put_to_use(name, warming.of);
                 }
                 None => {
                     self.kept_untold.insert(name.clone());
@@ -259,20 +262,11 @@ impl Envoy {
         }
     }
 
-    /// A cluster whose warming ends without endpoints takes the place of one that has some.
-    fn check_removal(&self, removed: &[String], snapshot: &Snapshot) -> Result<(), String> {
-        let loses = |name: &&String| {
-            let has = |cluster: &Cluster| cluster.endpoints.is_some();
-            self.warming.contains_key(*name)
-                && !self.kept_untold.contains(*name)
-                && snapshot.get(Kind::Cluster, name).is_some()
-                && self.clusters.get(*name).is_some_and(has)
-                && !self.has_rejected(Kind::Endpoint, name)
-        };
-        match removed.iter().find(loses) {
-            Some(name) => Err(format!("{name} loses its endpoints")),
-            None => Ok(()),
-        }
+    fn put_to_use(&mut self, name: &str, cluster: Cluster) {
+        self.untaken_clusters.remove(name);
+        self.late_clusters.remove(name);
+        self.lost.remove(name);
+        self.clusters.insert(name.to_owned(), cluster);
     }
 
     fn take_listeners(&mut self, good: &[(&str, &str)], removed: &[String], now: Duration) {
@@ -368,89 +362,6 @@ impl Envoy {
         }
         self.finish_listeners();
         true
-    }
-
-    /// What must hold at any time.
-    pub(super) fn check(&mut self, now: Duration, snapshot: &Snapshot) -> Result<(), String> {
-        let connected = self.connected;
-        let is_late = |since: Duration| since.max(connected) + WARM_LIMIT <= now;
-        for (name, warming) in self
-            .warming
-            .iter()
-            .filter(|(_, warming)| is_late(warming.since))
-        {
-            if !self.has_rejected(Kind::Endpoint, name) && !self.kept.contains(name) {
-                return Err(format!("cluster {name} warms since {:?}", warming.since));
-            }
-        }
-        for ((kind, name), target) in &self.targets {
-            let is_late = matches!(target, Target::Waiting { since } if is_late(*since));
-            let is_excused = self.has_rejected(*kind, name) || self.is_left_over(*kind, name);
-            if is_late && !is_excused {
-                return Err(format!("a listener warms for {kind}/{name}"));
-            }
-        }
-        self.check_routes(snapshot)
-    }
-
-    /// Whether no listener would still warm for these routes if the client had not rejected a newer one. They may be gone,
-    /// and state of the world cannot say so: the client waits as long as it does (measured on Envoy 1.40).
-    fn is_left_over(&self, kind: Kind, name: &str) -> bool {
-        let mut waiting = self.warming_listeners.iter().filter(|(_, warming)| {
-            let (of, target) = target_of(&warming.of);
-            of == kind && target == name
-        });
-        waiting.all(|(listener, _)| self.has_rejected(Kind::Listener, listener))
-    }
-
-    /// No listener sends traffic to a cluster that is not there.
-    fn check_routes(&mut self, snapshot: &Snapshot) -> Result<(), String> {
-        if !self.serves {
-            let is_ready = self.warming.is_empty() && self.warming_listeners.is_empty();
-            self.serves = is_ready && !self.listeners.is_empty();
-            return Ok(());
-        }
-        // It asks for no cluster while one warms whose load assignment it rejects, or may have of an earlier stream while
-        // nobody knows it, and for its routes all the same.
-        let mut warming = self.warming.keys();
-        let is_unknown =
-            |name: &str| self.kept.contains(name) && snapshot.is_withheld(Kind::Endpoint, name);
-        let never_ends =
-            warming.any(|name| self.has_rejected(Kind::Endpoint, name) || is_unknown(name));
-        self.is_held_up |= !self.has_heard && never_ends;
-        self.is_held_up &= !(self.has_heard && self.warming.is_empty());
-        if self.is_held_up {
-            return Ok(());
-        }
-        let rejects_endpoints = self
-            .rejected
-            .iter()
-            .any(|(kind, _)| *kind == Kind::Endpoint);
-        for (listener, content) in &self.listeners {
-            let (kind, name) = target_of(content);
-            let Some(Target::Config(text)) = self.targets.get(&(kind, name.clone())) else {
-                continue;
-            };
-            if self.has_rejected(Kind::Listener, listener) || self.has_rejected(kind, &name) {
-                continue;
-            }
-            for cluster in named_by(text).filter(|cluster| !self.clusters.contains_key(*cluster)) {
-                let rejected = |kind| self.has_rejected(kind, cluster);
-                let is_excused = rejected(Kind::Cluster)
-                    || rejected(Kind::Endpoint)
-                    // Without endpoints it would take no traffic either.
-                    || snapshot.is_withheld(Kind::Endpoint, cluster)
-                    || self.lost.contains(cluster)
-                    // It rejected the response that would have ended the warming.
-                    || self.untaken.contains(cluster)
-                    // Its verdict on clusters comes late, after the warming of one whose load assignment it rejects.
-                    || self.untaken_clusters.contains(cluster) && rejects_endpoints;
-                if !is_excused {
-                    return Err(format!("{listener} sends to {cluster}, which is not there"));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// All that it has of a type and uses, as name and content.

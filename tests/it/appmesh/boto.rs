@@ -1,19 +1,16 @@
 //! AWS's SDK for Python. It reads answers by AWS's own description of the API, and the script beside this holds their bodies
 //! to that description, member by member.
 
-use std::process::Command;
-
 use super::served::Served;
 use crate::python;
 
 /// Runs one of the script's scenarios.
 async fn run(scenario: &str, args: &[&str]) {
     let served = Served::start(args).await;
-    let mut command = Command::new("python3");
+    let mut command = python::aws_sdk();
     command
         .arg(python::script("appmesh/client.py"))
-        .args([scenario, &served.url()])
-        .env("PYTHONPATH", python::aws_packages());
+        .args([scenario, &served.url()]);
     let output = tokio::task::block_in_place(|| command.output().unwrap());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{scenario}:\n{said}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -98,18 +98,8 @@ pub(crate) struct Sdk {
 impl Sdk {
     pub(crate) fn start(world: &World) -> Self {
         let log = std::fs::File::create(world.folder.path().join("sdk.log")).unwrap();
-        let mut command = Command::new("python3");
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
-            command.env_remove(name);
-        }
-        let mut process = command
+        let mut process = python::aws_sdk()
             .arg(python::script("auth/client.py"))
-            .env("PYTHONPATH", python::aws_packages())
-            // Nothing of the machine's own, nor its metadata service.
-            .env("AWS_CONFIG_FILE", "/dev/null")
-            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("no_proxy", "*")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

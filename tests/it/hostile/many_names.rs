@@ -117,7 +117,7 @@ async fn more_names_than_the_limit_are_refused_with_the_limit() {
         raw.send_bytes(subscription(path, names(LIMIT + 1))).await;
         let (code, message) = raw.status().await;
         assert_eq!(code, Code::InvalidArgument, "{message}");
-        let words = format!("subscribes to {} names", LIMIT + 1);
+        let words = format!("has {} names", LIMIT + 1);
         assert!(message.contains(&words), "{message}");
         assert!(message.contains(&format!("than the {LIMIT}")), "{message}");
         assert_eq!(neighbours.gauge(refusals).await, count as u64 + 1);

@@ -15,11 +15,11 @@ use prost::Message;
 use tokio::time::Instant;
 
 use super::neighbours::{Neighbours, subscription};
-use super::{A, Bystander, cluster, first_requests, sidecar};
+use super::{A, Bystander, cluster, first_requests, mesh, sidecar};
 use crate::plane::Plane;
 use crate::raw::{Answer, DELTA, Raw, SOTW, framed};
 use crate::references::name_of;
-use crate::world::{PATIENCE, eventually};
+use crate::world::{PATIENCE, World, eventually};
 
 const BACKENDS: usize = 8;
 /// Longer than anything of the server's waits that is not a rejection's back-off, which is 30 s at first.
@@ -209,4 +209,44 @@ async fn rejections_of_nothing_are_answered_with_nothing() {
         assert_eq!(found.len(), BACKENDS);
         bystander.gets_the_next_change(&plane).await;
     }
+}
+
+/// The first of a row of rejections are in the log; of the others it says how many they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_rejects_on_and_on_does_not_fill_the_log() {
+    const LINES: usize = 32;
+    let mut world = World::new().await;
+    world.log = "info";
+    world.serve(&mesh(BACKENDS)).await;
+    let mut raw = Raw::open(world.at(1, 18000), SOTW).await;
+    let [(_, first), _] = first_requests(Some(&sidecar(A)));
+    raw.send_bytes(first).await;
+    let Answer::Message(bytes) = raw.answer().await else {
+        panic!("no clusters came");
+    };
+    let (clusters, version, nonce, _) = read(SOTW, bytes);
+    // What was accepted once is not sent again for being rejected.
+    let accepted = verdict(SOTW, clusters.clone(), version, nonce.clone(), "");
+    raw.send_bytes(accepted).await;
+    let began = Instant::now();
+    for _ in 0..40 {
+        let nack = || verdict(SOTW, clusters.clone(), String::new(), nonce.clone(), "no");
+        let nacks: Vec<_> = std::iter::repeat_with(nack).take(50).collect();
+        assert!(raw.send_bytes(nacks.concat()).await);
+    }
+    // What is asked for after them is answered after them.
+    raw.send_bytes(subscription(SOTW, names())).await;
+    loop {
+        let Answer::Message(bytes) = raw.answer().await else {
+            panic!("no load assignments came");
+        };
+        if read(SOTW, bytes).0 == Kind::Endpoint.type_url() {
+            break;
+        }
+    }
+    let log = std::fs::read_to_string(world.folder.path().join("control-plane.log")).unwrap();
+    let lines = log.lines().filter(|line| line.contains("rejected: no"));
+    let lines = lines.count();
+    let later = usize::try_from(began.elapsed().as_secs() / 10).unwrap();
+    assert!((LINES..=LINES + later).contains(&lines), "{lines} lines");
 }

@@ -11,6 +11,7 @@ use outrigger::model::{Capture, NodeRef};
 use outrigger::xds::ServerLimits;
 use tonic::Code;
 
+use super::neighbours::subscription;
 use super::{A, Bystander, cluster, end_of, first_requests, mesh, refused, sidecar};
 use crate::plane::Plane;
 use crate::raw::{Answer, DELTA, Raw, SOTW, framed, prefix};
@@ -84,6 +85,42 @@ async fn clients_that_leave_are_forgotten() {
     raw.finish();
     assert!(!matches!(raw.answer().await, Answer::Message(_)));
     bystander.gets_the_next_change(&plane).await;
+}
+
+/// Answers that are owed come after the client's last word as well, those that wait for addresses included.
+#[tokio::test]
+async fn who_has_said_its_last_gets_its_answers_and_a_good_end() {
+    let plane = Plane::start(ServerLimits::default());
+    plane.declare_unresolved(&mesh(1));
+    for (path, first) in first_requests(Some(&sidecar(A))) {
+        let mut raw = Raw::open(plane.address, path).await;
+        let endpoints = subscription(path, vec![cluster(1)]);
+        raw.send_bytes([first, endpoints].concat()).await;
+        raw.finish();
+        let mut responses = 0;
+        let end = loop {
+            match raw.answer().await {
+                Answer::Message(_) => responses += 1,
+                end => break end,
+            }
+        };
+        assert!(
+            matches!(end, Answer::Status(Code::Ok, _)),
+            "{path}: {end:?}"
+        );
+        assert_eq!(
+            responses, 2,
+            "{path}: clusters, and that they have no endpoints"
+        );
+    }
+    let mut silent = Raw::open(plane.address, SOTW).await;
+    silent.finish();
+    let (code, message) = silent.status().await;
+    assert_eq!(code, Code::Ok, "{message}");
+    eventually("nobody is left", PATIENCE, async || {
+        plane.clients.list().is_empty().then_some(())
+    })
+    .await;
 }
 
 /// The same server, a real Envoy, and all of the attackers at once.

@@ -15,6 +15,29 @@ fn an_updated_cluster_is_followed_by_its_endpoints() {
     assert_eq!(client.ack("cds"), "");
 }
 
+// §6.1: what the client may not have taken follows again; that it asks for the endpoints of a cluster says that it has
+#[test]
+fn a_change_while_a_client_starts_costs_the_change() {
+    let text = |label: u32| format!("cds a=1 b=1 c={label}; eds a=1 b=? c=1");
+    let mut client = Sotw::new(&text(1));
+    assert_eq!(client.ask("cds", ""), "cds a=1 b=1 c=1");
+    assert_eq!(client.ask("eds", "a b c"), "eds a=1 c=1");
+    // `b` warms, so that nothing is said of the clusters.
+    for label in 2..40 {
+        let sent = format!("cds a=1 b=1 c={label}; eds c=1");
+        assert_eq!(client.publish(&text(label)), sent);
+    }
+
+    // This one may have asked for what it has of an earlier stream.
+    let mut client = Sotw::new(&text(1));
+    client.newest[Kind::Cluster].version = "7".to_owned();
+    client.ask("cds", "");
+    assert_eq!(client.ask("eds", "a b c"), "eds a=1 c=1");
+    assert_eq!(client.seconds(3), "cds a=1 b=1 c=1; eds a=1 c=1 b=");
+    let sent = "cds a=1 b=1 c=2; eds a=1 c=1";
+    assert_eq!(client.publish(&text(2)), sent);
+}
+
 // §6.6
 #[test]
 fn a_push_goes_from_the_named_to_what_names_it() {
