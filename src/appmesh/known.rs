@@ -99,14 +99,13 @@ impl Known {
 
     pub fn get(&self, id: &ResourceId) -> Option<There<'_>> {
         let entry = self.entries.get(id)?;
-        let spec = match &entry.raw {
-            Some(raw) => raw.clone(),
-            None => {
-                let mut spec = self.model.get(id)?;
-                // Not every server does.
-                fill_defaults(&mut spec);
-                json(&spec)
-            }
+        let spec = if let Some(raw) = &entry.raw {
+            raw.clone()
+        } else {
+            let mut spec = self.model.get(id)?;
+            // Not every server does.
+            fill_defaults(&mut spec);
+            json(&spec)
         };
         Some(There {
             spec,

@@ -199,7 +199,7 @@ impl Watch {
             while self.has_to_do(until).await {
                 self.catch_up(&client).await?;
             }
-            target = self.read(&client).await?;
+            target = self.read_beside_changes(&client).await?;
         }
     }
 
