@@ -187,8 +187,8 @@ impl Service {
     }
 }
 
-/// Whether AWS's service may refuse a step in any order: a gateway route names a port of its service's provider, and the
-/// provider changes.
+/// Whether a step may keep AWS's service from taking the plan in any order: a gateway route names a port of its gateway and
+/// one of its service's provider, and both change.
 fn is_hopeless(step: &Step) -> bool {
     matches!(
         step.id,
@@ -237,7 +237,8 @@ proptest! {
         let plan = plan(&stored, &service.known, &options);
         let refused = service.follow(&plan, &stored.model, any);
         prop_assert_eq!(refused, Default::default(), "{:#?}", lines(&plan));
-        prop_assert!(plan.steps.iter().all(|step| !step.is_unsure || is_hopeless(step)), "{:#?}", lines(&plan));
+        let is_sure = plan.steps.iter().all(|step| !step.is_unsure);
+        prop_assert!(is_sure || plan.steps.iter().any(is_hopeless), "{:#?}", lines(&plan));
         prop_assert_eq!(service.known.model(), &stored.model);
         let again = super::plan(&stored, &service.known, &options);
         prop_assert_eq!(lines(&again), Vec::<String>::new());
