@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what continuous integration runs.
-.PHONY: check fmt lint deny test e2e bench bench-fleet soak fleet-build fleet-check clients-check doc run demo compose-check ci
+.PHONY: check fmt lint deny test e2e bench bench-fleet soak fleet-build fleet-check fuzz-check clients-check doc run demo compose-check ci
 
 check:
 	cargo check --all-targets
@@ -48,6 +48,11 @@ fleet-check:
 	@if command -v go >/dev/null; then cd benches/fleet/peer && go vet ./... && go test ./...; \
 	else echo "benches/fleet/peer is not checked: there is no Go"; fi
 
+# The fuzz target, as far as stable Rust goes: only running it needs a nightly one.
+fuzz-check:
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --locked -- --deny warnings
+
 # App Mesh's API under AWS's two SDKs for Go, where there is Go.
 clients-check:
 	cargo build
@@ -67,4 +72,4 @@ demo:
 compose-check:
 	tests/compose.sh
 
-ci: fmt lint deny doc test fleet-check clients-check demo
+ci: fmt lint deny doc test fleet-check fuzz-check clients-check demo
