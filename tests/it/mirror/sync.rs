@@ -183,6 +183,7 @@ async fn what_others_made_is_left_alone_until_it_is_adopted() {
     assert_eq!(after[&theirs], before[&theirs]);
     assert_eq!(after[node].0, mesh(&pair.source).await[node].0);
     assert_eq!(after[node].1["by"], "terraform");
+    assert!(after[node].1.contains_key(TAG) && !after[&theirs].1.contains_key(TAG));
 }
 
 #[tokio::test(flavor = "multi_thread")]
