@@ -1,5 +1,5 @@
-//! What the management API costs with ten thousand resources: a real `serve` with a data folder, and `outrigger apply`,
-//! each a process of its own, over loopback.
+//! What the management API costs with ten thousand resources: a real `serve` with a data folder, `outrigger apply` and
+//! `outrigger sync`, each a process of its own, over loopback.
 //!
 //! `cargo bench --bench api -- RESOURCES` takes another number of resources. A DNS server in this process answers for the
 //! virtual nodes; no sidecar is connected. The callers share the machine with what they measure.
@@ -27,12 +27,14 @@ use tokio_util::sync::CancellationToken;
 
 use calls::{Call, Times, drive};
 use mesh::Part;
-use server::{Server, apply};
+use server::{Server, apply, sync};
 
 /// Clients that write at the same time.
 const CLIENTS: usize = 16;
 /// Resources of the files that are applied.
 const APPLIED: usize = 5_000;
+/// Resources of the mesh that is mirrored.
+const MIRRORED: usize = 1_000;
 /// Resources that are created, and deleted again, where there are many already.
 const MORE: usize = 2_000;
 const READS: usize = 5_000;
@@ -68,6 +70,7 @@ async fn main() {
     row("start after a kill", &format!("{took:.2?}"), "", true);
     server.stop().await;
     apply_files(folder, dns).await;
+    mirror(folder, dns).await;
     println!("load average at the end: {}", load());
 }
 
@@ -260,6 +263,25 @@ async fn apply_files(folder: &Path, dns: SocketAddr) {
     );
     memory("memory after that", &server);
     server.stop().await;
+}
+
+/// A mesh on another, empty server, as fast as that takes it, and once more when there is nothing left to do.
+async fn mirror(folder: &Path, dns: SocketAddr) {
+    let files = folder.join("mirrored");
+    mesh::write_files(&files, MIRRORED);
+    let (source, _) = Server::start(&folder.join("source"), dns).await;
+    let (target, _) = Server::start(&folder.join("target"), dns).await;
+    apply(&files, source.api).await;
+    for (command, what, aim) in [
+        ("apply", "`sync apply` of 1,000 resources", 30),
+        ("plan", "`sync plan` with nothing to do", 5),
+    ] {
+        let took = sync(command, source.api, target.api).await;
+        let met = took < Duration::from_secs(aim);
+        row(what, &format!("{took:.2?}"), &format!("< {aim} s"), met);
+    }
+    source.stop().await;
+    target.stop().await;
 }
 
 /// Knows the virtual nodes' names; runs as long as this process.

@@ -1,4 +1,4 @@
-//! A `serve` process, and `apply`.
+//! A `serve` process, `apply` and `sync`.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -123,10 +123,20 @@ impl Server {
 
 /// Runs `outrigger apply` on a folder; how long it took.
 pub(crate) async fn apply(files: &Path, api: SocketAddr) -> Duration {
+    run(Command::new(OUTRIGGER).arg("apply").arg(files), api).await
+}
+
+/// Runs `outrigger sync`; how long it took.
+pub(crate) async fn sync(command: &str, source: SocketAddr, target: SocketAddr) -> Duration {
+    let target = format!("http://{target}");
+    let mut outrigger = Command::new(OUTRIGGER);
+    let arguments = ["sync", command, "--rate", "0", "--endpoint", &target];
+    run(outrigger.args(arguments), source).await
+}
+
+async fn run(command: &mut Command, api: SocketAddr) -> Duration {
     let began = Instant::now();
-    let output = Command::new(OUTRIGGER)
-        .arg("apply")
-        .arg(files)
+    let output = command
         .args(["--api-url", &format!("http://{api}")])
         .stdin(Stdio::null())
         .output()
