@@ -31,6 +31,8 @@ pub use left::{Foreign, ForeignState, Kept, NotMirrored, Orphan, Why};
 
 /// The tag of what a mirror has written, with the id of the server that it was mirrored from.
 pub const TAG: &str = "outrigger:mirrored-from";
+/// What the tags begin with that are Outrigger's own.
+const OWN_TAGS: &str = "outrigger:";
 
 /// How the target is to follow.
 #[derive(Clone, Debug)]
@@ -195,6 +197,8 @@ impl Comparison<'_> {
             spec,
         };
         let mut tags = record.tags.clone();
+        // What Outrigger's own tags say is of this server: a prune at the target must not go by a set that was applied here.
+        tags.retain(|key, _| !key.starts_with(OWN_TAGS));
         tags.insert(TAG.to_owned(), self.options.mirror.clone());
         Some(Wanted {
             spec: json(&resource.spec),

@@ -399,6 +399,24 @@ fn tags_are_added_and_changed_and_never_removed() {
     assert_eq!(tags.len(), 2);
 }
 
+/// Or a prune of `outrigger apply` at the target would delete what a set of the same name was applied to at the source.
+#[test]
+fn the_source_s_own_tags_stay_there() {
+    let mut wanted = mesh();
+    wanted["tags"] = json!({ "team": "x", "outrigger:applied-by": "default" });
+    let plan = plan(&source(&[wanted]), &target(&[]), &options());
+    let [
+        Step {
+            action: Action::Create { tags, .. },
+            ..
+        },
+    ] = &plan.steps[..]
+    else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(tags.keys().collect::<Vec<_>>(), [TAG, "team"]);
+}
+
 #[test]
 fn what_is_gone_is_kept_without_prune_and_while_it_is_used() {
     let there = [mesh(), node("n", &[80]), router(&[80])].map(ours);
