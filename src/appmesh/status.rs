@@ -72,6 +72,10 @@ pub enum Standing {
     Foreign(Foreign),
     /// The source no longer has it.
     Orphaned(Kept),
+    /// The target has it otherwise than it was told.
+    Unlike {
+        what: String,
+    },
     /// Somebody changed it at the target, and it is left so.
     Drifted {
         what: String,
@@ -111,17 +115,19 @@ impl Standing {
             Self::NotMirrored(_) => "not_mirrored",
             Self::Foreign(_) => "foreign",
             Self::Orphaned(_) => "orphaned",
+            Self::Unlike { .. } => "unlike",
             Self::Drifted { .. } => "drifted",
         }
     }
 
-    pub(super) const NAMES: [&str; 7] = [
+    pub(super) const NAMES: [&str; 8] = [
         "pending",
         "failed",
         "blocked",
         "not_mirrored",
         "foreign",
         "orphaned",
+        "unlike",
         "drifted",
     ];
 
@@ -134,7 +140,7 @@ impl Standing {
             Self::NotMirrored(why) => why.to_string(),
             Self::Foreign(foreign) => foreign.to_string(),
             Self::Orphaned(kept) => kept.to_string(),
-            Self::Drifted { what } => what.clone(),
+            Self::Unlike { what } | Self::Drifted { what } => what.clone(),
         }
     }
 }

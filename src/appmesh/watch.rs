@@ -9,19 +9,20 @@
 
 mod drift;
 mod pace;
+mod reading;
 mod round;
+mod unlike;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::mem;
-use std::pin::pin;
 use std::time::Duration;
 
 use imbl::ordmap::DiffItem;
 use prometheus::Registry;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -30,16 +31,15 @@ use super::client::{Client, TargetError, TargetOptions};
 use super::known::Known;
 use super::metrics::Metrics;
 use super::plan::{Foreign, ForeignState, Options, Plan, plan, plan_of};
-use super::read::{Scope, Target, read};
+use super::read::{Scope, Target};
 use super::status::{Mirror, State, Status};
 use crate::model::ResourceId;
 use crate::store::{Records, Stored};
 use drift::Drifted;
+use unlike::Unlike;
 
 /// All of a target is not read more often than this.
 pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
-/// Resources that are read at a time.
-const AT_A_TIME: usize = 16;
 /// Of what somebody else changed, so much is logged.
 const LOGGED: usize = 16;
 
@@ -107,6 +107,8 @@ pub struct Watch {
     failed: BTreeSet<ResourceId>,
     /// What waits for something else to be there.
     waiting: BTreeSet<ResourceId>,
+    /// What the target has otherwise than it was told.
+    unlike: Unlike,
     /// What was written, or looked at, since the target began to be read.
     touched: BTreeSet<ResourceId>,
     /// When what was refused is tried again, and how often it was.
@@ -150,6 +152,7 @@ impl Watch {
             pending: BTreeSet::new(),
             failed: BTreeSet::new(),
             waiting: BTreeSet::new(),
+            unlike: Unlike::default(),
             touched: BTreeSet::new(),
             retry: None,
             retries: 0,
@@ -190,7 +193,9 @@ impl Watch {
     async fn follow(&mut self, waits: &mut u32) -> Result<Infallible, Trouble> {
         self.loaded().await;
         let client = Client::connect(self.settings.target.clone()).await?;
-        self.enter(State::Reading);
+        if !matches!(self.status.borrow().state, State::Unavailable { .. }) {
+            self.enter(State::Reading);
+        }
         let mut target = self.read(&client).await?;
         loop {
             self.compare(&client, target).await?;
@@ -233,41 +238,6 @@ impl Watch {
         }
     }
 
-    /// Reads all of the target.
-    async fn read(&mut self, client: &Client) -> Result<Target, Trouble> {
-        self.touched.clear();
-        let read = read(client, &self.settings.scope, |_| ()).await;
-        self.has_read(client, read)
-    }
-
-    /// The same, and meanwhile goes on as ever: at the pace of a target that is far away, it takes minutes.
-    async fn read_beside_changes(&mut self, client: &Client) -> Result<Target, Trouble> {
-        self.touched.clear();
-        let scope = self.settings.scope.clone();
-        let mut reading = pin!(read(client, &scope, |_| ()));
-        loop {
-            tokio::select! {
-                read = &mut reading => return self.has_read(client, read),
-                () = self.has_news() => self.catch_up(client).await?,
-            }
-        }
-    }
-
-    fn has_read(
-        &mut self,
-        client: &Client,
-        read: Result<Target, TargetError>,
-    ) -> Result<Target, Trouble> {
-        self.metrics.read(read.is_ok());
-        let target = read?;
-        self.options.target = client.server_id();
-        if self.options.target.as_deref() == Some(&*self.options.mirror) {
-            let endpoint = client.endpoint().to_owned();
-            return Err(Trouble::Itself { endpoint });
-        }
-        Ok(target)
-    }
-
     /// Compares all of the target with the source, and does what there is to do.
     async fn compare(&mut self, client: &Client, target: Target) -> Result<(), Trouble> {
         let is_first = self.seen.is_none();
@@ -300,9 +270,11 @@ impl Watch {
             let steps = plan.steps.iter();
             self.pending.extend(steps.map(|step| step.id.clone()));
         }
+        self.set_aside(&mut plan);
         if self.find_drift(&plan) && self.settings.drift == Drift::Report {
             ids.retain(|id| !self.drifted.contains(id));
             plan = plan_of(ids.clone(), &stored, &self.known, &self.options);
+            self.set_aside(&mut plan);
         }
         self.status.send_modify(|status| status.others.clear());
         self.failed.clear();
@@ -344,44 +316,9 @@ impl Watch {
         let again: Vec<ResourceId> = ids.intersection(&self.failed).cloned().collect();
         // What it is known to be may be why it was refused.
         self.look_at(client, again, &stored).await?;
-        let plan = plan_of(ids.clone(), &stored, &self.known, &self.options);
+        let mut plan = plan_of(ids.clone(), &stored, &self.known, &self.options);
+        self.set_aside(&mut plan);
         self.carry_out(client, &stored, &ids, plan).await
-    }
-
-    /// Reads some resources.
-    async fn look_at(
-        &mut self,
-        client: &Client,
-        ids: Vec<ResourceId>,
-        stored: &Stored,
-    ) -> Result<(), Trouble> {
-        let mut waiting = ids.into_iter();
-        let mut running = JoinSet::new();
-        loop {
-            while running.len() < AT_A_TIME
-                && let Some(id) = waiting.next()
-            {
-                let client = client.clone();
-                running.spawn(async move {
-                    let held = client.describe(&id).await;
-                    (id, held)
-                });
-            }
-            let Some(done) = running.join_next().await else {
-                return Ok(());
-            };
-            let (id, held) =
-                done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-            self.touched.insert(id.clone());
-            match held? {
-                Some(held) => {
-                    let arn = held.metadata.arn;
-                    let source = &stored.model;
-                    self.known.insert(id, arn, held.spec, held.tags, source);
-                }
-                None => self.known.remove(&id),
-            }
-        }
     }
 
     /// Takes note of what has changed at the source, which is what it is now.

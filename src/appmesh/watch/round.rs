@@ -66,7 +66,7 @@ impl Watch {
                 self.waiting.insert(left.id.clone());
             }
         }
-        let drifted = &self.drifted;
+        let (drifted, unlike) = (&self.drifted, &self.unlike.aside);
         self.status.send_modify(|status| {
             let others = &mut status.others;
             for id in ids {
@@ -89,6 +89,10 @@ impl Watch {
             for id in planned {
                 others.insert(id.clone(), Standing::Pending);
             }
+            for (id, what) in unlike {
+                let what = what.clone();
+                others.insert(id.clone(), Standing::Unlike { what });
+            }
             for (id, what) in drifted.iter() {
                 let what = what.to_owned();
                 others.insert(id.clone(), Standing::Drifted { what });
@@ -107,6 +111,7 @@ impl Watch {
         let standing = match outcome {
             Outcome::Done(written) => {
                 self.known.wrote(step, written.as_ref(), &stored.model);
+                self.unlike.wrote(step, written.as_ref());
                 if is_interim(step) {
                     return;
                 }

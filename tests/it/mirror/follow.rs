@@ -183,6 +183,37 @@ async fn a_reading_of_the_target_keeps_no_change_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_adds_to_what_it_is_told_is_not_told_for_ever() {
+    let pair = Pair::mirroring(&["--mirror-drift-interval", "1s"]).await;
+    pair.proxy.set(|_, _| Fate::Otherwise);
+    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
+    let ok = "outrigger_mirror_reads_total{result=\"ok\"}";
+    eventually("the target is read some times", PATIENCE, async || {
+        (pair.source.metric(ok).await > 3).then_some(())
+    })
+    .await;
+    let status = pair.state("in_step").await;
+    let expected =
+        json!({ "id": "mesh/m", "standing": "unlike", "detail": "- spec.serviceDiscovery: {}" });
+    assert_eq!(status["resources"], json!([expected]));
+    let repaired = "outrigger_mirror_drift_total{handling=\"repaired\"}";
+    assert_eq!(
+        (
+            pair.source.metric(repaired).await,
+            pair.proxy.writes().len()
+        ),
+        (0, 1)
+    );
+    // What the source changes is told, and somebody else's change is still noticed.
+    let spec = json!({ "egressFilter": { "type": "ALLOW_ALL" } });
+    assert_eq!(update(&pair.source, &id("mesh/m"), &spec).await, 200);
+    pair.equal().await;
+    assert_eq!(update(&pair.target, &id("mesh/m"), &json!({})).await, 200);
+    pair.equal().await;
+    assert_eq!(pair.source.metric(repaired).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_mesh_does_not_notice_that_the_target_is_gone() {
     let mut pair = Pair::mirroring(&["--mirror-prune"]).await;
     create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;

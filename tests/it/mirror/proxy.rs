@@ -21,6 +21,8 @@ pub(super) enum Fate {
     Swallowed,
     /// It passes, by a clock that is an hour late.
     Late,
+    /// It passes, and an empty spec comes back with a member.
+    Otherwise,
 }
 
 type Fates = dyn Fn(usize, &str) -> Fate + Send + Sync;
@@ -137,23 +139,43 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
                 );
                 return;
             }
-            Fate::Late => {
-                let text = String::from_utf8(answer).unwrap();
-                let lines = text.split("\r\n").map(|line| {
-                    if line.starts_with("date:") {
-                        "date: Thu, 01 Jan 2026 00:00:00 GMT"
-                    } else {
-                        line
-                    }
-                });
-                lines.collect::<Vec<_>>().join("\r\n").into_bytes()
-            }
+            Fate::Late => late(answer),
+            Fate::Otherwise => otherwise(answer),
             _ => answer,
         };
         if client.write_all(&answer).await.is_err() {
             return;
         }
     }
+}
+
+/// The same by a clock that is late.
+fn late(answer: Vec<u8>) -> Vec<u8> {
+    let text = String::from_utf8(answer).unwrap();
+    let lines = text.split("\r\n").map(|line| {
+        if line.starts_with("date:") {
+            "date: Thu, 01 Jan 2026 00:00:00 GMT"
+        } else {
+            line
+        }
+    });
+    lines.collect::<Vec<_>>().join("\r\n").into_bytes()
+}
+
+/// The same with a member in an empty spec.
+fn otherwise(answer: Vec<u8>) -> Vec<u8> {
+    let text = String::from_utf8(answer).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let body = body.replace(r#""spec":{}"#, r#""spec":{"serviceDiscovery":{}}"#);
+    let lines = head.split("\r\n").map(|line| {
+        if line.starts_with("content-length:") {
+            format!("content-length: {}", body.len())
+        } else {
+            line.to_owned()
+        }
+    });
+    let head = lines.collect::<Vec<_>>().join("\r\n");
+    format!("{head}\r\n\r\n{body}").into_bytes()
 }
 
 /// The target's answer, if there is one.
