@@ -32,5 +32,7 @@ FROM debian:trixie-slim
 # By which a mirror's target is known over TLS.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /build/target/release/outrigger /usr/local/bin/outrigger
+# A volume for `--data-dir` takes its owner from here.
+RUN install --directory --owner 65532 --group 65532 --mode 0700 /var/lib/outrigger
 USER 65532:65532
 ENTRYPOINT ["outrigger"]

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Tries docker-compose.yml out: brings the mesh up, sends requests through it, loses a sidecar while it does, asks Prometheus
-# who is up, replaces what was lost, adds the profile `redirect`, and takes everything down. Needs an engine, Compose (`docker compose`, or
-# `docker-compose` 1.29) and curl; touches no mesh that runs already. Exit code 0 if all was as it should be.
+# who is up, replaces what was lost, adds the profiles `redirect` and `mirror`, moves a weight at one site and sees it at both,
+# takes the first site's control plane away from under the second, and takes everything down. Needs an engine, Compose (`docker
+# compose`, or `docker-compose` 1.29) and curl; touches no mesh that runs already. Exit code 0 if all was as it should be.
 #
 #     tests/compose.sh                        with the images built of what is here
 #     BUILD=no tests/compose.sh               with the images `outrigger` and `outrigger-capture` that are there
@@ -13,7 +14,7 @@ cd "$(dirname "$0")/.."
 # How long the mesh may take to come up, and to settle after a change.
 readonly UP_WITHIN=180 SETTLED_WITHIN=60
 # Ports that are free, so that a mesh of the user's own goes on.
-export OUTRIGGER_PORT=0 SERVICE_A_PORT=0 SERVICE_A_REDIRECT_PORT=0 PROMETHEUS_PORT=0
+export OUTRIGGER_PORT=0 SERVICE_A_PORT=0 SERVICE_A_REDIRECT_PORT=0 STANDBY_SERVICE_A_PORT=0 PROMETHEUS_PORT=0
 
 say() { printf '== %s\n' "$*"; }
 
@@ -32,7 +33,7 @@ find_compose() {
 
 compose() {
     # shellcheck disable=SC2086 # two words, maybe
-    $COMPOSE --project-name outrigger-check ${PROFILE:+--profile "$PROFILE"} "$@"
+    COMPOSE_PROFILES=$PROFILES $COMPOSE --project-name outrigger-check "$@"
 }
 
 # Runs until the command succeeds: within SECONDS DESCRIPTION COMMAND...
@@ -56,7 +57,7 @@ health() {
 
 all_healthy() { ! health | grep --invert-match --quiet --extended-regexp ' (healthy|exited 0)$'; }
 
-# Has service-a call service-b COUNT times; prints who answered how often.
+# Has the service-a at $service_a call service-b COUNT times; prints who answered how often.
 call() { curl --silent --show-error --fail "http://$service_a/call?to=service-b.local&n=$1"; }
 
 # call COUNT, of which none may fail, and print it.
@@ -73,6 +74,14 @@ call_well() {
 # Of 100 calls, none failed and some were answered by NAME, or none was.
 answered_by() { call 100 | grep '"failed":0' | grep --quiet "\"$1 "; }
 not_answered_by() { call 100 | grep '"failed":0' | grep --invert-match --quiet "\"$1 "; }
+
+# The same at the second site.
+only_version_2() { call 100 | grep --quiet --extended-regexp '\{"standby-service-b v2 [^"]*":100\},"failed":0'; }
+both_versions() { call 100 | grep '"failed":0' | grep '"standby-service-b v1 ' | grep --quiet '"standby-service-b v2 '; }
+standby_is_well() { compose exec -T standby outrigger health; }
+
+# `outrigger ARGS...` at the first site, with what is in standard input.
+outrigger() { compose exec -T control-plane outrigger "$@"; }
 
 # What Prometheus has for `up`, one target a line.
 targets_up() {
@@ -94,21 +103,21 @@ finish() {
         compose logs --tail 20 || true
     fi
     if [ -n "${KEEP:-}" ]; then
-        say "left running; \`$COMPOSE --project-name outrigger-check --profile redirect down --volumes\` ends it"
+        say "left running; \`COMPOSE_PROFILES=redirect,mirror $COMPOSE --project-name outrigger-check down --volumes\` ends it"
     else
         say "taking the mesh down"
-        PROFILE=redirect compose down --volumes --timeout 5 >/dev/null 2>&1 || true
+        PROFILES=redirect,mirror compose down --volumes --timeout 5 >/dev/null 2>&1 || true
     fi
     [ $code -ne 0 ] || say "all of it was as it should be"
     exit $code
 }
 
-COMPOSE=$(find_compose) PROFILE=
+COMPOSE=$(find_compose) PROFILES=
 docker info >/dev/null 2>&1 || fail "no Docker engine answers; start one, or say with DOCKER_HOST where it is"
 say "$(compose version --short) is the Compose in use"
 trap finish EXIT
 
-[ "${BUILD:-yes}" = no ] || PROFILE=redirect compose build
+[ "${BUILD:-yes}" = no ] || PROFILES=redirect,mirror compose build
 compose up --detach
 within $UP_WITHIN "every container is healthy" all_healthy
 health
@@ -142,7 +151,7 @@ call_well 200
 within $SETTLED_WITHIN "Prometheus sees all of them up" targets_are 5/0
 
 say "adding the profile redirect"
-PROFILE=redirect
+PROFILES=redirect
 compose up --detach
 within $UP_WITHIN "every container is healthy" all_healthy
 compose logs service-a-redirect-capture
@@ -152,3 +161,28 @@ within $SETTLED_WITHIN "version 2 answers, though nobody said that there is a pr
 call_well 200
 within $SETTLED_WITHIN "Prometheus sees the new sidecar too" targets_are 6/0
 targets_up
+
+say "adding the profile mirror: a second site"
+PROFILES=mirror
+compose up --detach
+within $UP_WITHIN "every container is healthy" all_healthy
+service_a=$(compose port standby-service-a-sidecar 8080)
+within $SETTLED_WITHIN "version 1 answers at the second site" answered_by standby-service-b
+call_well 200
+within $SETTLED_WITHIN "Prometheus sees both control planes" targets_are 7/0
+compose logs --no-color mirror
+
+say "a route at the first site takes everything to version 2"
+outrigger apply --set check - <<'ROUTE'
+{ kind: Route, meshName: appMesh, virtualRouterName: serviceBRouter, routeName: toVersion2, spec: { priority: 1, httpRoute: {
+  match: { prefix: / }, action: { weightedTargets: [{ virtualNode: serviceBNodeV2, weight: 1 }] } } } }
+ROUTE
+within $SETTLED_WITHIN "only version 2 answers at the second site" only_version_2
+outrigger delete mesh/appMesh/virtualRouter/serviceBRouter/route/toVersion2
+within $SETTLED_WITHIN "the route is gone there too" both_versions
+say "losing the first site's control plane and its mirror"
+compose stop control-plane mirror
+call_well 200
+compose restart standby
+within $SETTLED_WITHIN "the standby, started again, is healthy" standby_is_well
+call_well 200

@@ -22,8 +22,11 @@ const BOOTSTRAPS: &[(&str, &str, &[&str])] = &[
 const REDIRECT: &[&str] = &["--capture", "redirect"];
 const EXPLICIT: &[&str] = &["--bind", "0.0.0.0", "--app", "8080=127.0.0.1:18080"];
 
-/// Containers that do one thing and end.
-const ONE_SHOT: &[&str] = &["service-a-redirect-capture"];
+/// Containers that do one thing and end, and the capabilities of each.
+const ONE_SHOT: &[(&str, &[&str])] = &[
+    ("service-a-redirect-capture", &["NET_ADMIN"]),
+    ("mirror-key", &[]),
+];
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -76,11 +79,11 @@ fn every_container_is_watched_and_has_no_rights() {
         for port in strings(&service["ports"]) {
             assert!(port.starts_with("127.0.0.1:"), "{name}: {port}");
         }
-        let is_one_shot = ONE_SHOT.contains(&name.as_str());
+        let one_shot = ONE_SHOT.iter().find(|(one_shot, _)| *one_shot == name);
         let is_watched = service["healthcheck"]["test"].is_array();
-        assert_eq!(is_watched, !is_one_shot, "{name}");
+        assert_eq!(is_watched, one_shot.is_none(), "{name}");
         let capabilities: Vec<_> = strings(&service["cap_add"]).collect();
-        let expected: &[&str] = if is_one_shot { &["NET_ADMIN"] } else { &[] };
+        let expected = one_shot.map_or(&[] as &[_], |(_, capabilities)| capabilities);
         assert_eq!(capabilities, expected, "{name}");
     }
 }
