@@ -54,6 +54,7 @@ mod python;
 mod raw;
 mod redirect;
 mod references;
+mod shell;
 mod sidecar_image;
 mod static_bootstrap;
 mod tidy;

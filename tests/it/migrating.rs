@@ -1,91 +1,21 @@
 //! `docs/migrating.md`, followed command by command: App Mesh's endpoint is another control plane, the moved sidecar is the
 //! bootstrap that App Mesh's agent writes on the Envoy at hand, and everything else is as it is written there.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use outrigger::demo::dns::DnsServer;
 use outrigger::envoy::child::ChildCommand;
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::continuity::{TTL, a_calls_b};
+use crate::shell::{Shell, sections};
 use crate::sidecar_image::{Image, alone_in_a_network};
 use crate::world::{OUTRIGGER, PATIENCE, Service, World, eventually, get};
 
 const NODE: &str = "mesh/appMesh/virtualNode/serviceANode";
-
-/// The shell in which the document is followed, and what it leaves running.
-struct Shell {
-    bash: Child,
-    said: std::sync::mpsc::Receiver<String>,
-}
-
-impl Shell {
-    fn start(folder: &Path) -> Self {
-        let tools = folder.join("tools");
-        std::fs::create_dir(&tools).unwrap();
-        std::os::unix::fs::symlink(OUTRIGGER, tools.join("outrigger")).unwrap();
-        let path = std::env::var("PATH").unwrap();
-        let mut bash = Command::new("bash")
-            .args(["-euo", "pipefail"])
-            .current_dir(folder)
-            .env("PATH", format!("{}:{path}", tools.display()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(bash.stdout.take().unwrap());
-        let (send, said) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                drop(send.send(line));
-            }
-        });
-        Self { bash, said }
-    }
-
-    /// Runs a block, and returns what it prints.
-    fn run(&mut self, block: &str) -> String {
-        let input = self.bash.stdin.as_mut().unwrap();
-        writeln!(input, "{block}\necho the block has ended").unwrap();
-        let mut printed = String::new();
-        loop {
-            let line = self.said.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|error| panic!("{error} in\n{block}\n{printed}"));
-            if line == "the block has ended" {
-                return printed;
-            }
-            printed += &line;
-            printed.push('\n');
-        }
-    }
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        let group = Pid::from_child(&self.bash);
-        kill_process_group(group, Signal::KILL).unwrap();
-        drop(self.bash.wait());
-    }
-}
-
-/// The shell's blocks under each heading, in order.
-fn blocks(document: &str) -> Vec<(String, Vec<String>)> {
-    let mut sections = Vec::new();
-    for section in document.split("\n## ").skip(1) {
-        let (heading, text) = section.split_once('\n').unwrap();
-        let blocks = text.split("```sh\n").skip(1);
-        let blocks = blocks.map(|block| block.split("```").next().unwrap().to_owned());
-        sections.push((heading.to_owned(), blocks.collect()));
-    }
-    sections
-}
 
 /// Folders of the whole machine are this test's own.
 fn own_folders(folder: &Path) {
@@ -126,7 +56,7 @@ async fn the_document_is_followed_to_its_end() {
     let mut shell = Shell::start(folder);
     let mut sidecar = None;
     let mut headings = Vec::new();
-    for (heading, blocks) in blocks(&document) {
+    for (heading, blocks) in sections(&document) {
         if heading == "5. Check" {
             sidecar = Some(deployed(&world).await);
         }
