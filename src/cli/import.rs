@@ -19,7 +19,7 @@ use super::output::CliError;
 use super::validate::count;
 use crate::appmesh::client::{Client, Held, KeySource, TargetOptions};
 use crate::appmesh::read::{Scope, Target, read};
-use crate::model::arn::parse_arn;
+use crate::model::arn::{Identity, arn, parse_arn};
 use crate::model::document::Located;
 use crate::model::{MeshName, ResourceId};
 use into::Into;
@@ -186,7 +186,7 @@ impl Taken {
     }
 }
 
-/// Who the server is in its ARNs, and how Outrigger is the same.
+/// Who the server is in its ARNs, with what flags Outrigger is the same, and for which resources that is not enough.
 fn identity(resources: &[Taken]) -> String {
     let mut identities: BTreeMap<(String, String), usize> = BTreeMap::new();
     let arns = resources.iter().map(|taken| &taken.held.metadata.arn);
@@ -194,16 +194,42 @@ fn identity(resources: &[Taken]) -> String {
         *identities.entry((arn.account, arn.region)).or_default() += 1;
     }
     let most = identities.iter().max_by_key(|(_, count)| **count);
-    let Some(((account, region), _)) = most else {
+    let ours = most.and_then(|((account_id, region), _)| {
+        Some(Identity {
+            account_id: account_id.parse().ok()?,
+            region: region.parse().ok()?,
+        })
+    });
+    let Some(ours) = ours else {
         return "there is no ARN among them that could be kept\n".to_owned();
     };
-    let flags = format!("`outrigger serve --account-id {account} --region {region}`");
-    let others = identities.len() - 1;
-    if others == 0 {
-        return format!("their ARNs stay as they are with {flags}\n");
+    let Identity { account_id, region } = &ours;
+    let flags = format!("`outrigger serve --account-id {account_id} --region {region}`");
+    let other_arn = |taken: &&Taken| taken.held.metadata.arn != arn(&ours, &taken.id);
+    let others: Vec<&Taken> = resources.iter().filter(other_arn).collect();
+    let mut text = match others.first() {
+        None => format!("their ARNs stay as they are with {flags}\n"),
+        Some(first) => format!(
+            "{} of {} stay as they are with {flags}; of the others, `{}` becomes `{}`\n",
+            resources.len() - others.len(),
+            count(resources.len(), "ARN"),
+            first.held.metadata.arn,
+            arn(&ours, &first.id)
+        ),
+    };
+    let is_other = |owner: &String| !owner.is_empty() && **owner != *account_id.as_str();
+    let owned_by_others = resources.iter().filter(|taken| {
+        let metadata = &taken.held.metadata;
+        is_other(&metadata.mesh_owner) || is_other(&metadata.resource_owner)
+    });
+    let owned_by_others = owned_by_others.count();
+    if owned_by_others > 0 {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{} of another account, or in a mesh of one, will be of {account_id}",
+            count(owned_by_others, "resource")
+        );
     }
-    format!(
-        "most of their ARNs stay as they are with {flags}; the rest is of {}\n",
-        count(others, "other account or region")
-    )
+    text
 }

@@ -1,6 +1,6 @@
 //! Where what was read goes: mesh files, or a store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -22,6 +22,9 @@ use crate::model::problem::Severity;
 use crate::model::schema;
 use crate::store::journal::Batch;
 use crate::store::{Revision, Timestamp};
+
+/// Bytes of a file's name before its extension: file systems take 255 in all.
+const LONGEST_STEM: usize = 200;
 
 /// Where it goes, which nothing is in the way of.
 #[derive(Debug)]
@@ -142,8 +145,9 @@ fn write_files(folder: &Path, endpoint: &str, resources: &[Taken]) -> Result<Str
         files.entry(mesh).or_default().push(taken);
     }
     let mut text = String::new();
-    for (mesh, resources) in files {
-        let path = folder.join(file_name(mesh));
+    let names = file_names(files.keys().copied());
+    for ((_, resources), name) in files.into_iter().zip(names) {
+        let path = folder.join(name);
         let content = content(endpoint, &resources)?;
         write_whole(&path, &content).map_err(|error| unwritable(&path, &error))?;
         let resources = count(resources.len(), "resource");
@@ -161,13 +165,25 @@ fn write_files(folder: &Path, endpoint: &str, resources: &[Taken]) -> Result<Str
     Ok(text)
 }
 
-/// A mesh's own name, if a file may have it that `--mesh` finds.
-fn file_name(mesh: &str) -> String {
-    let name = escaped(mesh);
-    match name.strip_prefix('.') {
-        Some(rest) => format!("%2E{rest}.yaml"),
-        None => format!("{name}.yaml"),
-    }
+/// A mesh's own name where a file may have it that `--mesh` finds: short enough, and none that a file system without capitals
+/// takes for another's.
+fn file_names<'a>(meshes: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut taken = BTreeSet::new();
+    let name_of = |mesh: &str| {
+        let mut stem = escaped(mesh);
+        if let Some(rest) = stem.strip_prefix('.') {
+            stem = format!("%2E{rest}");
+        }
+        // What is escaped is ASCII.
+        stem.truncate(LONGEST_STEM);
+        let stems = (1..).map(|number| match number {
+            1 => stem.clone(),
+            number => format!("{stem}~{number}"),
+        });
+        let mut stems = stems.filter(|stem| taken.insert(stem.to_lowercase()));
+        format!("{}.yaml", stems.next().unwrap_or_default())
+    };
+    meshes.map(name_of).collect()
 }
 
 pub(super) fn content(endpoint: &str, resources: &[&Taken]) -> Result<String, CliError> {
@@ -177,7 +193,9 @@ pub(super) fn content(endpoint: &str, resources: &[&Taken]) -> Result<String, Cl
         let yaml = serde_saphyr::to_string(&document).map_err(|error| {
             CliError::unable(miette!("`{}` has no form in YAML: {error}", taken.id))
         })?;
-        documents.push(format!("{}\n", yaml.trim_end()));
+        // The last line may be one of a text, with blanks that count.
+        let end = if yaml.ends_with('\n') { "" } else { "\n" };
+        documents.push(yaml + end);
     }
     Ok(format!("# From {endpoint}.\n{}", documents.join("---\n")))
 }

@@ -164,6 +164,47 @@ fn a_file_stays_in_its_folder_and_is_found() {
 }
 
 #[test]
+fn every_mesh_has_a_file_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("mesh");
+    let into = Into::open(Some(to.clone()), None).unwrap();
+    let long = "m".repeat(255);
+    let names = ["Shop", "shop", &format!("{long}a"), &format!("{long}b")];
+    let meshes = names.map(|name| ResourceId::Mesh(MeshName::new(name)));
+    let meshes = meshes.map(|mesh| taken(mesh, json!({}), &[], "1"));
+    into.write("http://127.0.0.1:1", &meshes).unwrap();
+    let mut found: Vec<_> = std::fs::read_dir(&to)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    let long = "m".repeat(200);
+    let expected = [
+        "Shop.yaml".to_owned(),
+        format!("{long}.yaml"),
+        format!("{long}~2.yaml"),
+        "shop~2.yaml".to_owned(),
+    ];
+    assert_eq!(found, expected);
+}
+
+/// A text that ends in white space, at the end of a document too.
+#[test]
+fn white_space_at_the_end_counts() {
+    let words = "word ".repeat(30);
+    for text in [&words, "a\n\n", " ", "\n", "a \n b\n \n"] {
+        let spec = json!({ "httpRoute": { "match": { "path": { "regex": text } } } });
+        let taken = taken(node("web"), spec.clone(), &[], "1");
+        let both = into::content("http://127.0.0.1:1", &[&taken, &taken]).unwrap();
+        let (documents, problems) = files::parse(&both);
+        assert_eq!(problems, [], "{both}");
+        for document in documents {
+            assert_eq!(document.to_json()["spec"], spec, "{both}");
+        }
+    }
+}
+
+#[test]
 fn the_flags_are_those_that_keep_most_arns() {
     let mut resources = shop();
     assert_eq!(
@@ -171,21 +212,18 @@ fn the_flags_are_those_that_keep_most_arns() {
         "their ARNs stay as they are with `outrigger serve --account-id 123456789012 --region eu-west-1`\n"
     );
     resources.push(taken(node("shared"), json!({}), &[], "210987654321"));
-    let said = identity(&resources);
-    assert!(
-        said.starts_with(
-            "most of their ARNs stay as they are with `outrigger serve --account-id 123456789012"
-        ),
-        "{said}"
-    );
-    assert!(
-        said.ends_with("the rest is of 1 other account or region\n"),
-        "{said}"
+    resources[2].held.metadata.resource_owner = "210987654321".into();
+    assert_eq!(
+        identity(&resources),
+        "2 of 3 ARNs stay as they are with `outrigger serve --account-id 123456789012 --region eu-west-1`; of the others, \
+         `arn:aws:appmesh:eu-west-1:210987654321:mesh/shop/virtualNode/shared` becomes \
+         `arn:aws:appmesh:eu-west-1:123456789012:mesh/shop/virtualNode/shared`\n\
+         1 resource of another account, or in a mesh of one, will be of 123456789012\n"
     );
     resources[0].held.metadata.arn = String::new();
     assert!(
         identity(&resources[..1]).starts_with("there is no ARN"),
-        "{said}"
+        "{resources:?}"
     );
 }
 
