@@ -24,7 +24,7 @@ use report::SyncReport;
 use source::Source;
 use target::{Target, TargetArgs};
 
-/// Mirrors the mesh to another endpoint that speaks App Mesh's API: AWS's, or another Outrigger
+/// Mirror the mesh to another endpoint that speaks App Mesh's API: AWS's, or another Outrigger
 #[derive(Debug, clap::Args)]
 pub struct SyncArgs {
     #[command(subcommand)]
@@ -33,13 +33,13 @@ pub struct SyncArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Prints what differs at the target, and what `apply` would do about it
+    /// Show what differs at the target, and what `apply` would do about it
     Plan(PlanArgs),
-    /// Makes the target what the source is
+    /// Make the target what the source is
     Apply(ApplyArgs),
-    /// The same for as long as it runs: each change of the source, and what others change at the target
+    /// Do the same for as long as it runs: with each change of the source, and with what others change at the target
     Watch(Box<follow::FollowArgs>),
-    /// How the mirror of a running `serve` stands, as a whole and with each resource
+    /// Show how the mirror of a running `serve` stands, as a whole and with each resource
     Status(status::StatusArgs),
 }
 
