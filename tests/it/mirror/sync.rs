@@ -187,6 +187,35 @@ async fn what_others_made_is_left_alone_until_it_is_adopted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_not_called_alike() {
+    let pair = Pair::start().await;
+    let node = |name: &str| id(&format!("mesh/m/virtualNode/{name}"));
+    let spec = |host: &str| json!({ "serviceDiscovery": { "dns": { "hostname": host } } });
+    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
+    for name in ["gone", "theirs"] {
+        create(&pair.source, &node(name), &spec("a.invalid"), &[]).await;
+    }
+    create(&pair.target, &id("mesh/m"), &json!({}), &[]).await;
+    create(&pair.target, &node("theirs"), &spec("b.invalid"), &[]).await;
+    let applied = pair.run(&["sync", "apply"]).await;
+    assert_eq!(applied.code, Some(1), "{applied:?}");
+    assert_eq!(
+        applied.out.lines().last(),
+        Some("1 created; 1 kept: 1 foreign (--adopt)")
+    );
+    delete(&pair.source, &node("gone")).await;
+    for command in ["plan", "apply"] {
+        let kept = pair.run(&["sync", command]).await;
+        assert_eq!(
+            kept.out.lines().last(),
+            Some(
+                "nothing to do: 0 resources unchanged; 2 kept: 1 foreign (--adopt), 1 not in the source (--prune)"
+            )
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_source_is_no_target() {
     let pair = Pair::start().await;
     pair.proxy.point_at(pair.source.api);
