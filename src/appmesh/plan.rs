@@ -212,6 +212,9 @@ impl Comparison<'_> {
     }
 
     fn create(&mut self, wanted: Wanted) {
+        if self.is_from_target(&wanted.resource.id) {
+            return self.leave_out(wanted.resource.id, Why::FromTarget);
+        }
         if let Some(why) = self.hindrance(&wanted, &Tags::new(), true) {
             return self.leave_out(wanted.resource.id, why);
         }
@@ -226,11 +229,12 @@ impl Comparison<'_> {
 
     fn update(&mut self, wanted: Wanted, there: &There<'_>) {
         let id = wanted.resource.id.clone();
-        if self.is_from_target(&id) {
+        let is_ours = self.is_ours(there);
+        // What has been mirrored both ways goes the way that a mirror runs now.
+        if !is_ours && self.is_from_target(&id) {
             return self.leave_out(id, Why::FromTarget);
         }
         let mut changes = changes(&there.spec, &wanted.spec);
-        let is_ours = self.is_ours(there);
         if !is_ours && !self.options.adopt {
             let state = if changes.is_empty() {
                 ForeignState::Same
@@ -261,18 +265,16 @@ impl Comparison<'_> {
         self.intents.insert(id, Intent { action, resource });
     }
 
+    /// Whether it is a copy of the target's, which goes back there only to be adopted.
     fn is_from_target(&self, id: &ResourceId) -> bool {
         let record = self.source.records.get(id);
         let from = record.and_then(|record| record.tags.get(TAG));
-        from.is_some() && from == self.options.target.as_ref()
+        !self.options.adopt && from.is_some() && from == self.options.target.as_ref()
     }
 
     /// Why a resource cannot be written.
     fn hindrance(&self, wanted: &Wanted, there: &Tags, writes_spec: bool) -> Option<Why> {
         let id = &wanted.resource.id;
-        if self.is_from_target(id) {
-            return Some(Why::FromTarget);
-        }
         if self.target.lacks(id.kind()) {
             return Some(Why::Unknown { kind: id.kind() });
         }

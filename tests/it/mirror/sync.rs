@@ -216,6 +216,51 @@ async fn what_is_kept_is_not_called_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_at_the_standby_comes_back() {
+    let pair = Pair::start().await;
+    fill(&pair.source).await;
+    assert_eq!(pair.run(&["sync", "apply"]).await.code, Some(0));
+    let [(mesh_id, _), (node, [_, written]), ..] = &every_kind()[..] else {
+        panic!("no kinds");
+    };
+    // The source is lost.
+    let new = id("mesh/m/virtualNode/new");
+    update(&pair.target, node, written).await;
+    create(&pair.target, &new, written, &[]).await;
+    let (target, source) = (pair.target.url(), pair.source.url());
+    let back = [
+        "sync",
+        "apply",
+        "--api-url",
+        &target,
+        "--endpoint",
+        &source,
+        "--adopt",
+    ];
+    let back = pair.run(&back).await;
+    assert_eq!(back.code, Some(0), "{back:?}");
+    assert_eq!(
+        back.out.lines().last(),
+        Some("1 created, 7 updated"),
+        "{back:?}"
+    );
+    let there = mesh(&pair.source).await;
+    assert_eq!((&there[node].0, &there[&new].0), (written, written));
+    // From then on it is as it was.
+    let again = pair.run(&["sync", "apply", "--adopt"]).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let none = json!({ "egressFilter": { "type": "ALLOW_ALL" } });
+    update(&pair.source, mesh_id, &none).await;
+    let again = pair.run(&["sync", "apply"]).await;
+    assert_eq!(
+        again.out.lines().last(),
+        Some("1 updated, 7 unchanged"),
+        "{again:?}"
+    );
+    assert_eq!(mesh(&pair.target).await[mesh_id].0, none);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_source_is_no_target() {
     let pair = Pair::start().await;
     pair.proxy.point_at(pair.source.api);
