@@ -24,7 +24,7 @@ use crate::model::difference::{Change, changes, tag_changes};
 use crate::model::problem::Severity;
 use crate::model::tags::{MOST, Tags, is_reserved};
 use crate::model::validate::problems_of;
-use crate::model::{Resource, ResourceId, order as levels};
+use crate::model::{MeshName, Resource, ResourceId, order as levels};
 use crate::store::Stored;
 
 pub use left::{Foreign, ForeignState, Kept, NotMirrored, Orphan, Why};
@@ -106,6 +106,19 @@ pub enum How {
 pub fn plan(source: &Stored, target: &Known, options: &Options) -> Plan {
     let ids = source.records.keys().chain(target.ids()).cloned();
     plan_of(ids.collect(), source, target, options)
+}
+
+/// The meshes to be mirrored of which neither the source has anything nor, as a mirrored one, the target.
+pub fn absent(plan: &Plan, source: &Stored, scope: &Scope) -> Vec<MeshName> {
+    let Scope::Named(meshes) = scope else {
+        return Vec::new();
+    };
+    let steps = plan.steps.iter().map(|step| &step.id);
+    let orphaned = plan.orphaned.iter().map(|orphan| &orphan.id);
+    let ids = steps.chain(orphaned).chain(source.records.keys());
+    let there: BTreeSet<&MeshName> = ids.map(ResourceId::mesh).collect();
+    let absent = meshes.iter().filter(|mesh| !there.contains(mesh));
+    absent.cloned().collect()
 }
 
 /// Compares some resources.

@@ -17,7 +17,7 @@ use super::connect::ApiArgs;
 use super::output::{CliError, Exit, Output, render};
 use super::run::{Interrupt, Progress};
 use crate::appmesh::known::Known;
-use crate::appmesh::plan::{NotMirrored, Plan, Why, plan};
+use crate::appmesh::plan::{NotMirrored, Plan, Why, absent, plan};
 use crate::appmesh::read::read;
 use crate::appmesh::sync::{self, Outcome};
 use report::SyncReport;
@@ -131,6 +131,10 @@ async fn compare(args: &PlanArgs) -> Result<(Source, Target, Plan), CliError> {
     let known = Known::read(there, &source.stored.model);
     let options = args.target.options(&source, &target);
     let mut plan = plan(&source.stored, &known, &options);
+    let absent = absent(&plan, &source.stored, &options.scope);
+    if !absent.is_empty() {
+        return Err(source::without(&client, &args.api.url(), &absent).await);
+    }
     let registered = source.registered.iter().cloned();
     let registered = registered.map(|(id, count)| NotMirrored {
         id,

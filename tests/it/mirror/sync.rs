@@ -261,6 +261,42 @@ async fn what_was_written_at_the_standby_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mesh_that_neither_side_has_is_a_mistake() {
+    let pair = Pair::start().await;
+    create(&pair.target, &id("mesh/theirs"), &json!({}), &[]).await;
+    let nothing = pair.run(&["sync", "plan", "--mesh", "theirs"]).await;
+    nothing.fails(
+        2,
+        &["has no mesh `theirs`", "it has no mesh at all", "--api-url"],
+    );
+    for mesh in ["m", "n"] {
+        create(&pair.source, &id(&format!("mesh/{mesh}")), &json!({}), &[]).await;
+    }
+    for command in ["plan", "apply"] {
+        let typo = pair
+            .run(&["sync", command, "--mesh", "m", "--mesh", "typo"])
+            .await;
+        let url = pair.source.url();
+        typo.fails(2, &[&url, "has no mesh `typo`,", "--mesh: `m`, `n`"]);
+    }
+    assert_eq!(pair.proxy.writes(), [""; 0]);
+    // One that was mirrored and is deleted is no mistake, and goes when that is asked for.
+    let named = ["sync", "apply", "--mesh", "m"];
+    assert_eq!(pair.run(&named).await.code, Some(0));
+    delete(&pair.source, &id("mesh/m")).await;
+    let kept = pair.run(&named).await;
+    assert_eq!(kept.code, Some(0), "{kept:?}");
+    assert!(
+        kept.out
+            .ends_with("1 kept: 1 not in the source (--prune)\n"),
+        "{kept:?}"
+    );
+    let pruned = pair.run(&[&named[..], &["--prune"]].concat()).await;
+    pruned.prints(0, &["deleted mesh/m", "1 deleted"]);
+    pair.run(&named).await.fails(2, &["has no mesh `m`"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_source_is_no_target() {
     let pair = Pair::start().await;
     pair.proxy.point_at(pair.source.api);
