@@ -160,3 +160,42 @@ fn print(text: &str, exit: ExitCode) -> ExitCode {
     drop(std::io::stdout().write_all(text.as_bytes()));
     exit
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each command that is listed by its parent's help, with the line that says what it does.
+    fn listed(command: &clap::Command) -> Vec<(String, String)> {
+        let listed = command.get_subcommands().filter(|one| !one.is_hide_set());
+        listed
+            .flat_map(|one| {
+                let about = one.get_about().map(ToString::to_string);
+                let inside = listed_below(one);
+                std::iter::once((one.get_name().to_owned(), about.unwrap_or_default()))
+                    .chain(inside)
+            })
+            .collect()
+    }
+
+    fn listed_below(command: &clap::Command) -> Vec<(String, String)> {
+        let below = listed(command).into_iter();
+        let name = command.get_name();
+        below
+            .map(|(below, about)| (format!("{name} {below}"), about))
+            .collect()
+    }
+
+    #[test]
+    fn every_command_says_what_to_do_in_one_mood() {
+        let command = <Cli as clap::CommandFactory>::command();
+        let listed = listed(&command);
+        assert!(listed.len() > 25, "{listed:?}");
+        for (name, about) in listed {
+            let verb = about.split([' ', ',']).next().unwrap_or_default();
+            let begins = verb.starts_with(|first: char| first.is_ascii_uppercase());
+            assert!(begins && !verb.ends_with('s'), "{name}: {about}");
+            assert!(!["The", "How", "What"].contains(&verb), "{name}: {about}");
+        }
+    }
+}

@@ -109,7 +109,7 @@ impl Gauges {
             state: IntGaugeVec::new(
                 Opts::new(
                     "outrigger_mirror_state",
-                    "1 for what the mirror is about: waiting, reading, writing, in_step, incomplete, unavailable.",
+                    "1 for what the mirror is about: waiting, reading, writing, in_step, incomplete, unavailable, refused.",
                 ),
                 &["state"],
             )?,

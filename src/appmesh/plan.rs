@@ -24,7 +24,7 @@ use crate::model::difference::{Change, changes, tag_changes};
 use crate::model::problem::Severity;
 use crate::model::tags::{MOST, Tags, is_reserved};
 use crate::model::validate::problems_of;
-use crate::model::{Resource, ResourceId, order as levels};
+use crate::model::{MeshName, Resource, ResourceId, order as levels};
 use crate::store::Stored;
 
 pub use left::{Foreign, ForeignState, Kept, NotMirrored, Orphan, Why};
@@ -106,6 +106,19 @@ pub enum How {
 pub fn plan(source: &Stored, target: &Known, options: &Options) -> Plan {
     let ids = source.records.keys().chain(target.ids()).cloned();
     plan_of(ids.collect(), source, target, options)
+}
+
+/// The meshes to be mirrored of which neither the source has anything nor, as a mirrored one, the target.
+pub fn absent(plan: &Plan, source: &Stored, scope: &Scope) -> Vec<MeshName> {
+    let Scope::Named(meshes) = scope else {
+        return Vec::new();
+    };
+    let steps = plan.steps.iter().map(|step| &step.id);
+    let orphaned = plan.orphaned.iter().map(|orphan| &orphan.id);
+    let ids = steps.chain(orphaned).chain(source.records.keys());
+    let there: BTreeSet<&MeshName> = ids.map(ResourceId::mesh).collect();
+    let absent = meshes.iter().filter(|mesh| !there.contains(mesh));
+    absent.cloned().collect()
 }
 
 /// Compares some resources.
@@ -212,6 +225,9 @@ impl Comparison<'_> {
     }
 
     fn create(&mut self, wanted: Wanted) {
+        if self.is_from_target(&wanted.resource.id) {
+            return self.leave_out(wanted.resource.id, Why::FromTarget);
+        }
         if let Some(why) = self.hindrance(&wanted, &Tags::new(), true) {
             return self.leave_out(wanted.resource.id, why);
         }
@@ -226,11 +242,12 @@ impl Comparison<'_> {
 
     fn update(&mut self, wanted: Wanted, there: &There<'_>) {
         let id = wanted.resource.id.clone();
-        if self.is_from_target(&id) {
+        let is_ours = self.is_ours(there);
+        // What has been mirrored both ways goes the way that a mirror runs now.
+        if !is_ours && self.is_from_target(&id) {
             return self.leave_out(id, Why::FromTarget);
         }
         let mut changes = changes(&there.spec, &wanted.spec);
-        let is_ours = self.is_ours(there);
         if !is_ours && !self.options.adopt {
             let state = if changes.is_empty() {
                 ForeignState::Same
@@ -261,18 +278,16 @@ impl Comparison<'_> {
         self.intents.insert(id, Intent { action, resource });
     }
 
+    /// Whether it is a copy of the target's, which goes back there only to be adopted.
     fn is_from_target(&self, id: &ResourceId) -> bool {
         let record = self.source.records.get(id);
         let from = record.and_then(|record| record.tags.get(TAG));
-        from.is_some() && from == self.options.target.as_ref()
+        !self.options.adopt && from.is_some() && from == self.options.target.as_ref()
     }
 
     /// Why a resource cannot be written.
     fn hindrance(&self, wanted: &Wanted, there: &Tags, writes_spec: bool) -> Option<Why> {
         let id = &wanted.resource.id;
-        if self.is_from_target(id) {
-            return Some(Why::FromTarget);
-        }
         if self.target.lacks(id.kind()) {
             return Some(Why::Unknown { kind: id.kind() });
         }

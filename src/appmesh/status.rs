@@ -41,15 +41,20 @@ pub enum State {
     /// All of the target is read.
     Reading,
     Writing,
-    /// The target is as the source has it, but for what it is said of why not.
+    /// All that the source has is at the target.
     InStep,
-    /// The target refused some of it, and is asked again later.
+    /// Some of it is not, or not as the source has it. What the target refused it is asked again later.
     Incomplete,
     /// The target is of no use at present.
     Unavailable {
         /// Why, in the target's words where it has some.
         error: String,
         /// When it is tried again.
+        next_try: Instant,
+    },
+    /// What is asked for makes no sense: somebody has to change the settings, or where the target's name leads.
+    Refused {
+        error: String,
         next_try: Instant,
     },
 }
@@ -68,6 +73,8 @@ pub enum Standing {
         by: ResourceId,
     },
     NotMirrored(Why),
+    /// The source has no such mesh, though it is one of those to be mirrored.
+    Absent,
     /// Somebody else made it, and the source has it too.
     Foreign(Foreign),
     /// The source no longer has it.
@@ -92,16 +99,18 @@ impl State {
             Self::InStep => "in_step",
             Self::Incomplete => "incomplete",
             Self::Unavailable { .. } => "unavailable",
+            Self::Refused { .. } => "refused",
         }
     }
 
-    pub(super) const NAMES: [&str; 6] = [
+    pub(super) const NAMES: [&str; 7] = [
         "waiting",
         "reading",
         "writing",
         "in_step",
         "incomplete",
         "unavailable",
+        "refused",
     ];
 }
 
@@ -113,23 +122,41 @@ impl Standing {
             Self::Failed { .. } => "failed",
             Self::Blocked { .. } => "blocked",
             Self::NotMirrored(_) => "not_mirrored",
-            Self::Foreign(_) => "foreign",
+            Self::Absent => "absent",
+            Self::Foreign(foreign) if foreign.is_in_the_way() => "foreign",
+            Self::Foreign(_) => "foreign_alike",
             Self::Orphaned(_) => "orphaned",
             Self::Unlike { .. } => "unlike",
             Self::Drifted { .. } => "drifted",
         }
     }
 
-    pub(super) const NAMES: [&str; 8] = [
+    pub(super) const NAMES: [&str; 10] = [
         "pending",
         "failed",
         "blocked",
         "not_mirrored",
+        "absent",
         "foreign",
+        "foreign_alike",
         "orphaned",
         "unlike",
         "drifted",
     ];
+
+    /// Whether something of the source is not at the target as it is meant to be there.
+    pub(super) fn is_lack(&self) -> bool {
+        match self {
+            Self::Pending
+            | Self::Failed { .. }
+            | Self::Blocked { .. }
+            | Self::Absent
+            | Self::Drifted { .. } => true,
+            Self::NotMirrored(why) => why.is_lack(),
+            Self::Foreign(foreign) => foreign.is_in_the_way(),
+            Self::Orphaned(_) | Self::Unlike { .. } => false,
+        }
+    }
 
     /// What there is to say of it; may be empty.
     pub fn detail(&self) -> String {
@@ -138,6 +165,7 @@ impl Standing {
             Self::Failed { error } => error.clone(),
             Self::Blocked { by } => format!("needs `{by}`, which failed"),
             Self::NotMirrored(why) => why.to_string(),
+            Self::Absent => "the source has no mesh of this name; it is waited for".to_owned(),
             Self::Foreign(foreign) => foreign.to_string(),
             Self::Orphaned(kept) => kept.to_string(),
             Self::Unlike { what } | Self::Drifted { what } => what.clone(),

@@ -23,16 +23,16 @@ use prometheus::Registry;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::client::{Client, TargetError, TargetOptions};
 use super::known::Known;
 use super::metrics::Metrics;
 use super::plan::{Foreign, ForeignState, Options, Plan, plan, plan_of};
 use super::read::{Scope, Target};
-use super::status::{Mirror, State, Status};
+use super::status::{Mirror, Standing, State, Status};
 use crate::model::ResourceId;
 use crate::store::{Records, Stored};
 use drift::Drifted;
@@ -115,6 +115,8 @@ pub struct Watch {
     retry: Option<Instant>,
     retries: u32,
     drifted: Drifted,
+    /// Meshes that are to be mirrored and that the source has not.
+    absent: BTreeSet<ResourceId>,
 }
 
 impl Watch {
@@ -157,6 +159,7 @@ impl Watch {
             retry: None,
             retries: 0,
             drifted: Drifted::default(),
+            absent: BTreeSet::new(),
         };
         Ok((watch, mirror))
     }
@@ -173,27 +176,77 @@ impl Watch {
                 Ok(never) => match never {},
                 Err(trouble) => trouble,
             };
-            let wait = pace::after_trouble(waits);
-            waits = waits.saturating_add(1);
-            let error = trouble.to_string();
-            warn!(
-                ?wait,
-                "the mirror's target is of no use, trying again: {error}"
-            );
-            let next_try = std::time::Instant::now() + wait;
-            self.enter(State::Unavailable { error, next_try });
+            let wait = self.give_up(&trouble, &mut waits);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(wait) => {}
+                () = self.wait_out(wait) => {}
             }
         }
+    }
+
+    /// Says what the trouble is, and returns after how long to try again.
+    fn give_up(&self, trouble: &Trouble, waits: &mut u32) -> Duration {
+        let error = trouble.to_string();
+        let now = std::time::Instant::now();
+        match trouble {
+            Trouble::Target(_) => {
+                let wait = pace::after_trouble(*waits);
+                *waits = waits.saturating_add(1);
+                warn!(
+                    ?wait,
+                    "the mirror's target is of no use, trying again: {error}"
+                );
+                let next_try = now + wait;
+                self.enter(State::Unavailable { error, next_try });
+                wait
+            }
+            // No waiting mends it, but a name may lead elsewhere one day.
+            Trouble::Itself { .. } => {
+                if !matches!(self.status.borrow().state, State::Refused { .. }) {
+                    error!("nothing is mirrored: {error}");
+                }
+                let wait = self.settings.drift_interval;
+                let next_try = now + wait;
+                self.enter(State::Refused { error, next_try });
+                wait
+            }
+        }
+    }
+
+    /// Waits, and takes note of what the source changes meanwhile.
+    async fn wait_out(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        loop {
+            tokio::select! {
+                () = sleep_until(until) => return,
+                () = changed(&mut self.source) => self.note_changes(),
+            }
+        }
+    }
+
+    fn note_changes(&mut self) {
+        // Before the target was read once, nobody knows what it lacks.
+        if self.seen.is_none() {
+            return;
+        }
+        let stored = self.take_changes();
+        self.status.send_modify(|status| {
+            for id in &self.pending {
+                status.others.insert(id.clone(), Standing::Pending);
+            }
+        });
+        self.count(&stored);
     }
 
     /// Follows until there is trouble.
     async fn follow(&mut self, waits: &mut u32) -> Result<Infallible, Trouble> {
         self.loaded().await;
         let client = Client::connect(self.settings.target.clone()).await?;
-        if !matches!(self.status.borrow().state, State::Unavailable { .. }) {
+        let is_in_trouble = matches!(
+            self.status.borrow().state,
+            State::Unavailable { .. } | State::Refused { .. }
+        );
+        if !is_in_trouble {
             self.enter(State::Reading);
         }
         let mut target = self.read(&client).await?;
@@ -229,11 +282,7 @@ impl Watch {
     async fn has_news(&mut self) {
         let retry = self.retry;
         tokio::select! {
-            changed = self.source.changed() => {
-                if changed.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
+            () = changed(&mut self.source) => {}
             () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {}
         }
     }
@@ -347,5 +396,13 @@ impl Watch {
 
     fn enter(&self, state: State) {
         self.status.send_modify(|status| status.enter(state));
+    }
+}
+
+/// Waits until the source has changed. Cancel-safe.
+async fn changed(source: &mut watch::Receiver<Stored>) {
+    if source.changed().await.is_err() {
+        // It is about to end, and this with it.
+        std::future::pending::<()>().await;
     }
 }

@@ -30,7 +30,7 @@ const DEFAULT_SET: &str = "default";
 /// Of the warnings, so many are printed.
 const WARNINGS: usize = 20;
 
-/// Makes the server's resources what files declare: creates what is missing and updates what differs, in the right order
+/// Make the server's resources what files declare: create what is missing and update what differs, in the right order
 #[derive(Debug, clap::Args)]
 pub struct ApplyArgs {
     /// Mesh files and folders, taken together; `-` is standard input

@@ -11,7 +11,7 @@ use super::output::{self, CliError, Output};
 use crate::api::operator::generated::{self as api, GetConfigRequest, GetConfigResponse};
 use crate::snapshot::descriptors;
 
-/// Shows the exact resources a node's sidecars get
+/// Show the exact resources a node's sidecars get
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigArgs {
     /// `mesh/MESH/virtualNode/NODE`, `mesh/MESH/virtualGateway/GATEWAY`, or an ARN

@@ -17,7 +17,7 @@ use super::write::{WriteArgs, write};
 use crate::files;
 use crate::model::ResourceId;
 
-/// Deletes resources: those that are named, or those that files declare
+/// Delete resources: those that are named, or those that files declare
 #[derive(Debug, clap::Args)]
 pub struct DeleteArgs {
     #[command(flatten)]

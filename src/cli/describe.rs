@@ -21,7 +21,7 @@ use crate::model::{Model, ResourceId, order};
 /// Of what uses a resource, so many are named for people.
 const SHOWN: usize = 20;
 
-/// Shows all that is known of resources: records, tags, spec, what uses them and what is wrong
+/// Show all that is known of resources: records, tags, spec, what uses them and what is wrong
 #[derive(Debug, clap::Args)]
 pub struct DescribeArgs {
     #[command(flatten)]

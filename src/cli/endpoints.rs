@@ -18,7 +18,7 @@ use super::output::{CliError, Output, render};
 use super::paths;
 use crate::model::{MeshName, NodeRef};
 
-/// Registers the endpoints of a virtual node, which are used instead of its discovery
+/// Register the endpoints of a virtual node, which are used instead of its discovery
 #[derive(Clone, Debug, clap::Args)]
 pub struct EndpointsArgs {
     #[command(subcommand)]
@@ -32,7 +32,7 @@ enum Command {
     Clear(ClearArgs),
 }
 
-/// Registers a list of endpoints, in place of what was registered before; the same list again renews its lease
+/// Register a list of endpoints, in place of what was registered before; the same list again renews its lease
 #[derive(Clone, Debug, clap::Args)]
 pub struct SetArgs {
     /// Virtual node: `mesh/MESH/virtualNode/NODE`, or an ARN
@@ -54,7 +54,7 @@ pub struct SetArgs {
     common: Common,
 }
 
-/// Shows what is registered, and how long ago it was renewed
+/// Show what is registered, and how long ago it was renewed
 #[derive(Clone, Debug, clap::Args)]
 pub struct GetArgs {
     /// Only this virtual node, or this mesh: `mesh/MESH/virtualNode/NODE`, `mesh/MESH`, or an ARN
@@ -63,7 +63,7 @@ pub struct GetArgs {
     common: Common,
 }
 
-/// Forgets what is registered for a virtual node, so that its discovery counts again
+/// Forget what is registered for a virtual node, so that its discovery counts again
 #[derive(Clone, Debug, clap::Args)]
 pub struct ClearArgs {
     /// Virtual node: `mesh/MESH/virtualNode/NODE`, or an ARN

@@ -13,7 +13,7 @@ use super::remote::{Listing, Remote, moment};
 use super::select;
 use crate::model::{ResourceKind, schema};
 
-/// Lists resources; `-o yaml` and `-o json` print them as mesh files
+/// List resources; `-o yaml` and `-o json` print them as mesh files
 #[derive(Debug, clap::Args)]
 pub struct GetArgs {
     /// Kind in any spelling, such as `VirtualNode`, `virtualnodes` or `vn`; `all` is every kind

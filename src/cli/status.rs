@@ -11,7 +11,7 @@ use super::output::{self, CliError, Output};
 use crate::api::operator::generated::{self as api, ListClientsRequest};
 use crate::snapshot::Kind;
 
-/// Shows who is connected, and what each has acknowledged or rejected and why
+/// Show who is connected, and what each has acknowledged or rejected and why
 #[derive(Clone, Debug, clap::Args)]
 pub struct StatusArgs {
     /// Only this node: `mesh/MESH/virtualNode/NODE`, `mesh/MESH/virtualGateway/GATEWAY`, or an ARN

@@ -24,7 +24,7 @@ use crate::model::validate::{Unread, validate};
 use crate::store::journal::{Batch, Journal, Kept, LoadError, Loaded, Redb};
 use crate::store::{Revision, STORE_FILE};
 
-/// Checks, compacts, exports and imports what the API was told; the control plane must not run meanwhile
+/// Check, compact, export and import what the API was told; the control plane must not run meanwhile
 #[derive(Clone, Debug, clap::Args)]
 pub struct StoreArgs {
     #[command(subcommand)]
@@ -46,7 +46,7 @@ struct Folder {
     data_dir: PathBuf,
 }
 
-/// Reads all of the store and says whether it is whole
+/// Read all of the store and say whether it is whole
 #[derive(Clone, Debug, clap::Args)]
 struct CheckArgs {
     #[command(flatten)]
@@ -56,14 +56,14 @@ struct CheckArgs {
     output: Output,
 }
 
-/// Gives back the room that the store's file has and does not need
+/// Give back the room that the store's file has and does not need
 #[derive(Clone, Debug, clap::Args)]
 struct CompactArgs {
     #[command(flatten)]
     folder: Folder,
 }
 
-/// Prints all that the store holds as mesh files, which `--mesh`, `apply` and `store import` read
+/// Print all that the store holds as mesh files, which `--mesh`, `apply` and `store import` read
 #[derive(Clone, Debug, clap::Args)]
 struct ExportArgs {
     #[command(flatten)]
@@ -73,7 +73,7 @@ struct ExportArgs {
     file: Option<PathBuf>,
 }
 
-/// Fills an empty store from an export, or from any mesh file
+/// Fill an empty store from an export, or from any mesh file
 #[derive(Clone, Debug, clap::Args)]
 struct ImportArgs {
     #[command(flatten)]

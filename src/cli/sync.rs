@@ -17,14 +17,14 @@ use super::connect::ApiArgs;
 use super::output::{CliError, Exit, Output, render};
 use super::run::{Interrupt, Progress};
 use crate::appmesh::known::Known;
-use crate::appmesh::plan::{NotMirrored, Plan, Why, plan};
+use crate::appmesh::plan::{NotMirrored, Plan, Why, absent, plan};
 use crate::appmesh::read::read;
 use crate::appmesh::sync::{self, Outcome};
 use report::SyncReport;
 use source::Source;
 use target::{Target, TargetArgs};
 
-/// Mirrors the mesh to another endpoint that speaks App Mesh's API: AWS's, or another Outrigger
+/// Mirror the mesh to another endpoint that speaks App Mesh's API: AWS's, or another Outrigger
 #[derive(Debug, clap::Args)]
 pub struct SyncArgs {
     #[command(subcommand)]
@@ -33,13 +33,13 @@ pub struct SyncArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Prints what differs at the target, and what `apply` would do about it
+    /// Show what differs at the target, and what `apply` would do about it
     Plan(PlanArgs),
-    /// Makes the target what the source is
+    /// Make the target what the source is
     Apply(ApplyArgs),
-    /// The same for as long as it runs: each change of the source, and what others change at the target
+    /// Do the same for as long as it runs: with each change of the source, and with what others change at the target
     Watch(Box<follow::FollowArgs>),
-    /// How the mirror of a running `serve` stands, as a whole and with each resource
+    /// Show how the mirror of a running `serve` stands, as a whole and with each resource
     Status(status::StatusArgs),
 }
 
@@ -131,6 +131,10 @@ async fn compare(args: &PlanArgs) -> Result<(Source, Target, Plan), CliError> {
     let known = Known::read(there, &source.stored.model);
     let options = args.target.options(&source, &target);
     let mut plan = plan(&source.stored, &known, &options);
+    let absent = absent(&plan, &source.stored, &options.scope);
+    if !absent.is_empty() {
+        return Err(source::without(&client, &args.api.url(), &absent).await);
+    }
     let registered = source.registered.iter().cloned();
     let registered = registered.map(|(id, count)| NotMirrored {
         id,

@@ -45,7 +45,7 @@ impl Metrics {
             sources: IntGaugeVec::new(
                 Opts::new(
                     "outrigger_dns_sources",
-                    "Sources followed: known; stale (look-ups fail, the last good answer is in use); denied (the last good answer is in use for the grace); unresolved.",
+                    "Sources followed: known; empty (DNS says that there are no addresses); stale (look-ups fail, the last good answer is in use); denied (the last good answer is in use for the grace); unresolved.",
                 ),
                 &["state"],
             )?,
@@ -92,6 +92,7 @@ impl Metrics {
     pub(super) fn sources(&self, states: impl Iterator<Item = State>) {
         let mut counts = [
             (State::Known, "known", 0),
+            (State::Empty, "empty", 0),
             (State::Stale, "stale", 0),
             (State::Denied, "denied", 0),
             (State::Unresolved, "unresolved", 0),

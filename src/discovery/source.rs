@@ -72,8 +72,10 @@ pub(super) struct Outcome {
 pub(super) enum State {
     /// Nobody has said anything of it yet.
     Unresolved,
-    /// What is in use, be it nothing, is what DNS says.
+    /// What is in use is what DNS says.
     Known,
+    /// DNS says that there is nothing, and nothing is in use.
+    Empty,
     /// Look-ups fail, and the last good answer is in use.
     Stale,
     /// DNS says that there is nothing, and the last good answer is in use for the grace.
@@ -179,6 +181,7 @@ impl Source {
             (false, _) => State::Unresolved,
             (true, _) if self.denied => State::Denied,
             (true, Some(_)) if !confirmed => State::Stale,
+            (true, _) if self.endpoints.is_empty() => State::Empty,
             (true, _) => State::Known,
         }
     }

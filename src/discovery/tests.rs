@@ -203,6 +203,23 @@ async fn an_answer_with_time_to_live_is_not_asked_for_again() {
     assert!(zone.questions("long.test") <= 2, "A and AAAA, once");
 }
 
+#[tokio::test]
+async fn a_name_without_addresses_is_reported_until_it_has_some() {
+    let zone = Zone::default();
+    zone.set("there.test", NOW, vec![v4(1)]);
+    let bed = Bed::with(&zone).await;
+    bed.want(&[source("there.test"), source("typo.test")]);
+    let report =
+        "ready\ndegraded: DNS: 1 of 2 names: `typo.test`: it does not exist or has no addresses\n";
+    eventually("it is named", || bed.ready.report().to_string() == report).await;
+    assert_eq!((bed.sources("empty"), bed.sources("known")), (1, 1));
+    zone.set("typo.test", NOW, vec![v4(2)]);
+    eventually("all is well", || {
+        bed.ready.report().to_string() == "ready\n"
+    })
+    .await;
+}
+
 /// The same set again, as every change of the mesh sends it, must not start a second look-up.
 #[tokio::test]
 async fn a_source_has_one_look_up_under_way() {

@@ -24,6 +24,7 @@ impl State {
         match self {
             Self::Known => None,
             Self::Unresolved => Some("nothing is known of it"),
+            Self::Empty => Some("it does not exist or has no addresses"),
             Self::Stale => Some("look-ups fail"),
             Self::Denied => Some("DNS says that it is gone"),
         }

@@ -38,7 +38,8 @@ pub(super) fn client(client: &ClientState) -> Client {
 pub fn mirror(mirror: &status::Mirror) -> generated::Mirror {
     let status = mirror.status();
     let (error, next_try) = match &status.state {
-        status::State::Unavailable { error, next_try } => (error.clone(), Some(*next_try)),
+        status::State::Unavailable { error, next_try }
+        | status::State::Refused { error, next_try } => (error.clone(), Some(*next_try)),
         _ => (String::new(), None),
     };
     let resources = status.others.iter().map(|(id, standing)| MirrorResource {

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::Target;
 use super::answer::{About, Answer, NO_CREDENTIALS, Raw};
 use super::error::TargetError;
+use super::words::{find, words};
 
 /// The header in which an Outrigger says which one it is.
 const SERVER: &str = "x-outrigger-server";
@@ -77,7 +78,7 @@ impl Call {
             return TargetError::Credentials {
                 endpoint: self.0.target.endpoint.clone(),
                 call: self.0.what.clone(),
-                reason: chain(error),
+                reason: words(error),
                 help: NO_CREDENTIALS,
             };
         }
@@ -94,7 +95,7 @@ impl Call {
                 let trouble = self.newest(|newest| newest.trouble.take());
                 self.unreachable(trouble.unwrap_or_else(|| "no answer came in time".to_owned()))
             }
-            error => self.unreachable(chain(error)),
+            error => self.unreachable(words(error)),
         }
     }
 
@@ -187,28 +188,10 @@ impl Intercept for Call {
         {
             let is_answered = context.response().and_then(Raw::of).is_some();
             self.newest(|newest| {
-                newest.trouble = Some(chain(error));
+                newest.trouble = Some(words(error));
                 newest.answer.take_if(|_| !is_answered);
             });
         }
         Ok(())
     }
-}
-
-/// The first error of a kind among those that led to this one.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    std::iter::successors(Some(error), |&error| error.source())
-        .find_map(|error| error.downcast_ref())
-}
-
-/// An error and those that led to it, each once.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut said: Vec<String> = Vec::new();
-    for error in std::iter::successors(Some(error), |&error| error.source()) {
-        let text = error.to_string();
-        if !said.iter().any(|before| before.contains(&text)) {
-            said.push(text);
-        }
-    }
-    said.join(": ")
 }

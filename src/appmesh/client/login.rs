@@ -22,6 +22,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use super::answer::NO_CREDENTIALS;
 use super::error::TargetError;
 use super::options::{KeySource, Scheme, TargetOptions};
+use super::words::words;
 
 /// The region in signatures for a target without TLS, where nothing names one: an Outrigger takes any.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -109,7 +110,7 @@ async fn looked_up(
             },
             reason: match error {
                 CredentialsError::CredentialsNotLoaded(_) => "there is no key".to_owned(),
-                error => super::call::chain(&error),
+                error => words(&error),
             },
             help: NO_CREDENTIALS,
         }),

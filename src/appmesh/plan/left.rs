@@ -77,6 +77,20 @@ pub enum Why {
     },
 }
 
+impl Foreign {
+    /// Whether the target would be otherwise without it.
+    pub fn is_in_the_way(&self) -> bool {
+        matches!(self.state, ForeignState::Differs(_))
+    }
+}
+
+impl Why {
+    /// Whether something is not at the target that could be there.
+    pub fn is_lack(&self) -> bool {
+        !matches!(self, Self::FromTarget | Self::Endpoints { .. })
+    }
+}
+
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.of {

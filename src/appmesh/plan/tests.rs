@@ -493,6 +493,39 @@ fn what_cannot_be_mirrored_says_why() {
 }
 
 #[test]
+fn a_copy_goes_back_when_that_is_asked_for_and_then_goes_on() {
+    let copy = |document: Json, of: &str| {
+        let mut document = document;
+        document["tags"] = json!({ TAG: of });
+        document
+    };
+    let here = [
+        copy(mesh(), "target"),
+        copy(node("a", &[81]), "target"),
+        copy(node("b", &[81]), "target"),
+    ];
+    let there = [mesh(), node("a", &[80])];
+    let cautious = plan(&source(&here), &target(&there), &options());
+    assert_eq!(lines(&cautious), [""; 0]);
+    assert_eq!(cautious.not_mirrored.len(), 3, "{cautious:?}");
+    let adopting = Options {
+        adopt: true,
+        ..options()
+    };
+    let back = plan(&source(&here), &target(&there), &adopting);
+    assert_eq!(back.not_mirrored, []);
+    assert_eq!(back.steps.len(), 3, "{:?}", lines(&back));
+    // Each side has the other's tag then, and whichever mirror runs is followed.
+    let there = [ours(mesh()), ours(node("a", &[80])), ours(node("b", &[81]))];
+    let after = plan(&source(&here), &target(&there), &options());
+    let steps: Vec<String> = after.steps.iter().map(|step| step.id.to_string()).collect();
+    assert_eq!(
+        (steps, after.unchanged),
+        (vec!["mesh/m/virtualNode/a".to_owned()], 2)
+    );
+}
+
+#[test]
 fn what_the_service_fills_in_is_no_difference() {
     let check = json!({ "protocol": "http", "path": "/", "healthyThreshold": 2, "unhealthyThreshold": 2,
                         "timeoutMillis": 2000, "intervalMillis": 5000 });

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use super::{Trouble, Watch, pace};
 use crate::appmesh::client::Client;
 use crate::appmesh::plan::{Action, Foreign, ForeignState, How, Plan, Step, Why};
+use crate::appmesh::read::Scope;
 use crate::appmesh::status::{Standing, State};
 use crate::appmesh::sync::{self, Outcome};
 use crate::model::ResourceId;
@@ -26,6 +27,7 @@ impl Watch {
     ) -> Result<(), Trouble> {
         let began = Instant::now();
         self.expect(ids, &plan);
+        self.count(stored);
         let writes = plan.steps.len();
         let never = CancellationToken::new();
         let mut trouble = None;
@@ -38,6 +40,7 @@ impl Watch {
                 _ => {}
             }
         }
+        self.find_absent(stored);
         self.count(stored);
         if let Some(error) = trouble {
             return Err(error.into());
@@ -136,14 +139,37 @@ impl Watch {
             }
         };
         self.status.send_modify(|status| {
-            match standing {
-                Some(standing) => status.others.insert(id.clone(), standing),
-                None => status.others.remove(id),
-            };
+            if let Some(standing) = standing {
+                status.others.insert(id.clone(), standing);
+            } else {
+                status.others.remove(id);
+                status.in_step += usize::from(stored.records.contains_key(id));
+            }
         });
     }
 
-    fn count(&self, stored: &Stored) {
+    /// Takes note of the meshes that are to be mirrored and are not there. They may come yet.
+    fn find_absent(&mut self, stored: &Stored) {
+        let Scope::Named(meshes) = &self.options.scope else {
+            return;
+        };
+        let ids = meshes.iter().cloned().map(ResourceId::Mesh);
+        let absent: BTreeSet<ResourceId> =
+            ids.filter(|id| !stored.records.contains_key(id)).collect();
+        for id in absent.difference(&self.absent) {
+            warn!("the source has no `{id}`, which is to be mirrored; it is waited for");
+        }
+        self.status.send_modify(|status| {
+            for id in &absent {
+                // What was mirrored of it says more.
+                status.others.entry(id.clone()).or_insert(Standing::Absent);
+            }
+        });
+        self.absent = absent;
+    }
+
+    /// Counts what is in step.
+    pub(super) fn count(&self, stored: &Stored) {
         let meshes = stored.model.meshes();
         let meshes = meshes.filter(|(name, _)| self.options.scope.includes(name));
         let sizes =
@@ -156,31 +182,36 @@ impl Watch {
         });
     }
 
-    /// Says that the target is now as the source was.
+    /// Says whether the target is now as the source was.
     fn settle(&mut self, stored: &Stored, began: Instant) {
-        let has_blocked = {
+        let (has_blocked, has_lacks) = {
             let status = self.status.borrow();
-            let mut others = status.others.values();
-            others.any(|other| matches!(other, Standing::Blocked { .. }))
+            let is_blocked = |other: &Standing| matches!(other, Standing::Blocked { .. });
+            let has = |is: fn(&Standing) -> bool| status.others.values().any(is);
+            (has(is_blocked), has(Standing::is_lack))
         };
-        if self.failed.is_empty() && !has_blocked {
+        let is_refused = !self.failed.is_empty() || has_blocked;
+        if !is_refused {
             (self.retry, self.retries) = (None, 0);
-            // What has changed meanwhile has changed after it began.
-            let is_behind = self.source.has_changed().unwrap_or(false);
-            self.status.send_modify(|status| {
-                status.mirrored = Some(stored.revision);
-                status.behind_since = is_behind.then_some(began);
-                status.last_success = Some(SystemTime::now());
-                status.enter(State::InStep);
-            });
-            return;
-        }
-        if self.retry.is_none_or(|retry| retry <= time::Instant::now()) {
+        } else if self.retry.is_none_or(|retry| retry <= time::Instant::now()) {
             let wait = pace::after_refusal(self.retries).min(self.settings.drift_interval);
             self.retry = Some(time::Instant::now() + wait);
             self.retries = self.retries.saturating_add(1);
         }
-        self.enter(State::Incomplete);
+        // What has changed meanwhile has changed after it began.
+        let is_behind = self.source.has_changed().unwrap_or(false);
+        self.status.send_modify(|status| {
+            if !is_refused {
+                status.mirrored = Some(stored.revision);
+                status.behind_since = is_behind.then_some(began);
+            }
+            if has_lacks || !self.absent.is_empty() {
+                status.enter(State::Incomplete);
+            } else {
+                status.last_success = Some(SystemTime::now());
+                status.enter(State::InStep);
+            }
+        });
     }
 }
 

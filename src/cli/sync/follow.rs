@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
 use super::source::{Source, limited, nameless, put, remove};
-use super::status::{MirrorStatus, spoken};
+use super::status::{MirrorStatus, Resource, spoken};
 use super::target::TargetArgs;
 use crate::api::operator::mirror_message;
 use crate::appmesh::status::Mirror;
@@ -24,6 +24,10 @@ use crate::store::{Revision, Stored};
 
 /// How long one question for changes waits for some, in seconds.
 const WAIT: u64 = 20;
+/// Of what is not in step, so much is told for people.
+const SHOWN: usize = 20;
+/// Ways to stand of which there is no more to tell than how many.
+const UNTOLD: [&str; 3] = ["pending", "blocked", "foreign_alike"];
 /// How long to wait before a source that did not answer is asked again.
 const SOURCE_PAUSE: Duration = Duration::from_secs(3);
 
@@ -71,7 +75,7 @@ pub(super) async fn run(args: FollowArgs) -> Result<(), CliError> {
     let stop = CancellationToken::new();
     tokio::select! {
         () = watch.run(stop) => Ok(()),
-        () = print(mirror, args.output) => Ok(()),
+        ended = print(mirror, args.output) => ended,
         error = follow(&client, &server, &changes, &args.target) => Err(error),
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(CliError::unable_error),
         _ = terminate.recv() => Ok(()),
@@ -130,10 +134,16 @@ async fn follow(
 }
 
 /// Says how it stands whenever that is something else.
-async fn print(mut mirror: Mirror, output: Output) {
+///
+/// # Errors
+/// When what was asked for makes no sense.
+async fn print(mut mirror: Mirror, output: Output) -> Result<(), CliError> {
     let mut last = String::new();
     loop {
         let status = MirrorStatus::from(mirror_message(&mirror));
+        if status.state == "refused" {
+            return Err(CliError::unable(miette!("{}", status.error)));
+        }
         if !["reading", "writing"].contains(&&*status.state) {
             let lines = lines(&status);
             if lines != last {
@@ -150,12 +160,12 @@ async fn print(mut mirror: Mirror, output: Output) {
             }
         }
         if !mirror.changed().await {
-            return;
+            return Ok(());
         }
     }
 }
 
-/// The state, and what the target has against it.
+/// The state, and what keeps the target from being the source.
 fn lines(status: &MirrorStatus) -> String {
     let state = spoken(&status.state);
     let mut lines = vec![format!(
@@ -166,11 +176,16 @@ fn lines(status: &MirrorStatus) -> String {
     if !status.error.is_empty() {
         lines.push(format!("  {}", status.error));
     }
-    for resource in &status.resources {
-        if ["failed", "drifted"].contains(&&*resource.standing) {
-            let (standing, id, detail) = (&resource.standing, &resource.id, &resource.detail);
-            lines.push(format!("  {standing} {id}: {detail}"));
-        }
+    let is_told = |resource: &&Resource| !UNTOLD.contains(&&*resource.standing);
+    let mut told = status.resources.iter().filter(is_told);
+    for resource in told.by_ref().take(SHOWN) {
+        let (id, detail) = (&resource.id, &resource.detail);
+        let standing = spoken(&resource.standing);
+        lines.push(format!("  {standing} {id}: {detail}"));
+    }
+    match told.count() {
+        0 => {}
+        more => lines.push(format!("  and {more} more")),
     }
     lines.push(String::new());
     lines.join("\n")

@@ -5,12 +5,13 @@ use serde::Serialize;
 
 use super::source::Source;
 use super::target::Target;
-use crate::appmesh::plan::{Action, Foreign, ForeignState, How, Plan, Step, Why};
+use crate::appmesh::plan::{Action, Foreign, ForeignState, How, Kept, Plan, Step, Why};
 use crate::appmesh::sync::Outcome;
 use crate::cli::output::{Exit, one_line};
 use crate::cli::report::{Entry, Report, Result};
 use crate::cli::run::Ended;
 use crate::cli::step::Verb;
+use crate::cli::validate::count;
 use crate::model::difference::Change;
 
 /// Of what is left alone, so many are named for people.
@@ -26,6 +27,9 @@ pub(super) struct SyncReport {
     foreign: Vec<ForeignLine>,
     orphaned: Vec<Left>,
     not_mirrored: Vec<Left>,
+    /// How much is left as it is, and what would change that; may be empty.
+    #[serde(skip)]
+    left: String,
     /// Whether something that the source has is not at the target as it has it.
     #[serde(skip)]
     is_incomplete: bool,
@@ -108,9 +112,8 @@ impl SyncReport {
 
     fn of(source: &Source, target: &Target, plan: Plan, mut report: Report) -> Self {
         report.unchanged = plan.unchanged;
-        let in_the_way = |foreign: &Foreign| matches!(foreign.state, ForeignState::Differs(_));
-        let is_missing = |why: &Why| !matches!(why, Why::FromTarget | Why::Endpoints { .. });
-        let is_missing = plan.not_mirrored.iter().any(|left| is_missing(&left.why));
+        let is_missing = plan.not_mirrored.iter().any(|left| left.why.is_lack());
+        let left = left(&plan);
         let orphaned = plan.orphaned.into_iter().map(|orphan| Left {
             id: orphan.id.to_string(),
             why: orphan.why.to_string(),
@@ -130,7 +133,8 @@ impl SyncReport {
                 server: target.server.clone(),
                 revision: None,
             },
-            is_incomplete: is_missing || plan.foreign.iter().any(in_the_way),
+            is_incomplete: is_missing || plan.foreign.iter().any(Foreign::is_in_the_way),
+            left,
             foreign: plan.foreign.into_iter().map(ForeignLine::from).collect(),
             orphaned: orphaned.collect(),
             not_mirrored: not_mirrored.collect(),
@@ -143,6 +147,19 @@ impl SyncReport {
         self.report
             .exit()
             .or(self.is_incomplete.then_some(Exit::No))
+    }
+
+    /// How much of each there is.
+    fn closing(&self) -> String {
+        let left = &self.left;
+        if left.is_empty() {
+            self.report.sums()
+        } else if self.report.is_anything() {
+            format!("{}; {left}", self.report.sums())
+        } else {
+            let unchanged = count(self.report.unchanged, "resource");
+            format!("nothing to do: {unchanged} unchanged; {left}")
+        }
     }
 
     /// For people.
@@ -179,13 +196,43 @@ impl SyncReport {
                 lines.push(format!("left alone besides: {count} of others, {what}"));
             }
         }
-        lines.push(self.report.sums());
+        lines.push(self.closing());
         if self.report.dry_run && self.report.is_anything() {
             lines.push("nothing was written; `outrigger sync apply` does it".to_owned());
         }
         lines.extend(self.report.why().map(str::to_owned));
         format!("{}\n", lines.join("\n"))
     }
+}
+
+/// How much of each is left as it is, and what would change that.
+fn left(plan: &Plan) -> String {
+    let foreign = plan.foreign.iter();
+    let foreign = foreign.filter(|foreign| foreign.is_in_the_way()).count();
+    let orphaned = |why: fn(&Kept) -> bool| {
+        let orphaned = plan.orphaned.iter();
+        orphaned.filter(|orphan| why(&orphan.why)).count()
+    };
+    let unpruned = orphaned(|why| matches!(why, Kept::Unpruned));
+    let in_use = orphaned(|why| matches!(why, Kept::InUse { .. }));
+    let kept = [
+        (foreign, "foreign (--adopt)"),
+        (unpruned, "not in the source (--prune)"),
+        (in_use, "not in the source but in use"),
+    ];
+    let kept_in_all = foreign + plan.orphaned.len();
+    let kept = kept.iter().filter(|(count, _)| *count > 0);
+    let kept: Vec<String> = kept
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    let not_mirrored = plan.not_mirrored.iter();
+    // Registered endpoints are no resources.
+    let not_mirrored = not_mirrored.filter(|left| !matches!(left.why, Why::Endpoints { .. }));
+    let not_mirrored = not_mirrored.count();
+    let kept = (kept_in_all > 0).then(|| format!("{kept_in_all} kept: {}", kept.join(", ")));
+    let not_mirrored = (not_mirrored > 0).then(|| format!("{not_mirrored} not mirrored"));
+    let left: Vec<String> = kept.into_iter().chain(not_mirrored).collect();
+    left.join("; ")
 }
 
 fn lines_of(left: &[Left]) -> Vec<(&str, &str)> {

@@ -11,8 +11,11 @@ use crate::cli::client::{Call, Client};
 use crate::cli::connect::ApiError;
 use crate::cli::output::CliError;
 use crate::cli::remote::{Listing, Owner as RemoteOwner, Remote};
-use crate::model::{MeshName, NodeName, Resource, ResourceId};
+use crate::model::{MeshName, NodeName, Resource, ResourceId, ResourceKind};
 use crate::store::{Owner, Record, Revision, Stored, Timestamp};
+
+/// Of a source's meshes, so many are named.
+const SHOWN: usize = 20;
 
 /// What is mirrored.
 #[derive(Clone, Debug)]
@@ -145,6 +148,31 @@ pub(super) fn remove(stored: &mut Stored, id: &ResourceId) {
 fn timestamp(seconds: f64) -> Timestamp {
     let since = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     Timestamp::default().saturating_add(since)
+}
+
+/// Meshes that were asked for, and that the source has not.
+pub(super) async fn without(client: &Client, url: &str, absent: &[MeshName]) -> CliError {
+    let listing = match client.listing(None).await {
+        Ok(listing) => listing,
+        Err(error) => return error.into(),
+    };
+    let quoted = |names: &mut dyn Iterator<Item = &MeshName>| {
+        let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    };
+    let meshes = listing
+        .resources
+        .keys()
+        .filter(|id| id.kind() == ResourceKind::Mesh);
+    let help = match quoted(&mut meshes.take(SHOWN).map(ResourceId::mesh)).as_str() {
+        "" => "it has no mesh at all; does --api-url name the right control plane?".to_owned(),
+        meshes => format!("name one that it has with --mesh: {meshes}"),
+    };
+    let absent = quoted(&mut absent.iter());
+    CliError::unable(miette!(
+        help = help,
+        "the source {url} has no mesh {absent}, nor has the target any of it that was mirrored"
+    ))
 }
 
 /// A control plane that says nothing of who it is.

@@ -187,6 +187,7 @@ fn a_name_that_never_existed_is_known_to_be_empty_at_once() {
         let mut script = Script::plain();
         assert_eq!(script.host(answers.0, answers.1), Some(Event::NotFound));
         script.expect(&[]);
+        assert_eq!(script.source.state(), State::Empty);
         assert!(script.pause() <= 3.0);
     }
 }

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use outrigger::appmesh::plan::TAG;
 use outrigger::envoy::child::ChildCommand;
+use outrigger::model::{ResourceId, ResourceKind};
 use serde_json::{Value, json};
 
 use super::pair::{KeysFile, Pair, create, delete, mesh, mirrored, tag, update};
-use super::proxy::Fate;
+use super::proxy::{Fate, Proxy};
 use super::{every_kind, id};
 use crate::appmesh::served::Served;
 use crate::world::{OUTRIGGER, PATIENCE, eventually};
@@ -246,6 +247,16 @@ async fn the_mesh_does_not_notice_that_the_target_is_gone() {
         status["lagSeconds"].as_f64().unwrap() > 0.0 && status["nextTryInSeconds"].is_number(),
         "{status}"
     );
+    // What is not there yet does not count as in step.
+    let status = eventually("all is known to be missing", PATIENCE, async || {
+        let status = pair.status().await;
+        let resources = status["resources"].as_array().unwrap();
+        let is_pending = |resource: &Value| resource["standing"] == "pending";
+        let all = resources.len() == 20 && resources.iter().all(is_pending);
+        all.then_some(status)
+    })
+    .await;
+    assert_eq!(status["inStep"], 1, "{status}");
     let printed = pair.run(&["sync", "status"]).await;
     assert!(
         printed.out.contains("state         unavailable for"),
@@ -357,20 +368,131 @@ async fn a_key_for_some_meshes_sees_what_stands_in_these() {
     assert!(some[0].starts_with("mesh/m/"), "{some:?}");
 }
 
+/// A source whose target's address leads to itself.
+async fn to_itself(args: &[&str]) -> Pair {
+    let target = Served::start(&[]).await;
+    let proxy = Proxy::start(([127, 0, 0, 1], 1).into()).await;
+    let endpoint = proxy.url();
+    let all = [args, &["--mirror-endpoint", &endpoint, "--mirror-prune"]].concat();
+    let source = Served::start(&all).await;
+    create(&source, &id("mesh/m"), &json!({}), &[]).await;
+    proxy.point_at(source.api);
+    Pair {
+        source,
+        target,
+        proxy,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mirror_of_itself_is_refused() {
-    let pair = Pair::mirroring(&["--mirror-adopt", "--mirror-prune"]).await;
-    pair.proxy.point_at(pair.source.api);
-    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
-    pair.source.get("/readyz").await;
-    let status = eventually("it is refused", Duration::from_mins(1), async || {
-        let status = pair.status().await;
-        let error = status["error"].as_str().unwrap_or_default();
-        error.contains("is the source itself").then_some(())
-    });
-    status.await;
+async fn a_mirror_of_itself_is_refused_and_waits() {
+    let pair = to_itself(&["--mirror-adopt"]).await;
+    let status = pair.state("refused").await;
+    let error = status["error"].as_str().unwrap();
+    assert!(
+        error.contains("is the source itself; name another"),
+        "{error}"
+    );
+    // As long as between two readings of a target.
+    assert!(
+        status["nextTryInSeconds"].as_u64().unwrap() > 200,
+        "{status}"
+    );
     assert!(!mesh(&pair.source).await[&id("mesh/m")].1.contains_key(TAG));
     assert_eq!(pair.proxy.writes().len(), 0);
+    let series = "outrigger_mirror_state{state=\"refused\"}";
+    assert_eq!(pair.source.metric(series).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_of_itself_is_told_of_once_and_may_end() {
+    let pair = to_itself(&["--mirror-drift-interval", "1s"]).await;
+    let reads = "outrigger_mirror_reads_total{result=\"ok\"}";
+    eventually("it is found some times", PATIENCE, async || {
+        (pair.source.metric(reads).await > 2).then_some(())
+    })
+    .await;
+    let log = std::fs::read_to_string(pair.source.log()).unwrap();
+    assert_eq!(log.matches("is the source itself").count(), 1, "{log}");
+    pair.proxy.point_at(pair.target.api);
+    pair.equal().await;
+    pair.state("in_step").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_mirrors_to_the_source_ends() {
+    let pair = Pair::start().await;
+    pair.proxy.point_at(pair.source.api);
+    let refused = pair.run(&["sync", "watch"]).await;
+    refused.fails(2, &["is the source itself; name another"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mesh_that_is_not_there_is_said_so_and_waited_for() {
+    let pair = Pair::mirroring(&["--mirror-prune", "--mirror-mesh", "later"]).await;
+    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
+    let status = pair.state("incomplete").await;
+    let detail = "the source has no mesh of this name; it is waited for";
+    let absent = json!([{ "id": "mesh/later", "standing": "absent", "detail": detail }]);
+    assert_eq!(status["resources"], absent);
+    assert_eq!(status.get("lastSuccess"), None, "{status}");
+    let printed = pair.run(&["sync", "status"]).await;
+    assert!(printed.out.contains("0 in step, 1 absent"), "{printed:?}");
+    let log = std::fs::read_to_string(pair.source.log()).unwrap();
+    assert_eq!(log.matches("has no `mesh/later`").count(), 1, "{log}");
+    create(&pair.source, &id("mesh/later"), &json!({}), &[]).await;
+    let status = pair.state("in_step").await;
+    assert_eq!(
+        (&status["resources"], &status["inStep"]),
+        (&json!([]), &json!(1))
+    );
+    // What it had goes with it, and nothing else.
+    delete(&pair.source, &id("mesh/later")).await;
+    let status = pair.state("incomplete").await;
+    assert_eq!(status["resources"], absent);
+    assert!(mesh(&pair.target).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_have_otherwise_is_not_in_step() {
+    let pair = Pair::mirroring(&["--mirror-drift-interval", "1s"]).await;
+    let [same, other] = [
+        id("mesh/m/virtualNode/same"),
+        id("mesh/m/virtualNode/other"),
+    ];
+    create(&pair.target, &id("mesh/m"), &json!({}), &[]).await;
+    create(&pair.target, &same, &spec("a.invalid"), &[]).await;
+    create(&pair.target, &other, &spec("b.invalid"), &[]).await;
+    for node in [&id("mesh/m"), &same, &other, &id("mesh/m/virtualNode/n")] {
+        let spec = match node.kind() {
+            ResourceKind::Mesh => json!({}),
+            _ => spec("a.invalid"),
+        };
+        create(&pair.source, node, &spec, &[]).await;
+    }
+    let status = eventually("it is told", PATIENCE, async || {
+        let status = pair.state("incomplete").await;
+        (status["inStep"] == 1).then_some(status)
+    })
+    .await;
+    let standing =
+        |id: &ResourceId| resource(&status, &id.to_string()).unwrap()["standing"].clone();
+    assert_eq!(
+        [&id("mesh/m"), &same, &other].map(standing),
+        ["foreign_alike", "foreign_alike", "foreign"]
+    );
+    assert_eq!(status["mirroredRevision"], status["sourceRevision"]);
+    assert_eq!(status["lagSeconds"], 0);
+    let series = "outrigger_mirror_resources{standing=\"foreign\"}";
+    assert_eq!(pair.source.metric(series).await, 1);
+    // Made alike, it is in nobody's way.
+    update(&pair.target, &other, &spec("a.invalid")).await;
+    pair.state("in_step").await;
+    let printed = pair.run(&["sync", "status"]).await;
+    assert!(
+        printed.out.contains("1 in step, 3 foreign alike"),
+        "{printed:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -413,7 +535,7 @@ async fn a_command_follows_a_source_that_is_only_reached_over_its_api() {
     let mut pair = Pair::start().await;
     create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
     let log = pair.target.folder.path().join("watch.log");
-    let source = super::proxy::Proxy::start(pair.source.api).await;
+    let source = Proxy::start(pair.source.api).await;
     let mut watch = ChildCommand::new(OUTRIGGER, OUTRIGGER)
         .args([
             "sync",

@@ -187,6 +187,116 @@ async fn what_others_made_is_left_alone_until_it_is_adopted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_not_called_alike() {
+    let pair = Pair::start().await;
+    let node = |name: &str| id(&format!("mesh/m/virtualNode/{name}"));
+    let spec = |host: &str| json!({ "serviceDiscovery": { "dns": { "hostname": host } } });
+    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
+    for name in ["gone", "theirs"] {
+        create(&pair.source, &node(name), &spec("a.invalid"), &[]).await;
+    }
+    create(&pair.target, &id("mesh/m"), &json!({}), &[]).await;
+    create(&pair.target, &node("theirs"), &spec("b.invalid"), &[]).await;
+    let applied = pair.run(&["sync", "apply"]).await;
+    assert_eq!(applied.code, Some(1), "{applied:?}");
+    assert_eq!(
+        applied.out.lines().last(),
+        Some("1 created; 1 kept: 1 foreign (--adopt)")
+    );
+    delete(&pair.source, &node("gone")).await;
+    for command in ["plan", "apply"] {
+        let kept = pair.run(&["sync", command]).await;
+        assert_eq!(
+            kept.out.lines().last(),
+            Some(
+                "nothing to do: 0 resources unchanged; 2 kept: 1 foreign (--adopt), 1 not in the source (--prune)"
+            )
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_at_the_standby_comes_back() {
+    let pair = Pair::start().await;
+    fill(&pair.source).await;
+    assert_eq!(pair.run(&["sync", "apply"]).await.code, Some(0));
+    let [(mesh_id, _), (node, [_, written]), ..] = &every_kind()[..] else {
+        panic!("no kinds");
+    };
+    // The source is lost.
+    let new = id("mesh/m/virtualNode/new");
+    update(&pair.target, node, written).await;
+    create(&pair.target, &new, written, &[]).await;
+    let (target, source) = (pair.target.url(), pair.source.url());
+    let back = [
+        "sync",
+        "apply",
+        "--api-url",
+        &target,
+        "--endpoint",
+        &source,
+        "--adopt",
+    ];
+    let back = pair.run(&back).await;
+    assert_eq!(back.code, Some(0), "{back:?}");
+    assert_eq!(
+        back.out.lines().last(),
+        Some("1 created, 7 updated"),
+        "{back:?}"
+    );
+    let there = mesh(&pair.source).await;
+    assert_eq!((&there[node].0, &there[&new].0), (written, written));
+    // From then on it is as it was.
+    let again = pair.run(&["sync", "apply", "--adopt"]).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let none = json!({ "egressFilter": { "type": "ALLOW_ALL" } });
+    update(&pair.source, mesh_id, &none).await;
+    let again = pair.run(&["sync", "apply"]).await;
+    assert_eq!(
+        again.out.lines().last(),
+        Some("1 updated, 7 unchanged"),
+        "{again:?}"
+    );
+    assert_eq!(mesh(&pair.target).await[mesh_id].0, none);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mesh_that_neither_side_has_is_a_mistake() {
+    let pair = Pair::start().await;
+    create(&pair.target, &id("mesh/theirs"), &json!({}), &[]).await;
+    let nothing = pair.run(&["sync", "plan", "--mesh", "theirs"]).await;
+    nothing.fails(
+        2,
+        &["has no mesh `theirs`", "it has no mesh at all", "--api-url"],
+    );
+    for mesh in ["m", "n"] {
+        create(&pair.source, &id(&format!("mesh/{mesh}")), &json!({}), &[]).await;
+    }
+    for command in ["plan", "apply"] {
+        let typo = pair
+            .run(&["sync", command, "--mesh", "m", "--mesh", "typo"])
+            .await;
+        let url = pair.source.url();
+        typo.fails(2, &[&url, "has no mesh `typo`,", "--mesh: `m`, `n`"]);
+    }
+    assert_eq!(pair.proxy.writes(), [""; 0]);
+    // One that was mirrored and is deleted is no mistake, and goes when that is asked for.
+    let named = ["sync", "apply", "--mesh", "m"];
+    assert_eq!(pair.run(&named).await.code, Some(0));
+    delete(&pair.source, &id("mesh/m")).await;
+    let kept = pair.run(&named).await;
+    assert_eq!(kept.code, Some(0), "{kept:?}");
+    assert!(
+        kept.out
+            .ends_with("1 kept: 1 not in the source (--prune)\n"),
+        "{kept:?}"
+    );
+    let pruned = pair.run(&[&named[..], &["--prune"]].concat()).await;
+    pruned.prints(0, &["deleted mesh/m", "1 deleted"]);
+    pair.run(&named).await.fails(2, &["has no mesh `m`"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_source_is_no_target() {
     let pair = Pair::start().await;
     pair.proxy.point_at(pair.source.api);

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use outrigger::appmesh::client::{Client, TargetError, TargetOptions, Within};
+use outrigger::appmesh::client::{Client, KeySource, TargetError, TargetOptions, Within};
 use outrigger::model::tags::Tags;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -36,7 +37,15 @@ async fn a_target_that_is_not_there_is_waited_for_as_long_as_was_said() {
     drop(listener);
     let silent = Double::start(vec![Reply::Silence]).await;
     let patience = Duration::from_millis(700);
-    for (endpoint, words) in [(gone, "refused"), (silent.url(), "no answer came in time")] {
+    let nameless = "http://nowhere.invalid:80".to_owned();
+    for (endpoint, words) in [
+        (gone, "does not answer: the connection is refused; check"),
+        (nameless, "does not answer: its name cannot be looked up: "),
+        (
+            silent.url(),
+            "does not answer: no answer came in time; check",
+        ),
+    ] {
         let (listed, took) = list(&endpoint, patience).await;
         let error = listed.unwrap_err();
         assert!(
@@ -46,8 +55,48 @@ async fn a_target_that_is_not_there_is_waited_for_as_long_as_was_said() {
         assert!(error.is_of_target(), "{error}");
         let text = error.to_string();
         assert!(text.contains(words) && text.contains(&endpoint), "{text}");
+        assert_eq!(sdk_words(&text), None, "{text}");
         assert!(took < patience + Duration::from_secs(2), "{took:?}");
     }
+}
+
+/// What nobody should have to read.
+fn sdk_words(text: &str) -> Option<&'static str> {
+    let words = [
+        "client error",
+        "dispatch failure",
+        "dns error",
+        "io error",
+        "os error",
+    ];
+    words.into_iter().find(|words| text.contains(words))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_speaks_no_tls_is_said_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            drop(answer.await);
+        }
+    });
+    let mut options = TargetOptions::new(endpoint);
+    options.patience = Duration::from_millis(700);
+    options.region = Some("r".to_owned());
+    options.keys = KeySource::Key {
+        id: "any".to_owned(),
+        secret: "any".to_owned(),
+    };
+    let client = Client::connect(options).await.unwrap();
+    let text = client.list(&Within::Meshes).await.unwrap_err().to_string();
+    assert!(
+        text.contains("does not answer: TLS fails with it: "),
+        "{text}"
+    );
+    assert_eq!(sdk_words(&text), None, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,4 +204,7 @@ async fn trouble_that_stays_is_told_as_what_it_is() {
     let (listed, _) = list(&double.url(), patience).await;
     let cut = listed.unwrap_err();
     assert!(matches!(cut, TargetError::Unreachable { .. }), "{cut:?}");
+    let text = cut.to_string();
+    let ended = "does not answer: the connection ended before the answer came; check";
+    assert!(text.contains(ended), "{text}");
 }
