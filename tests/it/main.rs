@@ -46,6 +46,7 @@ mod migrate;
 mod migrating;
 mod minimal;
 mod mirror;
+mod mirroring;
 mod operator;
 mod per_type;
 mod plane;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::continuity::{TTL, a_calls_b};
-use crate::shell::{Shell, sections};
+use crate::shell::{Shell, mount, sections};
 use crate::sidecar_image::{Image, alone_in_a_network};
 use crate::world::{OUTRIGGER, PATIENCE, Service, World, eventually, get};
 
@@ -21,10 +21,6 @@ const NODE: &str = "mesh/appMesh/virtualNode/serviceANode";
 fn own_folders(folder: &Path) {
     let resolver = folder.join("resolv.conf");
     std::fs::write(&resolver, "nameserver 127.0.0.1\n").unwrap();
-    let mount = |arguments: &[&str]| {
-        let status = Command::new("mount").args(arguments).status().unwrap();
-        assert!(status.success(), "mount {arguments:?}");
-    };
     mount(&["--bind", resolver.to_str().unwrap(), "/etc/resolv.conf"]);
     for path in ["/run", "/var/lib"] {
         mount(&["-t", "tmpfs", "tmpfs", path]);

@@ -75,3 +75,9 @@ pub(crate) fn sections(document: &str) -> Vec<(String, Vec<String>)> {
     }
     sections
 }
+
+/// Mounts, for a test that is alone with its mounts: files and folders of the whole machine are its own then.
+pub(crate) fn mount(arguments: &[&str]) {
+    let status = Command::new("mount").args(arguments).status().unwrap();
+    assert!(status.success(), "mount {arguments:?}");
+}
