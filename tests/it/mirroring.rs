@@ -38,6 +38,17 @@ fn own_files(folder: &Path) {
     std::fs::write(folder.join("my-mesh/mesh.yaml"), files).unwrap();
 }
 
+/// Runs commands, which print all of these words.
+fn run(shell: &mut Shell, commands: &str, words: &[&str]) {
+    let printed = shell.run(commands);
+    for word in words {
+        assert!(
+            printed.contains(word),
+            "`{word}` of\n{commands}\nin\n{printed}"
+        );
+    }
+}
+
 #[test]
 fn the_document_is_followed_to_its_end() {
     if !alone_in_a_network("mirroring::the_document_is_followed_to_its_end") {
@@ -55,60 +66,63 @@ fn the_document_is_followed_to_its_end() {
             .as_slice()
     };
     let mut shell = Shell::start(folder.path());
-    let mut run = |commands: &str, words: &[&str]| {
-        let printed = shell.run(commands);
-        for word in words {
-            assert!(
-                printed.contains(word),
-                "`{word}` of\n{commands}\nin\n{printed}"
-            );
-        }
-    };
-    run(AROUND, &[]);
-    run(
-        "begin_standby; begin_source; outrigger apply source.yaml",
-        &["6 created"],
-    );
-
+    run(&mut shell, AROUND, &[]);
     let [once, watch, serve, target] = blocks("Three ways to run it") else {
         panic!("{sections:?}")
     };
-    run(once, &["6 to create", "6 created"]);
     run(
-        &format!("begin watch {watch}until_said '^in step' cat watch.log; end watch"),
-        &[],
+        &mut shell,
+        "begin_standby; begin_source; outrigger apply source.yaml",
+        &["6 created"],
     );
+    run(&mut shell, once, &["6 to create", "6 created"]);
+    let watch = format!("begin watch {watch}until_said '^in step' cat watch.log; end watch");
+    run(&mut shell, &watch, &[]);
     let (serve, status) = serve.trim().split_once('\n').unwrap();
     let mirrors =
         format!("begin source {serve}; well 127.0.0.1; until_said '^state  *in step' {status}");
-    run(&format!("end source; {mirrors}"), &[]);
+    run(&mut shell, &format!("end source; {mirrors}"), &[]);
+    lost_and_back(
+        &mut shell,
+        blocks("When the source is lost, and back"),
+        &mirrors,
+    );
+    with_a_key(&mut shell, target);
+}
 
-    let [export, meanwhile, back, swapped] = blocks("When the source is lost, and back") else {
-        panic!("{sections:?}")
+/// `mirrors` starts the source again as it was.
+fn lost_and_back(shell: &mut Shell, blocks: &[String], mirrors: &str) {
+    let [export, meanwhile, back, swapped] = blocks else {
+        panic!("{blocks:?}")
     };
-    run(export, &[]);
+    run(shell, export, &[]);
     let lost = format!(
         "end source; {meanwhile}outrigger delete mesh/appMesh/virtualNode/gone --api-url $STANDBY; hostname_at $STANDBY"
     );
-    run(&lost, &["updated", "1 deleted", "service-a.standby"]);
+    run(shell, &lost, &["updated", "1 deleted", "service-a.standby"]);
+    // What the standby was told does not count.
+    let again = format!("{mirrors}; hostname_at $STANDBY; outrigger get all --api-url $STANDBY");
+    run(shell, &again, &["hostname: service-a.local", "gone"]);
+    // It counts.
+    run(shell, &lost, &["1 deleted", "service-a.standby"]);
     run(
-        &format!("{mirrors}; hostname_at $STANDBY; outrigger get all --api-url $STANDBY"),
-        &["service-a.local", "gone"],
+        shell,
+        "begin_source; hostname_at $SOURCE",
+        &["service-a.local"],
     );
-    run(&lost, &["1 deleted", "service-a.standby"]);
-    run("begin_source; hostname_at $SOURCE", &["service-a.local"]);
-    run(back, &["virtualNode/gone", "1 deleted"]);
-    run("hostname_at $SOURCE", &["service-a.standby"]);
-    run(swapped, &["nothing"]);
-    run("end source; end standby", &[]);
+    run(shell, back, &["virtualNode/gone", "1 deleted"]);
+    run(shell, "hostname_at $SOURCE", &["service-a.standby"]);
+    run(shell, swapped, &["nothing"]);
+    run(shell, "end source; end standby", &[]);
+}
 
+fn with_a_key(shell: &mut Shell, serve: &str) {
     let keys = "[{ accessKeyId: K, secretAccessKey: sixteen-and-more }]";
-    run(
-        &format!(
-            "echo '{keys}' >credentials.yaml; chmod 600 credentials.yaml; begin target {target}well 127.0.0.1"
-        ),
-        &[],
+    let begin = format!(
+        "echo '{keys}' >credentials.yaml; chmod 600 credentials.yaml; begin target {serve}well 127.0.0.1"
     );
-    run("{ outrigger get all || true; } 2>&1", &["not signed"]);
-    run("end target", &[]);
+    run(shell, &begin, &[]);
+    let unsigned = "{ outrigger get all || true; } 2>&1";
+    run(shell, unsigned, &["not signed"]);
+    run(shell, "end target", &[]);
 }
