@@ -9,7 +9,7 @@ use crate::sidecar_image::alone_in_a_network;
 
 /// What the document takes for granted.
 const AROUND: &str = r#"
-begin() { setsid "${@:2}" >"$1.log" 2>&1 & echo $! >"$1.pid"; }
+begin() { "${@:2}" >"$1.log" 2>&1 & echo $! >"$1.pid"; }
 end() { kill "$(<"$1.pid")"; while [ -d "/proc/$(<"$1.pid")" ]; do sleep 0.05; done; }
 until_said() { for _ in {1..300}; do if "${@:2}" 2>&1 | grep --quiet "$1"; then return; fi; sleep 0.1; done; "${@:2}"; false; }
 well() { until_said '^ok\|ready' outrigger health "http://$1:9081/readyz"; }
