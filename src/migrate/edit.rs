@@ -75,6 +75,18 @@ impl<'t> Editor<'t> {
         }
     }
 
+    /// Puts another map in place of one that is an item of a list.
+    pub(super) fn replace_item(&mut self, list: &Located, item: &Located, new: &New) {
+        let start = item.span.map_or(0, |span| span.start);
+        let text = if self.in_brackets(list) {
+            let (indent, unit) = self.layout(list, start);
+            new.json(&indent.unwrap_or_default(), &unit)
+        } else {
+            new.yaml_at(&" ".repeat(self.column(start)))
+        };
+        self.rewrite(start..self.end(item), text);
+    }
+
     /// Puts something else in a place.
     pub(super) fn rewrite(&mut self, place: Range<usize>, text: String) {
         self.edits.push(Edit {
