@@ -246,7 +246,12 @@ struct Draft<'t> {
 /// # Errors
 /// [`MigrateError`] when the file is none that is known, has no sidecar, or one that cannot be moved.
 pub fn sidecar(text: &str, target: &Target) -> Result<Migrated, MigrateError> {
-    Ok(moved(text, target)?.0)
+    let (migrated, place) = moved(text, target)?;
+    // Whatever the editor does not know of a layout: what is printed can be read, and says what was meant.
+    match moved(&migrated.text, target) {
+        Ok((again, _)) if again.text == migrated.text => Ok(migrated),
+        _ => Err(MigrateError::Layout { place }),
+    }
 }
 
 fn moved(text: &str, target: &Target) -> Result<(Migrated, Place), MigrateError> {

@@ -3,6 +3,7 @@ use super::*;
 mod beside;
 mod check;
 mod forms;
+mod layouts;
 mod scripts;
 mod variables;
 mod volumes;
