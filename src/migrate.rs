@@ -5,11 +5,13 @@
 //!
 //! All of it is pure: text in, text and notes out. What needs no change is returned as it was written, to the byte.
 
+mod declared;
 mod docker;
 mod ecs;
 mod edit;
 mod form;
 mod kubernetes;
+mod mount;
 mod new;
 mod words;
 
@@ -22,8 +24,8 @@ use crate::envoy::bootstrap::{BootstrapError, XdsAddress};
 use crate::files;
 use crate::model::document::{Located, Value};
 use crate::model::{NodeRef, NodeRefError};
-use edit::Editor;
-use form::Variables;
+use declared::Variables;
+use edit::{Editor, with_line_ends_of};
 pub use form::upstream_image;
 use new::New;
 
@@ -68,7 +70,7 @@ pub enum MigrateError {
         help: String,
     },
     #[error(
-        "this is no task definition of ECS (`containerDefinitions`), no object of Kubernetes (`apiVersion` and `kind`) and \
+        "this is no task definition of ECS (`containerDefinitions`, or a list of containers), no object of Kubernetes (`apiVersion` and `kind`) and \
          no `docker run` line; name a file with one of them"
     )]
     Unknown,
@@ -97,6 +99,12 @@ pub enum MigrateError {
     )]
     Unnamed { place: Place, container: String },
     #[error(
+        "{place}: `{container}` has App Mesh's image and no `APPMESH_RESOURCE_ARN`; if it is a virtual gateway's, the controller \
+         adds it, and Outrigger does not serve gateways yet; for a virtual node's sidecar add the variable, or say `--node \
+         mesh/MESH/virtualNode/NODE`"
+    )]
+    UnnamedPod { place: Place, container: String },
+    #[error(
         "{place}: which node `{container}` is stands in no value of this file; say `--node mesh/MESH/virtualNode/NODE`"
     )]
     HiddenName { place: Place, container: String },
@@ -107,6 +115,30 @@ pub enum MigrateError {
         variable: &'static str,
         source: NodeRefError,
     },
+    #[error(
+        "{place}: `{container}` is the sidecar of `{own}` (`{variable}`), and `--node` names `{node}`; leave `--node` out, or \
+         change the file"
+    )]
+    OtherNode {
+        place: Place,
+        container: String,
+        variable: &'static str,
+        own: Box<NodeRef>,
+        node: Box<NodeRef>,
+    },
+    #[error(
+        "{place}: `{variable}` of `{container}` is one of its `secrets`, and may not be set twice; take `{variable}` out of those"
+    )]
+    Secret {
+        place: Place,
+        container: String,
+        variable: &'static str,
+    },
+    #[error(
+        "{place}: `{container}` was moved before, in a form that leaves nothing of App Mesh's own; begin with the file as it \
+         was for App Mesh"
+    )]
+    MovedBefore { place: Place, container: String },
     #[error(
         "{place}: `{container}` starts Envoy with a file of its own, `{file}` (`ENVOY_CONFIG_FILE`); remove the variable, or \
          put what `outrigger bootstrap` prints into that file"
@@ -163,6 +195,31 @@ pub enum MigrateError {
     )]
     SocketFolder { socket: PathBuf },
     #[error(
+        "`{}` is no path that a volume can have (no `..`, no `:`); name its plain path, such as `/run/outrigger/xds.sock`",
+        socket.display()
+    )]
+    SocketPath { socket: PathBuf },
+    #[error(
+        "{place}: `{container}` has the volume `{volume}` at `{folder}`, which is not that folder of the host; put the socket \
+         into another folder"
+    )]
+    Mounted {
+        place: Place,
+        container: String,
+        volume: String,
+        folder: String,
+    },
+    #[error(
+        "{place} stands where an option or the image should, and is known only when the script runs; write it out, or remove it \
+         for the move"
+    )]
+    Expansion { place: Place },
+    #[error(
+        "line {line}: a quote begins here and does not end, as far as a shell is concerned; if this is no shell script, or the \
+         quote is in a text of it, put the `docker run` line into a file of its own"
+    )]
+    Quote { line: usize },
+    #[error(
         "{place} has parts that are written elsewhere and referred to (`*name`); write them out, as `kubectl get --output \
          yaml` and `yq 'explode(.)'` do"
     )]
@@ -189,6 +246,15 @@ struct Draft<'t> {
 /// # Errors
 /// [`MigrateError`] when the file is none that is known, has no sidecar, or one that cannot be moved.
 pub fn sidecar(text: &str, target: &Target) -> Result<Migrated, MigrateError> {
+    let (migrated, place) = moved(text, target)?;
+    // Whatever the editor does not know of a layout: what is printed can be read, and says what was meant.
+    match moved(&migrated.text, target) {
+        Ok((again, _)) if again.text == migrated.text => Ok(migrated),
+        _ => Err(MigrateError::Layout { place }),
+    }
+}
+
+fn moved(text: &str, target: &Target) -> Result<(Migrated, Place), MigrateError> {
     let mut draft = Draft {
         text,
         editor: Editor::new(text),
@@ -208,15 +274,16 @@ pub fn sidecar(text: &str, target: &Target) -> Result<Migrated, MigrateError> {
     let mut migrated = editor.finish().ok_or_else(layout)?;
     for document in appended {
         if !migrated.ends_with('\n') {
-            migrated.push('\n');
+            migrated += &with_line_ends_of(text, "\n");
         }
-        migrated += &document;
+        migrated += &with_line_ends_of(text, &document);
     }
     notes.push(reaching(target));
-    Ok(Migrated {
+    let migrated = Migrated {
         text: migrated,
         notes,
-    })
+    };
+    Ok((migrated, place))
 }
 
 /// Moves what the text declares, and says what was moved first.
@@ -228,10 +295,12 @@ fn documents(target: &Target, draft: &mut Draft<'_>) -> Result<Place, MigrateErr
         .iter()
         .filter_map(|document| ecs::read(document, text))
         .collect();
-    let runs = docker::read(text);
     // A script may be YAML too, but one that declares nothing.
-    if tasks.is_empty() && !is_kubernetes && !runs.is_empty() {
-        return docker::migrate(&runs, target, draft);
+    if tasks.is_empty() && !is_kubernetes {
+        let runs = docker::read(text)?;
+        if !runs.is_empty() {
+            return docker::migrate(&runs, target, draft);
+        }
     }
     if let Some(problem) = problems.into_iter().next() {
         return Err(MigrateError::Syntax {
@@ -240,14 +309,10 @@ fn documents(target: &Target, draft: &mut Draft<'_>) -> Result<Place, MigrateErr
             help: problem.help,
         });
     }
-    let pods: Vec<_> = documents
-        .iter()
-        .flat_map(|document| kubernetes::pods(document, text))
-        .collect();
     for task in &tasks {
         task.migrate(target, draft)?;
     }
-    let moved = kubernetes::migrate(&pods, target, draft)?;
+    let moved = kubernetes::migrate(&documents, target, draft)?;
     let task = tasks.into_iter().next().map(|task| task.place);
     match task.or(moved) {
         Some(place) => Ok(place),
@@ -345,21 +410,36 @@ fn shown(value: &Located) -> String {
     }
 }
 
-/// Sets variables in a list of names and values.
+/// Sets variables in a list of names and values; of those that have one name the last counts.
 fn set_listed(editor: &mut Editor<'_>, container: &Located, list: &str, form: &form::Form) {
-    let items = container.get(list).map_or(&[][..], Located::items);
+    let Some(variables) = container.get(list) else {
+        let new = form.variables.iter().map(variable);
+        editor.push(container, list, new.collect());
+        return;
+    };
     let mut new = Vec::new();
-    for (name, value) in &form.variables {
-        let is_it = |item: &&Located| item.get("name").and_then(Located::as_str) == Some(name);
-        match items.iter().find(is_it) {
-            Some(item) => editor.set(item, "value", &New::text(value)),
-            None => new.push(New::map([
-                ("name", New::text(*name)),
-                ("value", New::text(value)),
-            ])),
+    for pair in &form.variables {
+        let is_it = |item: &&Located| item.get("name").and_then(Located::as_str) == Some(pair.0);
+        match variables.items().iter().rfind(is_it) {
+            // A value and where it comes from may not stand beside each other.
+            Some(item) if item.get("valueFrom").is_some() => {
+                editor.replace_item(variables, item, &variable(pair));
+            }
+            Some(item) => editor.set(item, "value", &New::text(&pair.1)),
+            None => new.push(variable(pair)),
         }
     }
     editor.push(container, list, new);
+}
+
+fn variable((name, value): &(&'static str, String)) -> New {
+    New::map([("name", New::text(*name)), ("value", New::text(value))])
+}
+
+/// The words of a container's command, whose parts are these members.
+fn command(container: &Located, parts: [&str; 2]) -> Vec<String> {
+    let parts = parts.into_iter().filter_map(|part| container.get(part));
+    parts.flat_map(Located::items).map(shown).collect()
 }
 
 #[cfg(test)]

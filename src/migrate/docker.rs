@@ -2,28 +2,53 @@
 
 use std::ops::Range;
 
-use super::form::{self, Form, Sidecar, Variables};
+use super::declared::{NAMES, Sidecar, Variables};
+use super::form::{self, Form};
+use super::mount::without_slash;
 use super::words::{Word, commands, quoted};
 use super::{Draft, MigrateError, Place, Target, line_of};
 
 const ENGINES: [&str; 4] = ["docker", "podman", "nerdctl", "finch"];
 
 /// Options of `docker run` that take no value; every other one does.
-const SWITCHES: [&str; 14] = [
+const SWITCHES: [&str; 27] = [
     "--detach",
     "--disable-content-trust",
+    "--env-host",
     "--help",
+    "--http-proxy",
     "--init",
+    "--insecure-registry",
     "--interactive",
     "--no-healthcheck",
+    "--no-hostname",
+    "--no-hosts",
     "--oom-kill-disable",
+    "--passwd",
     "--privileged",
     "--publish-all",
     "--quiet",
     "--read-only",
+    "--read-only-tmpfs",
+    "--replace",
     "--rm",
+    "--rmi",
+    "--rootfs",
     "--sig-proxy",
+    "--tls-verify",
     "--tty",
+    "--unsetenv-all",
+    "--use-api-socket",
+];
+/// Options of the engine itself that take no value.
+const ENGINE_SWITCHES: [&str; 7] = [
+    "-D",
+    "-r",
+    "--debug",
+    "--remote",
+    "--syslog",
+    "--tls",
+    "--tlsverify",
 ];
 const SHORT_SWITCHES: &str = "ditPq";
 
@@ -31,6 +56,8 @@ const SHORT_SWITCHES: &str = "ditPq";
 #[derive(Debug)]
 pub(super) struct Run {
     options: Vec<Choice>,
+    /// Behind the options: where more of them may be put.
+    end: usize,
     image: Word,
     arguments: Vec<Word>,
 }
@@ -48,27 +75,64 @@ struct Choice {
 }
 
 /// The commands of a script that start containers.
-pub(super) fn read(script: &str) -> Vec<Run> {
-    let commands = commands(script).unwrap_or_default();
-    commands.into_iter().filter_map(run).collect()
+///
+/// # Errors
+/// When a quote does not end in what looks like such a script.
+pub(super) fn read(script: &str) -> Result<Vec<Run>, MigrateError> {
+    match commands(script) {
+        Ok(commands) => Ok(commands.iter().filter_map(|words| run(words)).collect()),
+        Err(at) if is_meant(script) => Err(MigrateError::Quote {
+            line: line_of(script, at),
+        }),
+        Err(_) => Ok(Vec::new()),
+    }
 }
 
-fn run(words: Vec<Word>) -> Option<Run> {
+fn is_meant(script: &str) -> bool {
+    let words: Vec<&str> = script.split_whitespace().collect();
+    let has = |names: &[&str]| {
+        let last = words
+            .iter()
+            .filter_map(|word| word.rsplit(['/', '(', '=']).next());
+        last.into_iter().any(|word| names.contains(&word))
+    };
+    has(&ENGINES) && has(&["run", "create"])
+}
+
+fn run(words: &[Word]) -> Option<Run> {
     let is_engine = |word: &Word| {
         let name = word.text.rsplit('/').next();
         name.is_some_and(|name| ENGINES.contains(&name))
     };
-    let mut words = words
-        .into_iter()
-        .skip_while(|word| !is_engine(word))
-        .skip(1);
-    words.find(|word| matches!(word.text.as_str(), "run" | "create"))?;
+    let engines = (1..).zip(words).filter(|(_, word)| is_engine(word));
+    let mut behind = engines.filter_map(|(behind, _)| words.get(behind..));
+    behind.find_map(run_behind)
+}
+
+/// What stands behind the engine's name, if that starts a container.
+fn run_behind(words: &[Word]) -> Option<Run> {
+    let mut words = words.iter().cloned();
+    let mut word = words.next()?;
+    while word.text.starts_with('-') {
+        let has_value = !word.text.contains('=') && !ENGINE_SWITCHES.contains(&word.text.as_str());
+        word = words.nth(usize::from(has_value))?;
+    }
+    if word.text == "container" {
+        word = words.next()?;
+    }
+    if !matches!(word.text.as_str(), "run" | "create") {
+        return None;
+    }
     let mut options = Vec::new();
     loop {
         let word = words.next()?;
-        if !word.text.starts_with('-') || word.text == "-" {
+        let end = word.range.start;
+        let is_end = word.text == "--";
+        let word = if is_end { words.next()? } else { word };
+        if is_end || !word.text.starts_with('-') || word.text == "-" {
             return Some(Run {
                 options,
+                end,
                 image: word,
                 arguments: words.collect(),
             });
@@ -135,15 +199,24 @@ pub(super) fn migrate(
     target: &Target,
     draft: &mut Draft<'_>,
 ) -> Result<Place, MigrateError> {
-    let sidecars = runs
-        .iter()
-        .filter(|run| run.variables().is_sidecar() || form::is_app_mesh_image(&run.image.text));
-    let sidecars: Vec<&Run> = sidecars.collect();
-    let place = |run: &Run| Place {
-        what: format!("`docker run` of `{}`", run.image.text),
-        line: line_of(draft.text, run.image.range.start),
+    let at = |what: String, word: &Word| Place {
+        what,
+        line: line_of(draft.text, word.range.start),
     };
-    let (Some(first), Some(run)) = (runs.first(), sidecars.first()) else {
+    let place = |run: &Run| at("`docker run`".to_owned(), &run.image);
+    let sidecars: Vec<&Run> = runs.iter().filter(|run| run.is_sidecar()).collect();
+    let unknown = |run: &&Run| run.is_unknown();
+    // Where there is no other, any of them may be it.
+    let unknown = match sidecars.as_slice() {
+        [] => runs.iter().find(unknown),
+        some => some.iter().copied().find(unknown),
+    };
+    if let Some(run) = unknown {
+        return Err(MigrateError::Expansion {
+            place: at(format!("`{}`", run.image.text), &run.image),
+        });
+    }
+    let Some(run) = sidecars.first() else {
         let what = "the `docker run` line".to_owned();
         let line = runs.first().map_or(1, |run| place(run).line);
         return Err(MigrateError::NoSidecar {
@@ -151,8 +224,9 @@ pub(super) fn migrate(
         });
     };
     if sidecars.len() > 1 {
+        let what = "the script".to_owned();
         return Err(MigrateError::Several {
-            place: place(first),
+            place: at(what, &run.image),
             containers: sidecars.iter().map(|run| run.name().to_owned()).collect(),
         });
     }
@@ -163,11 +237,11 @@ pub(super) fn migrate(
             place: &place,
             container: run.name(),
             variables: &variables,
-            has_command: !run.arguments.is_empty() || run.option(&["--entrypoint"]).is_some(),
+            command: &run.command(),
         },
         target,
     )?;
-    run.write(&variables, &form, draft);
+    run.write(&variables, &form, &place, draft)?;
     draft.notes.extend(form.notes);
     if form.is_gateway {
         return Ok(place);
@@ -186,11 +260,37 @@ impl Run {
         name.map_or(&self.image.text, |choice| &choice.value)
     }
 
-    fn option(&self, names: &'static [&'static str]) -> Option<&Choice> {
-        self.all(names).next()
+    /// Whether it is known only when the script runs what the image is, and what more there is.
+    fn is_unknown(&self) -> bool {
+        let image = &self.image;
+        let begins_so = image.text.starts_with(['$', '`']);
+        image.is_expanded && begins_so && !form::is_app_mesh_image(&image.text)
     }
 
-    fn all(&self, names: &'static [&'static str]) -> impl Iterator<Item = &Choice> {
+    fn is_sidecar(&self) -> bool {
+        if !self.is_unknown() {
+            return self.variables().is_sidecar() || form::is_app_mesh_image(&self.image.text);
+        }
+        // What comes behind may be options.
+        let is_it = |word: &Word| {
+            let name = word.text.split('=').next().unwrap_or_default();
+            NAMES.contains(&name) || form::is_app_mesh_image(&word.text)
+        };
+        self.variables().is_sidecar() || self.arguments.iter().any(is_it)
+    }
+
+    fn command(&self) -> Vec<String> {
+        let program = self.option(&["--entrypoint"]).map(|choice| &choice.value);
+        let arguments = self.arguments.iter().map(|word| &word.text);
+        program.into_iter().chain(arguments).cloned().collect()
+    }
+
+    /// Of an option that is there twice, the last counts.
+    fn option(&self, names: &'static [&'static str]) -> Option<&Choice> {
+        self.all(names).next_back()
+    }
+
+    fn all(&self, names: &'static [&'static str]) -> impl DoubleEndedIterator<Item = &Choice> {
         let options = self.options.iter();
         options.filter(|choice| names.contains(&choice.name.as_str()))
     }
@@ -205,24 +305,71 @@ impl Run {
             let value = value.filter(|_| !choice.is_expanded);
             (name.to_owned(), value.map(ToOwned::to_owned))
         });
-        Variables(variables.collect())
+        Variables {
+            known: variables.collect(),
+            are_more: self.option(&["--env-file"]).is_some(),
+        }
     }
 
-    fn write(&self, variables: &Variables, form: &Form, draft: &mut Draft<'_>) {
+    /// What is mounted where: names of volumes or folders, and paths.
+    fn mounted(&self) -> Vec<(&str, &str)> {
+        let volumes = self.all(&["-v", "--volume"]).filter_map(|choice| {
+            let mut fields = choice.value.split(':');
+            let source = fields.next()?;
+            // One field is a volume without a name.
+            Some((source, fields.next().unwrap_or(source)))
+        });
+        let mounts = self.all(&["--mount"]).filter_map(|choice| {
+            let field = |names: [&str; 3]| {
+                let fields = choice
+                    .value
+                    .split(',')
+                    .filter_map(|pair| pair.split_once('='));
+                let mut values = fields.filter(|(name, _)| names.contains(name));
+                values.next().map(|(_, value)| value)
+            };
+            let target = field(["target", "destination", "dst"])?;
+            Some((field(["source", "src", ""]).unwrap_or("tmpfs"), target))
+        });
+        let tmpfs = self.all(&["--tmpfs"]).filter_map(|choice| {
+            let path = choice.value.split(':').next()?;
+            Some(("tmpfs", path))
+        });
+        let all = volumes.chain(mounts).chain(tmpfs);
+        all.map(|(source, path)| (without_slash(source), without_slash(path)))
+            .collect()
+    }
+
+    fn write(
+        &self,
+        variables: &Variables,
+        form: &Form,
+        place: &Place,
+        draft: &mut Draft<'_>,
+    ) -> Result<(), MigrateError> {
         let mut added = Vec::new();
         for (name, value) in &form.variables {
             let pair = format!("{name}={value}");
             let is_it = |choice: &&Choice| choice.value.split('=').next() == Some(name);
-            match self.all(&["-e", "--env"]).find(is_it) {
+            match self.all(&["-e", "--env"]).rfind(is_it) {
                 Some(choice) => replace(choice, &pair, draft),
                 None => added.push(format!("-e {}", quoted(&pair))),
             }
         }
         if let Some(folder) = &form.folder {
-            let pair = format!("{folder}:{folder}");
-            let mut mounts = self.all(&["-v", "--volume"]);
-            if !mounts.any(|choice| choice.value.starts_with(&pair)) {
-                added.push(format!("-v {}", quoted(&pair)));
+            let mounted = self.mounted();
+            match mounted.iter().find(|(_, path)| path == folder) {
+                Some((source, _)) if source == folder => {}
+                Some((source, _)) => {
+                    return Err(MigrateError::Mounted {
+                        place: place.clone(),
+                        container: self.name().to_owned(),
+                        volume: (*source).to_owned(),
+                        folder: folder.clone(),
+                    });
+                }
+                // A connection can be made over a mount that may only be read.
+                None => added.push(format!("-v {}", quoted(&format!("{folder}:{folder}:ro")))),
             }
         }
         if let Some(image) = &form.image {
@@ -245,11 +392,12 @@ impl Run {
             }
             self.replace_arguments(&start.arguments, draft);
         }
-        let at = self.image.range.start;
+        let at = self.end;
         let separator = separator(draft.text, at);
         for option in added {
             draft.editor.rewrite(at..at, option + &separator);
         }
+        Ok(())
     }
 
     fn replace_arguments(&self, arguments: &[String], draft: &mut Draft<'_>) {

@@ -2,13 +2,21 @@
 
 use std::fmt::Write;
 
-use super::form::{self, Form, Sidecar, Variables};
+use super::declared::{Sidecar, Variables};
+use super::form::{self, Form};
+use super::mount::{Folder, Names, VOLUME};
 use super::new::New;
-use super::{Draft, Found, MigrateError, Place, Target, edit, find, listed, set_listed};
+use super::words::quoted;
+use super::{Draft, Found, MigrateError, Place, Target, command, edit, find, listed, set_listed};
 use crate::model::document::Located;
 
-/// The volume of the socket's folder.
-const VOLUME: &str = "outrigger-xds";
+const NAMES: Names = Names {
+    host: ["host", "sourcePath"],
+    kind: None,
+    mounts: "mountPoints",
+    volume: "sourceVolume",
+    path: "containerPath",
+};
 
 /// What ECS calls App Mesh's redirection, what `outrigger capture install` calls it, and both's default.
 const REDIRECTION: [(&str, &str, &str); 7] = [
@@ -25,22 +33,32 @@ const REDIRECTION: [(&str, &str, &str); 7] = [
     ("EgressIgnoredPorts", "--egress-ignored-ports", ""),
 ];
 
-/// A task definition.
+/// A task definition, or its containers alone, as Terraform takes them.
 pub(super) struct Task<'d> {
     pub(super) place: Place,
     document: &'d Located,
-    definition: &'d Located,
+    containers: &'d [Located],
+    definition: Option<&'d Located>,
 }
 
 /// The document's task definition, if it is one.
 pub(super) fn read<'d>(document: &'d Located, text: &str) -> Option<Task<'d>> {
     let candidates = [Some(document), document.get("taskDefinition")];
-    let task = (candidates.into_iter().flatten())
-        .find(|task| task.get("containerDefinitions").is_some())?;
-    let family = task.get("family").and_then(Located::as_str);
+    let mut tasks = candidates.into_iter().flatten();
+    let task = tasks.find(|task| task.get("containerDefinitions").is_some());
+    let has_image = |container: &Located| container.get("image").is_some();
+    let (containers, what) = match task {
+        Some(task) => (task.get("containerDefinitions")?.items(), "task definition"),
+        None if document.items().iter().any(has_image) => {
+            (document.items(), "the containers' definitions")
+        }
+        None => return None,
+    };
+    let family = task.and_then(|task| task.get("family"));
     Some(Task {
-        place: super::place("task definition", family, document, text),
+        place: super::place(what, family.and_then(Located::as_str), document, text),
         document,
+        containers,
         definition: task,
     })
 }
@@ -57,23 +75,17 @@ impl Task<'_> {
                 place: place.clone(),
             });
         }
-        let containers = self.definition.get("containerDefinitions");
-        let containers = containers.into_iter().flat_map(Located::items);
-        let Some(found) = find(place, containers, variables)? else {
+        let Some(found) = find(place, self.containers.iter(), variables)? else {
             return Err(MigrateError::NoSidecar {
                 place: place.clone(),
             });
-        };
-        let has = |name| {
-            let list = found.container.get(name);
-            list.is_some_and(|list| !list.items().is_empty())
         };
         let form = form::form(
             &Sidecar {
                 place,
                 container: found.name,
                 variables: &found.variables,
-                has_command: has("entryPoint") || has("command"),
+                command: &command(found.container, ["entryPoint", "command"]),
             },
             target,
         )?;
@@ -97,11 +109,18 @@ impl Task<'_> {
         if let Some(image) = &form.image {
             editor.set(container, "image", &New::text(image));
             if container.get("user").is_none() {
-                let user = self.property("IgnoredUID");
-                let user = user.unwrap_or_else(|| form::ENVOY_USER.to_string());
-                editor.set(container, "user", &New::text(user));
+                editor.set(container, "user", &New::text(self.user()));
             }
             replace_health_check(found, draft);
+        }
+        let mut secrets = listed(container.get("secrets"));
+        let is_set = |name: &str| form.variables.iter().find(|(set, _)| *set == name);
+        if let Some((variable, _)) = secrets.find_map(|(name, _)| is_set(&name)) {
+            return Err(MigrateError::Secret {
+                place: self.place.clone(),
+                container: found.name.to_owned(),
+                variable,
+            });
         }
         let editor = &mut draft.editor;
         set_listed(editor, container, "environment", form);
@@ -121,51 +140,63 @@ impl Task<'_> {
         folder: &str,
         draft: &mut Draft<'_>,
     ) -> Result<(), MigrateError> {
-        let launch = self.definition.get("requiresCompatibilities");
+        let launch = self.member("requiresCompatibilities");
         let mut launch = launch.into_iter().flat_map(Located::items);
         if launch.any(|kind| kind.as_str() == Some("FARGATE")) {
             return Err(MigrateError::Fargate {
                 place: self.place.clone(),
             });
         }
-        let volumes = self
-            .definition
-            .get("volumes")
-            .map_or(&[][..], Located::items);
-        let is_there = |volume: &&Located| {
-            let host = volume.get("host").and_then(|host| host.get("sourcePath"));
-            host.and_then(Located::as_str) == Some(folder)
+        if self.definition.is_none() {
+            draft.notes.push(format!(
+                "{}: where the task definition is declared, it needs the volume `{VOLUME}` of the host's folder `{folder}`",
+                self.place
+            ));
+        }
+        let folder = Folder {
+            names: &NAMES,
+            owner: self.definition,
+            at: folder,
         };
-        let volume = volumes.iter().find(is_there);
-        let volume = volume.and_then(|volume| volume.get("name")?.as_str());
-        if volume.is_none() {
-            let host = New::map([("sourcePath", New::text(folder))]);
-            let volume = New::map([("name", New::text(VOLUME)), ("host", host)]);
-            draft.editor.push(self.definition, "volumes", vec![volume]);
+        folder.mount(container, &self.place, &mut draft.editor)
+    }
+
+    fn member(&self, name: &str) -> Option<&Located> {
+        self.definition?.get(name)
+    }
+
+    /// Whose traffic is not redirected.
+    fn user(&self) -> String {
+        let property = |name| self.property(name).filter(|value| !value.is_empty());
+        let user = property("IgnoredUID").unwrap_or_else(|| form::ENVOY_USER.to_string());
+        match property("IgnoredGID") {
+            Some(group) => format!("{user}:{group}"),
+            None => user,
         }
-        let mounts = container.get("mountPoints");
-        let mut mounts = mounts.into_iter().flat_map(Located::items);
-        let path = |mount: &Located| mount.get("containerPath")?.as_str().map(ToOwned::to_owned);
-        if !mounts.any(|mount| path(mount).as_deref() == Some(folder)) {
-            let mount = New::map([
-                ("sourceVolume", New::text(volume.unwrap_or(VOLUME))),
-                ("containerPath", New::text(folder)),
-            ]);
-            draft.editor.push(container, "mountPoints", vec![mount]);
-        }
-        Ok(())
     }
 
     /// What redirects the task's traffic into the sidecar, and what would elsewhere.
     fn redirection(&self, container: &str) -> String {
         let place = &self.place;
-        let proxy = self.definition.get("proxyConfiguration");
-        let kind = proxy.and_then(|proxy| proxy.get("type")).map(super::shown);
+        let proxy = self.member("proxyConfiguration");
+        let said = |name| proxy.and_then(|proxy| proxy.get(name)).map(super::shown);
+        if self.definition.is_none() {
+            return format!(
+                "{place}: where the task definition is declared, its `proxyConfiguration` stays as it is and redirects the task's \
+                 traffic into `{container}`"
+            );
+        }
         // ECS knows of no other type, and takes this one where none is said.
-        if proxy.is_none() || kind.is_some_and(|kind| kind != "APPMESH") {
+        if proxy.is_none() || said("type").is_some_and(|kind| kind != "APPMESH") {
             return format!(
                 "{place}: without a `proxyConfiguration` of type APPMESH nothing redirects the task's traffic into `{container}`; \
                  where that is not ECS's part, `outrigger capture install --app-ports PORTS` does it on the host"
+            );
+        }
+        if let Some(other) = said("containerName").filter(|name| name != container) {
+            return format!(
+                "{place}: `proxyConfiguration` redirects the task's traffic into `{other}`, and the sidecar is `{container}`; its \
+                 `containerName` should be that"
             );
         }
         let mut command = "outrigger capture install".to_owned();
@@ -174,7 +205,7 @@ impl Task<'_> {
                 && !value.is_empty()
             {
                 // Writing to a string does not fail.
-                let _ = write!(command, " {flag} {value}");
+                let _ = write!(command, " {flag} {}", quoted(&value));
             }
         }
         format!(
@@ -184,15 +215,15 @@ impl Task<'_> {
     }
 
     fn property(&self, name: &str) -> Option<String> {
-        let properties = self.definition.get("proxyConfiguration")?.get("properties");
+        let properties = self.member("proxyConfiguration")?.get("properties");
         let found = listed(properties).find(|(property, _)| property == name);
         found.and_then(|(_, value)| value)
     }
 
     /// What `describe-task-definition` prints is more than `register-task-definition` takes.
     fn registering(&self) -> Option<String> {
-        self.definition.get("taskDefinitionArn")?;
-        let of = if std::ptr::eq(self.document, self.definition) {
+        self.member("taskDefinitionArn")?;
+        let of = if self.document.get("taskDefinition").is_none() {
             "."
         } else {
             ".taskDefinition"
@@ -219,9 +250,12 @@ fn replace_health_check(found: &Found<'_>, draft: &mut Draft<'_>) {
     }
 }
 
-/// Of secrets and files it is only known that they set something.
+/// Of secrets it is only known that they set something, and of files not even what.
 fn variables(container: &Located) -> Variables {
     let secrets = listed(container.get("secrets")).map(|(name, _)| (name, None));
     let plain = listed(container.get("environment"));
-    Variables(secrets.chain(plain).collect())
+    Variables {
+        known: secrets.chain(plain).collect(),
+        are_more: container.get("environmentFiles").is_some(),
+    }
 }

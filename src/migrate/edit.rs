@@ -2,6 +2,7 @@
 //!
 //! What is new is written as its surroundings are: in lines of its own where they are, in brackets where those are.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::ops::Range;
 
@@ -74,6 +75,18 @@ impl<'t> Editor<'t> {
         }
     }
 
+    /// Puts another map in place of one that is an item of a list.
+    pub(super) fn replace_item(&mut self, list: &Located, item: &Located, new: &New) {
+        let start = item.span.map_or(0, |span| span.start);
+        let text = if self.in_brackets(list) {
+            let (indent, unit) = self.layout(list, start);
+            new.json(&indent.unwrap_or_default(), &unit)
+        } else {
+            new.yaml_at(&" ".repeat(self.column(start)))
+        };
+        self.rewrite(start..self.end(item), text);
+    }
+
     /// Puts something else in a place.
     pub(super) fn rewrite(&mut self, place: Range<usize>, text: String) {
         self.edits.push(Edit {
@@ -92,7 +105,7 @@ impl<'t> Editor<'t> {
         let mut at = 0;
         for edit in &self.edits {
             text += self.text.get(at..edit.range.start)?;
-            text += &edit.text;
+            text += &with_line_ends_of(self.text, &edit.text);
             at = edit.range.end;
         }
         text += self.text.get(at..)?;
@@ -203,8 +216,16 @@ impl<'t> Editor<'t> {
     /// Whether a map or list is written in brackets, as all of JSON is.
     fn in_brackets(&self, container: &Located) -> bool {
         let start = container.span.map_or(0, |span| span.start);
-        self.get(start..self.text.len()).starts_with(['{', '['])
-            && !matches!(container.value, Value::String(_))
+        let begins_with = |bracket| self.get(start..self.text.len()).starts_with(bracket);
+        match &container.value {
+            Value::Map(_) => begins_with('{'),
+            // A list in lines may begin where its first item does, and with that one's bracket.
+            Value::List(items) => {
+                let first = items.first().and_then(|item| item.span);
+                begins_with('[') && first.is_none_or(|first| first.start != start)
+            }
+            _ => false,
+        }
     }
 
     /// For what is written in brackets: the white space before a child that begins its line, and what one more level is
@@ -259,8 +280,24 @@ impl<'t> Editor<'t> {
                 let inner = items.last().map(|item| self.end(item));
                 self.container_end(value, span.start, inner)
             }
+            Value::String(text) => {
+                let end = span.start + self.get(span.clone()).trim_end().len();
+                self.with_blank_lines(end, text)
+            }
             _ => span.start + self.get(span.clone()).trim_end().len(),
         }
+    }
+
+    /// The end of a text that keeps the blank lines behind it (`|+`).
+    fn with_blank_lines(&self, end: usize, text: &str) -> usize {
+        let kept = text.len() - text.trim_end_matches('\n').len();
+        let is_quoted = self.get(0..end).ends_with(['"', '\'']);
+        if kept < 2 || is_quoted {
+            return end;
+        }
+        let lines = self.get(end..self.text.len()).match_indices('\n');
+        let last = lines.map(|(at, _)| end + at).nth(kept - 1);
+        last.unwrap_or(self.text.len())
     }
 
     fn container_end(&self, container: &Located, start: usize, inner: Option<usize>) -> usize {
@@ -336,6 +373,15 @@ pub(super) fn has_references(document: &Located) -> bool {
     !goes_on(document, &mut 0)
 }
 
+/// What is new, with its lines ended as those of a text are.
+pub(super) fn with_line_ends_of<'n>(text: &str, new: &'n str) -> Cow<'n, str> {
+    if text.contains("\r\n") {
+        new.replace('\n', "\r\n").into()
+    } else {
+        new.into()
+    }
+}
+
 /// A member by name, null included.
 fn written_member<'d>(map: &'d Located, name: &str) -> Option<&'d Member> {
     let mut members = map.members().unwrap_or_default().iter();
@@ -347,4 +393,4 @@ fn is_scalar(value: &Located) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

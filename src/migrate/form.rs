@@ -1,56 +1,34 @@
 //! What one sidecar needs in order to ask Outrigger, whatever the file that declares it.
 
-use std::collections::BTreeMap;
+mod lost;
+
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::{MigrateError, Place, Target};
+use super::declared::{
+    BOOTSTRAP, CONFIG_FILE, Command, Declared, NAMES, SCRIPT, Sidecar, Variables, WRITTEN,
+    XDS_ENDPOINT,
+};
+use super::mount::folder_of;
+use super::{MigrateError, Target};
 use crate::envoy::binary::RELEASE;
 use crate::envoy::bootstrap::{ADMIN_PORT, BootstrapOptions, XdsAddress, bootstrap};
 use crate::model::{Capture, NodeRef};
+pub(super) use lost::lost;
+use lost::{OF_COMMAND, hidden};
 
-/// Who a sidecar is, to App Mesh's agent: the first of these that is set.
-pub(super) const NAMES: [&str; 3] = [
-    "APPMESH_RESOURCE_ARN",
-    "APPMESH_RESOURCE_NAME",
-    "APPMESH_VIRTUAL_NODE_NAME",
-];
-/// Where the agent is told that its control plane is. With `host:port` it keeps TLS and AWS's signatures; over a Unix
-/// socket it speaks neither.
-pub(super) const XDS_ENDPOINT: &str = "APPMESH_XDS_ENDPOINT";
-/// A file that the agent gives to Envoy instead of writing one.
-pub(super) const CONFIG_FILE: &str = "ENVOY_CONFIG_FILE";
-/// Holds the text of the bootstrap where no file can be mounted.
-const BOOTSTRAP: &str = "OUTRIGGER_BOOTSTRAP";
-/// Where that text is written. The agent takes regular files only, and no links.
-const WRITTEN: &str = "/tmp/outrigger-bootstrap.json";
 /// The user whose traffic is not redirected.
 pub(super) const ENVOY_USER: u32 = 1337;
-/// How long App Mesh's agent lets connections end before it ends Envoy, in seconds.
-const DRAIN_SECONDS: &str = "20";
-
-/// Variables by which App Mesh's agent adds to the bootstrap that it writes, and what goes without it.
-const LOST: [(&str, &str); 11] = [
-    ("ENABLE_ENVOY_XRAY_TRACING", "X-Ray tracing"),
-    ("ENABLE_ENVOY_DATADOG_TRACING", "Datadog tracing"),
-    ("ENABLE_ENVOY_JAEGER_TRACING", "Jaeger tracing"),
-    ("ENVOY_TRACING_CFG_FILE", "the tracing that it configures"),
-    ("ENABLE_ENVOY_DOG_STATSD", "DogStatsD"),
-    ("ENVOY_STATS_SINKS_CFG_FILE", "the statistics' sinks"),
-    ("ENVOY_STATS_CONFIG_FILE", "the statistics' settings"),
-    ("ENVOY_STATS_FLUSH_INTERVAL", "the interval"),
-    ("ENVOY_RESOURCES_CONFIG_FILE", "the resources in it"),
-    (
-        "APPMESH_METRIC_EXTENSION_VERSION",
-        "App Mesh's metrics extension",
-    ),
-    ("APPMESH_SDS_SOCKET_PATH", "certificates from that socket"),
+/// How long App Mesh's agent lets connections end before it ends Envoy, in seconds, and what it takes instead.
+const DRAIN_SECONDS: i64 = 20;
+const DRAIN_SECONDS_TAKEN: std::ops::RangeInclusive<i64> = 5..=110;
+/// What the agent takes for Envoy's `--log-level`.
+const LOG_LEVELS: [&str; 8] = [
+    "info", "debug", "warn", "warning", "error", "trace", "critical", "off",
 ];
-
-/// A sidecar's variables; of some it is only known that they are set.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Variables(pub(super) BTreeMap<String, Option<String>>);
+const CLUSTERS: [&str; 2] = ["APPMESH_RESOURCE_CLUSTER", "APPMESH_VIRTUAL_NODE_CLUSTER"];
+const ACCESS_PORT: &str = "ENVOY_ADMIN_ACCESS_PORT";
 
 /// What a container runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,30 +49,6 @@ pub(super) struct Form {
     /// Of a virtual gateway, nothing is redirected.
     pub(super) is_gateway: bool,
     pub(super) notes: Vec<String>,
-}
-
-/// A sidecar as a file declares it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sidecar<'a> {
-    pub(super) place: &'a Place,
-    pub(super) container: &'a str,
-    pub(super) variables: &'a Variables,
-    /// Whether the file says what it runs, and not its image.
-    pub(super) has_command: bool,
-}
-
-impl Variables {
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.as_deref()
-    }
-
-    pub(super) fn is_sidecar(&self) -> bool {
-        NAMES.iter().any(|name| self.has(name))
-    }
 }
 
 /// Whether an image is App Mesh's Envoy, from whichever registry.
@@ -119,82 +73,62 @@ pub(super) fn needs_app_mesh_image(command: &str) -> bool {
 
 /// What has to change of this sidecar.
 pub(super) fn form(sidecar: &Sidecar<'_>, target: &Target) -> Result<Form, MigrateError> {
-    let node = sidecar.node(target)?;
+    let declared = sidecar.declared()?;
+    let node = sidecar.node(&declared, target)?;
     let is_gateway = matches!(node, Some(NodeRef::VirtualGateway(..)));
     let mut form = match (&target.image, &target.xds) {
         (Some(image), xds) => upstream(sidecar, image, &sidecar.known(node)?, xds)?,
-        (None, XdsAddress::Unix(path)) => over_socket(sidecar, target, path)?,
+        (None, XdsAddress::Unix(path)) => over_socket(sidecar, &declared, target, path)?,
         (None, xds) => with_bootstrap(sidecar, &sidecar.known(node)?, xds)?,
     };
     if let XdsAddress::Unix(path) = &target.xds {
         form.folder = Some(folder_of(path)?);
     }
+    if let Declared::Named(_, id, _) = declared
+        && let Some((mesh, owner)) = id.split('/').nth(1).and_then(|mesh| mesh.split_once('@'))
+    {
+        form.notes.push(sidecar.note(&format!(
+            "is of a mesh which `{owner}` owns and shares; with Outrigger it is served as the mesh `{mesh}`, which has to be \
+             declared there as one's own"
+        )));
+    }
     form.is_gateway = is_gateway;
     if is_gateway {
-        form.notes.push(format!(
-            "{}: `{}` is of a virtual gateway, which Outrigger does not serve yet; leave it where it is",
-            sidecar.place, sidecar.container
+        form.notes.push(sidecar.note(
+            "is of a virtual gateway, which Outrigger does not serve yet; leave it where it is",
         ));
     }
     Ok(form)
 }
 
-impl Sidecar<'_> {
-    /// Who it says it is; `None` if the file only says that it says so.
-    fn node(&self, target: &Target) -> Result<Option<NodeRef>, MigrateError> {
-        if let Some(node) = &target.node {
-            return Ok(Some(node.clone()));
-        }
-        let Some(name) = NAMES.into_iter().find(|name| self.variables.has(name)) else {
-            return Err(MigrateError::Unnamed {
-                place: self.place.clone(),
-                container: self.container.to_owned(),
-            });
-        };
-        let Some(id) = self.variables.get(name) else {
-            return Ok(None);
-        };
-        let node = NodeRef::parse(id).map_err(|source| MigrateError::BadName {
-            place: self.place.clone(),
-            container: self.container.to_owned(),
-            variable: name,
-            source,
-        })?;
-        Ok(Some(node))
-    }
-
-    fn known(&self, node: Option<NodeRef>) -> Result<NodeRef, MigrateError> {
-        node.ok_or_else(|| MigrateError::HiddenName {
-            place: self.place.clone(),
-            container: self.container.to_owned(),
-        })
-    }
-
-    /// Before all else, App Mesh's agent goes by a bootstrap that it is given.
-    pub(super) fn check_agent(&self, ours: &str) -> Result<(), MigrateError> {
-        let own = self.variables.get(CONFIG_FILE);
-        let own = own.filter(|file| *file != ours);
-        match own {
-            None => Ok(()),
-            Some(file) => Err(MigrateError::OwnBootstrap {
-                place: self.place.clone(),
-                container: self.container.to_owned(),
-                file: file.to_owned(),
-            }),
-        }
-    }
-}
-
 /// App Mesh's own image writes a bootstrap for the socket by itself.
-fn over_socket(sidecar: &Sidecar<'_>, target: &Target, path: &Path) -> Result<Form, MigrateError> {
-    sidecar.check_agent(WRITTEN)?;
+fn over_socket(
+    sidecar: &Sidecar<'_>,
+    declared: &Declared<'_>,
+    target: &Target,
+    path: &Path,
+) -> Result<Form, MigrateError> {
+    let mut notes = Vec::new();
+    match sidecar.command() {
+        Command::OfImage => {}
+        Command::Agent | Command::Envoy => return Err(sidecar.moved_before()),
+        Command::Other => notes.push(sidecar.note(&format!(
+            "has a command of its own, `{}`, which stays; it asks Outrigger only if that starts App Mesh's agent, \
+             `/usr/bin/agent`",
+            sidecar.command_line()
+        ))),
+    }
+    sidecar.check_agent(None)?;
     let mut variables = vec![(XDS_ENDPOINT, format!("unix://{}", path.display()))];
-    if let Some(node) = &target.node {
+    if let Some(node) = &target.node
+        && !matches!(declared, Declared::Named(..))
+    {
         let [name, ..] = NAMES;
         variables.insert(0, (name, node.to_string()));
     }
     Ok(Form {
         variables,
+        notes,
         ..Form::default()
     })
 }
@@ -205,15 +139,17 @@ fn with_bootstrap(
     node: &NodeRef,
     xds: &XdsAddress,
 ) -> Result<Form, MigrateError> {
-    sidecar.check_agent(WRITTEN)?;
-    if sidecar.has_command && !sidecar.variables.has(BOOTSTRAP) {
-        return Err(MigrateError::OwnCommand {
-            place: sidecar.place.clone(),
-            container: sidecar.container.to_owned(),
-        });
+    match sidecar.command() {
+        Command::OfImage | Command::Agent => {}
+        Command::Envoy => return Err(sidecar.moved_before()),
+        Command::Other => {
+            return Err(MigrateError::OwnCommand {
+                place: sidecar.place.clone(),
+                container: sidecar.container.to_owned(),
+            });
+        }
     }
-    let script =
-        format!("printf '%s' \"${BOOTSTRAP}\" > \"${CONFIG_FILE}\" && exec /usr/bin/agent");
+    sidecar.check_agent(Some(WRITTEN))?;
     let mut variables = vec![
         (BOOTSTRAP, text(&options(node, xds, sidecar.variables))?),
         (CONFIG_FILE, WRITTEN.to_owned()),
@@ -226,7 +162,7 @@ fn with_bootstrap(
         variables,
         start: Some(Start {
             program: "sh",
-            arguments: vec!["-c".to_owned(), script],
+            arguments: vec!["-c".to_owned(), SCRIPT.to_owned()],
         }),
         notes: lost(sidecar),
         ..Form::default()
@@ -246,24 +182,38 @@ fn upstream(
         text(&options(node, xds, variables))?,
         "--disable-hot-restart".to_owned(),
     ];
-    for (flag, variable, default) in [
-        ("--log-level", "ENVOY_LOG_LEVEL", None),
-        ("--concurrency", "ENVOY_CONCURRENCY", None),
-        (
-            "--drain-time-s",
-            "LISTENER_DRAIN_WAIT_TIME_S",
-            Some(DRAIN_SECONDS),
-        ),
-    ] {
-        if let Some(value) = variables.get(variable).or(default) {
-            arguments.extend([flag.to_owned(), value.to_owned()]);
-        }
+    let level = variables.get("ENVOY_LOG_LEVEL").map(str::to_lowercase);
+    if let Some(level) = level.filter(|level| LOG_LEVELS.contains(&level.as_str())) {
+        arguments.extend(["--log-level".to_owned(), level]);
     }
+    let threads = variables.number("ENVOY_CONCURRENCY");
+    if let Some(threads) = threads.filter(|threads| *threads > 0) {
+        arguments.extend(["--concurrency".to_owned(), threads.to_string()]);
+    }
+    let drain = variables.number("LISTENER_DRAIN_WAIT_TIME_S");
+    let drain = drain.filter(|seconds| DRAIN_SECONDS_TAKEN.contains(seconds));
+    let drain = drain.unwrap_or(DRAIN_SECONDS).to_string();
+    arguments.extend(["--drain-time-s".to_owned(), drain]);
     let mut notes = lost(sidecar);
-    notes.push(format!(
-        "{}: `{}` has Envoy alone, without App Mesh's agent, which let connections end before it ended Envoy; have the \
-         orchestrator wait before it stops the sidecar",
-        sidecar.place, sidecar.container
+    notes.extend(hidden(sidecar, &OF_COMMAND));
+    let of_agent = variables.known.keys();
+    let of_agent = of_agent.filter(|name| name.starts_with("APPNET_"));
+    let of_agent: Vec<String> = of_agent.map(|name| format!("`{name}`")).collect();
+    if !of_agent.is_empty() {
+        notes.push(sidecar.note(&format!(
+            "sets {}, which only App Mesh's agent reads",
+            of_agent.join(", ")
+        )));
+    }
+    if sidecar.command() == Command::Other {
+        notes.push(sidecar.note(&format!(
+            "runs Envoy now, and its command `{}` is gone; what else that did has to be done elsewhere",
+            sidecar.command_line()
+        )));
+    }
+    notes.push(sidecar.note(
+        "has Envoy alone, without App Mesh's agent, which let connections end before it ended Envoy; have the orchestrator \
+         wait before it stops the sidecar",
     ));
     Ok(Form {
         start: Some(Start {
@@ -283,8 +233,7 @@ pub fn upstream_image() -> String {
 
 fn options(node: &NodeRef, xds: &XdsAddress, variables: &Variables) -> BootstrapOptions {
     let mut options = BootstrapOptions::new(node.clone(), xds.clone(), Capture::Redirect);
-    let clusters = ["APPMESH_RESOURCE_CLUSTER", "APPMESH_VIRTUAL_NODE_CLUSTER"];
-    let cluster = clusters.into_iter().find_map(|name| variables.get(name));
+    let cluster = CLUSTERS.into_iter().find_map(|name| variables.get(name));
     options.cluster = cluster.map(ToOwned::to_owned);
     options.admin = Some(([127, 0, 0, 1], admin_port(variables)).into());
     options
@@ -304,39 +253,8 @@ pub(super) fn file(
     Ok(bootstrap(&options(node, xds, variables))?)
 }
 
-fn admin_port(variables: &Variables) -> u16 {
-    let port = variables.get("ENVOY_ADMIN_ACCESS_PORT");
+pub(super) fn admin_port(variables: &Variables) -> u16 {
+    let port = variables.get(ACCESS_PORT);
     port.and_then(|port| port.parse().ok())
         .unwrap_or(ADMIN_PORT)
-}
-
-/// What the bootstrap that App Mesh's agent wrote had, and Outrigger's has not.
-pub(super) fn lost(sidecar: &Sidecar<'_>) -> Vec<String> {
-    let is_off = |value: &str| matches!(value, "" | "0" | "false");
-    let is_set = |name: &str| {
-        let value = sidecar.variables.0.get(name);
-        value.is_some_and(|value| !value.as_deref().is_some_and(is_off))
-    };
-    let lost = LOST.into_iter().filter(|(name, _)| is_set(name));
-    lost.map(|(name, what)| {
-        format!(
-            "{}: `{}` sets `{name}`, which nothing reads any more: {what} has to be added to the bootstrap by hand",
-            sidecar.place, sidecar.container
-        )
-    })
-    .collect()
-}
-
-/// The folder that is shared with the container: all of it, since a server that starts anew makes its socket anew.
-pub(super) fn folder_of(socket: &Path) -> Result<String, MigrateError> {
-    let folder = socket.parent().unwrap_or(socket);
-    // The root, and what hides a folder of the image's own.
-    let is_own = folder.components().count() > 2 && folder != Path::new("/var/run");
-    if is_own {
-        Ok(folder.display().to_string())
-    } else {
-        Err(MigrateError::SocketFolder {
-            socket: socket.into(),
-        })
-    }
 }

@@ -5,13 +5,20 @@
 
 mod injected;
 
-use super::form::{self, Form, Sidecar, Variables};
+use super::declared::{Sidecar, Variables};
+use super::form::{self, Form};
+use super::mount::{Folder, Names};
 use super::new::New;
-use super::{Draft, Found, MigrateError, Place, Target, edit, find, listed, set_listed};
+use super::{Draft, Found, MigrateError, Place, Target, command, edit, find, listed, set_listed};
 use crate::model::document::Located;
 
-/// The volume of the socket's folder.
-const VOLUME: &str = "outrigger-xds";
+const NAMES: Names = Names {
+    host: ["hostPath", "path"],
+    kind: Some("Directory"),
+    mounts: "volumeMounts",
+    volume: "name",
+    path: "mountPath",
+};
 
 /// A pod, or the template of pods.
 pub(super) struct Pod<'d> {
@@ -29,26 +36,25 @@ pub(super) fn is_object(document: &Located) -> bool {
     document.get("apiVersion").is_some() && document.get("kind").is_some()
 }
 
-/// The pods of a document, of a list of objects too.
-pub(super) fn pods<'d>(document: &'d Located, text: &str) -> Vec<Pod<'d>> {
+/// The objects of a document, which may be a list of them.
+fn objects(document: &Located) -> impl Iterator<Item = &Located> {
     let is_list = document.get("kind").and_then(Located::as_str) == Some("List");
     let objects = match document.get("items") {
         Some(items) if is_list => items.items(),
         _ => std::slice::from_ref(document),
     };
-    let objects = objects.iter().filter(|object| is_object(object));
-    objects
-        .filter_map(|object| pod(document, object, text))
-        .collect()
+    objects.iter().filter(|object| is_object(object))
 }
 
 fn pod<'d>(document: &'d Located, object: &'d Located, text: &str) -> Option<Pod<'d>> {
-    let spec = object.get("spec")?;
-    let job = spec.get("jobTemplate").and_then(|job| job.get("spec"));
-    let template = job.unwrap_or(spec).get("template").unwrap_or(object);
+    let kind = object.get("kind").and_then(Located::as_str)?;
+    let spec = object.get("spec");
+    let job = spec.and_then(|spec| spec.get("jobTemplate")?.get("spec"));
+    // A `PodTemplate` has its template itself.
+    let of_template = job.or(spec).unwrap_or(object);
+    let template = of_template.get("template").unwrap_or(object);
     let pod = template.get("spec")?;
     pod.get("containers")?;
-    let kind = object.get("kind").and_then(Located::as_str)?;
     let metadata = |member| object.get("metadata")?.get(member)?.as_str();
     let name = metadata("name").or_else(|| metadata("generateName"));
     Some(Pod {
@@ -63,18 +69,30 @@ fn pod<'d>(document: &'d Located, object: &'d Located, text: &str) -> Option<Pod
 
 /// Moves the pods that have a sidecar, and says which was the first.
 pub(super) fn migrate(
-    pods: &[Pod<'_>],
+    documents: &[Located],
     target: &Target,
     draft: &mut Draft<'_>,
 ) -> Result<Option<Place>, MigrateError> {
     let mut moved = None;
-    for pod in pods {
+    let mut unnamed = Vec::new();
+    let pods = documents.iter().flat_map(|document| {
+        let objects = objects(document);
+        objects.filter_map(|object| pod(document, object, draft.text))
+    });
+    for pod in pods.collect::<Vec<_>>() {
         let containers = |name| pod.spec.get(name).map_or(&[][..], Located::items);
         let all = containers("containers").iter();
         // A sidecar that Kubernetes knows to be one is an init container.
         let all = all.chain(containers("initContainers"));
         let found = find(&pod.place, all, variables)?;
         if found.is_none() && !pod.is_injected() {
+            continue;
+        }
+        if let Some(found) = &found
+            && found.variables.are_nobodys()
+            && target.node.is_none()
+        {
+            unnamed.push((pod.place, found.name.to_owned()));
             continue;
         }
         if moved.is_some() && target.node.is_some() {
@@ -89,9 +107,18 @@ pub(super) fn migrate(
         }
         match found {
             Some(found) => pod.migrate(&found, target, draft)?,
-            None => pod.migrate_injected(target, draft)?,
+            None => pod.migrate_injected(documents, target, draft)?,
         }
         moved.get_or_insert(pod.place.clone());
+    }
+    for (place, container) in unnamed {
+        if moved.is_none() {
+            return Err(MigrateError::UnnamedPod { place, container });
+        }
+        draft.notes.push(format!(
+            "{place}: `{container}` has App Mesh's image and no `APPMESH_RESOURCE_ARN`, as in a virtual gateway's pod, where the \
+             controller adds it; it is left as it was"
+        ));
     }
     Ok(moved)
 }
@@ -103,17 +130,19 @@ impl Pod<'_> {
         target: &Target,
         draft: &mut Draft<'_>,
     ) -> Result<(), MigrateError> {
-        let has = |name| found.container.get(name).is_some();
         let form = form::form(
             &Sidecar {
                 place: &self.place,
                 container: found.name,
                 variables: &found.variables,
-                has_command: has("command") || has("args"),
+                command: &command(found.container, ["command", "args"]),
             },
             target,
         )?;
-        self.write(found, &form, draft);
+        self.write(found, &form, draft)?;
+        if form.start.is_some() {
+            draft.notes.extend(self.unreachable(found));
+        }
         draft.notes.extend(form.notes);
         if !form.is_gateway {
             draft.notes.push(self.redirection(found.name));
@@ -121,7 +150,12 @@ impl Pod<'_> {
         Ok(())
     }
 
-    fn write(&self, found: &Found<'_>, form: &Form, draft: &mut Draft<'_>) {
+    fn write(
+        &self,
+        found: &Found<'_>,
+        form: &Form,
+        draft: &mut Draft<'_>,
+    ) -> Result<(), MigrateError> {
         let editor = &mut draft.editor;
         let container = found.container;
         if let Some(image) = &form.image {
@@ -135,58 +169,82 @@ impl Pod<'_> {
             editor.set(container, "command", &New::texts([start.program]));
             editor.set(container, "args", &New::texts(&start.arguments));
         }
-        if let Some(folder) = &form.folder {
-            let volume = self.host_folder(folder, draft);
-            let mounts = container.get("volumeMounts");
-            let mut mounts = mounts.into_iter().flat_map(Located::items);
-            if !mounts.any(|mount| text_of(mount, "mountPath") == Some(folder)) {
-                let mount = New::map([
-                    ("name", New::text(volume)),
-                    ("mountPath", New::text(folder)),
-                ]);
-                draft.editor.push(container, "volumeMounts", vec![mount]);
-            }
+        match &form.folder {
+            Some(folder) => self
+                .folder(folder)
+                .mount(container, &self.place, &mut draft.editor),
+            None => Ok(()),
+        }
+    }
+
+    fn folder<'a>(&'a self, folder: &'a str) -> Folder<'a> {
+        Folder {
+            names: &NAMES,
+            owner: Some(self.spec),
+            at: folder,
         }
     }
 
     /// Upstream's image would run Envoy as a user whose traffic is redirected into Envoy.
     fn set_user(&self, container: &Located, draft: &mut Draft<'_>) {
-        let user = |of: &Located| of.get("securityContext")?.get("runAsUser").cloned();
-        if user(container).or_else(|| user(self.spec)).is_none() {
-            let user = ("runAsUser".to_owned(), New::Number(form::ENVOY_USER));
-            draft.editor.put(container, "securityContext", vec![user]);
+        let has = |of: &Located, what| {
+            of.get("securityContext")
+                .is_some_and(|all| all.get(what).is_some())
+        };
+        if has(container, "runAsUser") || has(self.spec, "runAsUser") {
+            return;
         }
+        let ignored = |name| {
+            let init = variables(self.redirecting()?);
+            init.get(name)?.parse().ok()
+        };
+        let user = ignored("APPMESH_IGNORE_UID").unwrap_or(form::ENVOY_USER);
+        let mut members = vec![("runAsUser".to_owned(), New::Number(user))];
+        if let Some(group) = ignored("APPMESH_IGNORE_GID") {
+            members.push(("runAsGroup".to_owned(), New::Number(group)));
+        }
+        draft.editor.put(container, "securityContext", members);
     }
 
-    /// The pod's volume of a folder of its host, made if there is none.
-    fn host_folder(&self, folder: &str, draft: &mut Draft<'_>) -> String {
-        let volumes = self.spec.get("volumes").map_or(&[][..], Located::items);
-        let path = |volume: &Located| {
-            let path = volume.get("hostPath")?.get("path")?;
-            path.as_str().map(ToOwned::to_owned)
+    /// The init container that redirects the pod's traffic.
+    fn redirecting(&self) -> Option<&Located> {
+        let mut inits = self.spec.get("initContainers")?.items().iter();
+        inits.find(|init| variables(init).has("APPMESH_APP_PORTS"))
+    }
+
+    /// The probes that ask Envoy's admin interface from outside the pod.
+    fn unreachable(&self, found: &Found<'_>) -> impl Iterator<Item = String> {
+        let admin = form::admin_port(&found.variables);
+        let ports = found.container.get("ports").map_or(&[][..], Located::items);
+        let number = |port: &Located| match port.as_str() {
+            Some(name) => {
+                let named = ports
+                    .iter()
+                    .find(|port| text_of(port, "name") == Some(name));
+                named.and_then(|port| port.get("containerPort")?.as_int())
+            }
+            None => port.as_int(),
         };
-        let is_there = |volume: &&Located| path(volume).as_deref() == Some(folder);
-        if let Some(volume) = volumes.iter().find(is_there)
-            && let Some(name) = text_of(volume, "name")
-        {
-            return name.to_owned();
-        }
-        // Without the folder there is no control plane on the host, and the pod says so instead of making an empty one.
-        let host = New::map([
-            ("path", New::text(folder)),
-            ("type", New::text("Directory")),
-        ]);
-        let volume = New::map([("name", New::text(VOLUME)), ("hostPath", host)]);
-        draft.editor.push(self.spec, "volumes", vec![volume]);
-        VOLUME.to_owned()
+        let asks = |probe: &&str| {
+            let probe = found.container.get(probe);
+            let of = |how| probe?.get(how)?.get("port");
+            let port = of("httpGet").or_else(|| of("tcpSocket"));
+            port.and_then(number) == Some(admin.into())
+        };
+        let probes = ["startupProbe", "readinessProbe", "livenessProbe"].into_iter();
+        let probes: Vec<&str> = probes.filter(asks).collect();
+        probes.into_iter().map(move |probe| {
+            format!(
+                "{}: `{}` is not reached on port {admin} from outside the pod any more: its `{probe}` asks there over the network \
+                 and will fail; let it be an `exec` of `bash -c` with /dev/tcp, or of curl where the image has it",
+                self.place, found.name
+            )
+        })
     }
 
     fn redirection(&self, container: &str) -> String {
         let place = &self.place;
-        let inits = self.spec.get("initContainers");
-        let mut inits = inits.into_iter().flat_map(Located::items);
-        let init = inits.find(|init| variables(init).has("APPMESH_APP_PORTS"));
-        match init.and_then(|init| text_of(init, "name")) {
+        match self.redirecting().and_then(|init| text_of(init, "name")) {
             Some(init) => format!(
                 "{place}: the init container `{init}` stays and redirects the pod's traffic into `{container}` as before; \
                  `outrigger capture install` reads the same variables and can take its place"
@@ -225,10 +283,12 @@ fn replace_probes(found: &Found<'_>, draft: &mut Draft<'_>) {
     }
 }
 
-/// Of references it is only known that they set something.
+/// Of references it is only known that they set something, and of whole objects not even what.
 fn variables(container: &Located) -> Variables {
-    let listed = listed(container.get("env"));
-    Variables(listed.collect())
+    Variables {
+        known: listed(container.get("env")).collect(),
+        are_more: container.get("envFrom").is_some(),
+    }
 }
 
 fn text_of<'d>(node: &'d Located, member: &str) -> Option<&'d str> {

@@ -5,6 +5,7 @@
 pub(super) enum New {
     Text(String),
     Number(u32),
+    Bool(bool),
     List(Vec<Self>),
     Map(Vec<(String, Self)>),
 }
@@ -28,7 +29,7 @@ impl New {
     }
 
     pub(super) fn is_scalar(&self) -> bool {
-        matches!(self, Self::Text(_) | Self::Number(_))
+        matches!(self, Self::Text(_) | Self::Number(_) | Self::Bool(_))
     }
 
     /// As JSON: in one line, or in lines that begin with `indent`, where each level is indented by `unit`.
@@ -37,6 +38,7 @@ impl New {
         let (brackets, parts): (_, Vec<String>) = match self {
             Self::Text(text) => return quoted(text),
             Self::Number(number) => return number.to_string(),
+            Self::Bool(value) => return value.to_string(),
             Self::List(items) => (
                 ["[", "]"],
                 items.iter().map(|item| item.json(&inner, unit)).collect(),
@@ -56,8 +58,15 @@ impl New {
         format!("{open}\n{inner}{lines}\n{indent}{close}")
     }
 
-    /// The rest of a block map's line behind its name, and the lines below it, which begin with `indent`.
+    /// The rest of a block map's line behind its name, and the lines below it, which begin with `indent`. JSON in several lines
+    /// stays that.
     pub(super) fn yaml_member(&self, name: &str, indent: &str) -> String {
+        if let Self::Text(text) = self
+            && text.ends_with("}\n")
+        {
+            let lines = text.lines().map(|line| format!("\n{indent}  {line}"));
+            return format!("{name}: |{}", lines.collect::<String>());
+        }
         if self.is_scalar() {
             return format!("{name}: {}", self.yaml_scalar());
         }
@@ -71,6 +80,11 @@ impl New {
         as_item(self.yaml_lines()).join(&format!("\n{indent}"))
     }
 
+    /// Where the first of its lines has begun, and the others begin with `indent`.
+    pub(super) fn yaml_at(&self, indent: &str) -> String {
+        self.yaml_lines().join(&format!("\n{indent}"))
+    }
+
     /// As a document of its own, line by line.
     pub(super) fn yaml_document(&self) -> String {
         let lines = self.yaml_lines().into_iter();
@@ -80,6 +94,7 @@ impl New {
     pub(super) fn yaml_scalar(&self) -> String {
         match self {
             Self::Number(number) => number.to_string(),
+            Self::Bool(value) => value.to_string(),
             // JSON within YAML is read more easily without a backslash before each of its quotes.
             Self::Text(text) if text.contains('"') && !text.contains(char::is_control) => {
                 format!("'{}'", text.replace('\'', "''"))
@@ -95,7 +110,7 @@ impl New {
 
     fn yaml_lines(&self) -> Vec<String> {
         match self {
-            Self::Text(_) | Self::Number(_) => vec![self.yaml_scalar()],
+            Self::Text(_) | Self::Number(_) | Self::Bool(_) => vec![self.yaml_scalar()],
             Self::List(items) => {
                 let items = items.iter();
                 items.flat_map(|item| as_item(item.yaml_lines())).collect()

@@ -1,5 +1,13 @@
 use super::*;
 
+mod beside;
+mod check;
+mod forms;
+mod layouts;
+mod scripts;
+mod variables;
+mod volumes;
+
 const TASK: &str = include_str!("../../tests/it/migrate/task.json");
 const MANIFEST: &str = include_str!("../../tests/it/migrate/manifest.yaml");
 const POD: &str = include_str!("../../tests/it/migrate/pod.yaml");

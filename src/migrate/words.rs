@@ -12,20 +12,26 @@ pub(super) struct Word {
     pub(super) is_expanded: bool,
 }
 
-/// The commands of a script, without what only the shell makes of them; `None` if a quote does not end.
-pub(super) fn commands(script: &str) -> Option<Vec<Vec<Word>>> {
+/// The commands of a script, those in `$(…)` too, without what only the shell makes of them. If a quote does not end, where it
+/// begins.
+pub(super) fn commands(script: &str) -> Result<Vec<Vec<Word>>, usize> {
     let mut reader = Reader {
         script,
         at: 0,
+        opened: 0,
         word: None,
         command: Vec::new(),
         commands: Vec::new(),
     };
     while let Some(c) = reader.next() {
-        reader.read(c)?;
+        let start = reader.at - c.len_utf8();
+        reader.opened = start;
+        if reader.read(c).is_none() {
+            return Err(reader.opened);
+        }
     }
     reader.end_command();
-    Some(reader.commands)
+    Ok(reader.commands)
 }
 
 /// A text as one word of a shell.
@@ -41,6 +47,8 @@ pub(super) fn quoted(text: &str) -> String {
 struct Reader<'s> {
     script: &'s str,
     at: usize,
+    /// Where what is being read began.
+    opened: usize,
     word: Option<Word>,
     command: Vec<Word>,
     commands: Vec<Vec<Word>>,
@@ -63,7 +71,13 @@ impl Reader<'_> {
                 self.at += self.rest().find('\n')? + 1;
             }
             ' ' | '\t' | '\r' => self.end_word(),
-            '\n' | ';' | '|' | '&' | '<' | '>' => self.end_command(),
+            '<' | '>' => {
+                // `2>` says of which stream.
+                let is_stream = |word: &mut Word| word.text.chars().all(|c| c.is_ascii_digit());
+                self.word.take_if(is_stream);
+                self.end_command();
+            }
+            '\n' | ';' | '|' | '&' | '(' | ')' => self.end_command(),
             '#' if self.word.is_none() => {
                 self.at += self.rest().find('\n').unwrap_or(self.rest().len());
             }
@@ -109,6 +123,9 @@ impl Reader<'_> {
     fn expansion(&mut self, c: char) -> Option<()> {
         self.word().is_expanded = true;
         self.push(c);
+        if c == '$' && self.rest().starts_with('(') && !self.rest().starts_with("((") {
+            return self.substitution();
+        }
         let close = match (c, self.rest().chars().next()) {
             ('`', _) => '`',
             (_, Some('(')) => ')',
@@ -129,6 +146,36 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    /// `$(…)`, whose commands are the script's too. Quotes in it are its own.
+    fn substitution(&mut self) -> Option<()> {
+        let outer = (self.word.take(), std::mem::take(&mut self.command));
+        let start = self.at;
+        let mut depth = 0;
+        loop {
+            self.opened = self.at;
+            let Some(c) = self.next() else {
+                self.opened = start - 1;
+                return None;
+            };
+            match c {
+                '(' => depth += 1,
+                ')' => depth -= 1,
+                c => {
+                    self.read(c)?;
+                    continue;
+                }
+            }
+            self.end_command();
+            if depth == 0 {
+                break;
+            }
+        }
+        let inner = self.script.get(start..self.at)?;
+        (self.word, self.command) = outer;
+        self.word().text += inner;
+        Some(())
     }
 
     fn until(&mut self, end: char) -> Option<String> {
@@ -189,20 +236,34 @@ mod tests {
             ("a \\\n  b # c\nd", vec![vec!["a", "b"], vec!["d"]]),
             ("a#b '#' # c", vec![vec!["a#b", "#"]]),
             (
-                "a; b && c | d >e",
+                "a; b && c | d 2>e",
                 vec![vec!["a"], vec!["b"], vec!["c"], vec!["d"], vec!["e"]],
             ),
             ("a \"\\\"\\$\\n\" ''", vec![vec!["a", "\"$\\n", ""]]),
             (
                 "a=\"$(b \"c d\")\" ${e} `f g`",
-                vec![vec!["a=$(b \"c d\")", "${e}", "`f g`"]],
+                vec![vec!["b", "c d"], vec!["a=$(b \"c d\")", "${e}", "`f g`"]],
+            ),
+            (
+                "a $(b ')' $(c); (d)) $((1 << 2)) e",
+                vec![
+                    vec!["c"],
+                    vec!["b", ")", "$(c)"],
+                    vec!["d"],
+                    vec!["a", "$(b ')' $(c); (d))", "$((1 << 2))", "e"],
+                ],
+            ),
+            (
+                "(a b) && f() { c; }",
+                vec![vec!["a", "b"], vec!["f"], vec!["{", "c"], vec!["}"]],
             ),
         ] {
             assert_eq!(texts(script), expected, "{script}");
         }
-        for unfinished in ["a 'b", "a \"b", "a $(b", "a `b", "a \\"] {
-            assert_eq!(commands(unfinished), None, "{unfinished}");
+        for unfinished in ["a 'b", "a \"b", "a `b", "a $(b", "a \\"] {
+            assert_eq!(commands(unfinished), Err(2), "{unfinished}");
         }
+        assert_eq!(commands("a \"$(b 'c)\""), Err(7));
     }
 
     #[test]

@@ -153,6 +153,54 @@ fn windows_lines_and_a_missing_last_line_end_are_no_trouble() {
     }
 }
 
+/// Its first item is where the whole list begins, and no bracket of the list's own.
+#[test]
+fn a_list_below_its_name_may_begin_with_brackets() {
+    for (list, expected) in [
+        ("a:\n- { b: 1 }\n", json!([{ "b": 1 }, "x"])),
+        ("a: # c\n- [b]\n# d\n", json!([["b"], "x"])),
+        ("a:\n  - {}\n", json!([{}, "x"])),
+        ("a: [{ b: 1 }]\n", json!([{ "b": 1 }, "x"])),
+        ("a: [[b]]\n", json!([["b"], "x"])),
+    ] {
+        let new = edited(list, |editor, document| {
+            editor.push(document, "a", vec![New::text("x")]);
+        });
+        let (documents, problems) = files::parse(&new);
+        assert!(problems.is_empty(), "{new}");
+        assert_eq!(documents[0].to_json(), json!({ "a": expected }), "{new}");
+    }
+}
+
+/// The blank lines behind `|+` are part of the text.
+#[test]
+fn a_text_that_ends_with_blank_lines_keeps_them() {
+    let text = "a:\n- b: |+\n    c\n\n\n- b: d\ne:\n  f: >+\n    g\n\n";
+    let new = edited(text, |editor, document| {
+        editor.set(&document.get("a").unwrap().items()[0], "h", &New::text("i"));
+        editor.set(document.get("e").unwrap(), "j", &New::text("k"));
+    });
+    let (documents, problems) = files::parse(&new);
+    assert!(problems.is_empty(), "{new}");
+    let expected = json!({
+        "a": [{ "b": "c\n\n\n", "h": "i" }, { "b": "d" }],
+        "e": { "f": "g\n\n", "j": "k" },
+    });
+    assert_eq!(documents[0].to_json(), expected, "{new}");
+}
+
+#[test]
+fn new_lines_end_as_the_others_do() {
+    let new = edited("a:\r\n- b\r\nc: d\r\n", |editor, document| {
+        editor.push(document, "a", vec![pair("x"), New::text("y")]);
+        editor.set(document, "c", &New::texts(["e"]));
+    });
+    assert_eq!(
+        new,
+        "a:\r\n- b\r\n- name: x\r\n  value: \"1\"\r\n- \"y\"\r\nc:\r\n  - e\r\n"
+    );
+}
+
 #[test]
 fn references_are_seen() {
     let has = |text: &str| has_references(&files::parse(text).0[0]);
@@ -161,8 +209,13 @@ fn references_are_seen() {
     assert!(!has("a: &x { b: c }\nd: { e: }\nf:\ng: [1, ~, { h: i }]\n"));
 }
 
-/// Writes a value as YAML, in brackets or in lines, with comments, as the seeds say.
-fn write(value: &Json, indent: usize, seeds: &mut impl Iterator<Item = u8>) -> String {
+/// Writes a value behind its name or its dash, whose lines are indented by so much at least: in brackets or in lines, with
+/// comments, as the seeds say.
+pub(in crate::migrate) fn write(
+    value: &Json,
+    indent: usize,
+    seeds: &mut impl Iterator<Item = u8>,
+) -> String {
     let seed = seeds.next().unwrap_or(0);
     let is_empty = match value {
         Json::Array(items) => items.is_empty(),
@@ -186,17 +239,33 @@ fn write(value: &Json, indent: usize, seeds: &mut impl Iterator<Item = u8>) -> S
     match value {
         Json::Array(items) => {
             for item in items {
-                text += &[&lead, "-", &write(item, indent + 1, seeds)].concat();
+                let item = write(item, indent + 1, seeds);
+                text += &[&lead, "-", &on_the_dashs_line(item, indent, seed)].concat();
             }
         }
         Json::Object(members) => {
             for (name, value) in members {
-                text += &[&lead, name, ":", &write(value, indent + 1, seeds)].concat();
+                // The dashes of a list may stand below its name.
+                let may_be_below = value.is_array() && seed % 16 > 7;
+                let indent = indent + usize::from(!may_be_below);
+                text += &[&lead, name, ":", &write(value, indent, seeds)].concat();
             }
         }
         _ => {}
     }
     text
+}
+
+/// `- a: b`, as most lists of maps are written.
+fn on_the_dashs_line(item: String, dash: usize, seed: u8) -> String {
+    let Some(line) = item.strip_prefix('\n').filter(|_| seed % 32 > 15) else {
+        return item;
+    };
+    let first = line.trim_start_matches(' ');
+    match (line.len() - first.len()).checked_sub(dash + 1) {
+        Some(spaces @ 1..) => [&" ".repeat(spaces), first].concat(),
+        _ => item,
+    }
 }
 
 /// The maps of a value, each with the members by which it is reached.
@@ -256,7 +325,7 @@ proptest! {
     fn an_edit_changes_what_it_says(
         value in document(),
         seeds in prop::collection::vec(any::<u8>(), 32),
-        edits in prop::collection::vec((any::<prop::sample::Index>(), "[a-f]", 0..2u8), 1..4),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..2u8), 1..4),
     ) {
         let text = write(&value, 0, &mut seeds.into_iter());
         let text = format!("{}\n", text.strip_prefix('\n').unwrap_or(&text));
@@ -269,6 +338,10 @@ proptest! {
         let mut touched: Vec<Vec<String>> = Vec::new();
         for (map, name, what) in edits {
             let path = map.get(&maps);
+            let names = located(&documents[0], path).members().unwrap().iter();
+            let mut names: Vec<&str> = names.map(|(key, _)| key.name.as_str()).collect();
+            names.push("f");
+            let name = (*name.get(&names)).to_owned();
             let whole = [path.clone(), vec![name.clone()]].concat();
             // Two changes of one value, or of one within another, are no business of the editor.
             if touched.iter().any(|other| other.starts_with(&whole) || whole.starts_with(other)) {

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::form::{self, CONFIG_FILE, Sidecar, Variables, XDS_ENDPOINT};
+use super::super::declared::{CONFIG_FILE, MOUNTED, Sidecar, Variables, XDS_ENDPOINT};
+use super::super::form;
+use super::super::mount::{folder_of, without_slash};
 use super::super::new::New;
 use super::super::{Draft, MigrateError, Target};
-use super::{Pod, text_of};
+use super::{Pod, objects, text_of};
 use crate::envoy::bootstrap::XdsAddress;
 use crate::model::document::Located;
 
@@ -21,8 +23,7 @@ const ENV_JSON: &str = "appmesh.k8s.aws/sidecarEnvJson";
 /// `VOLUME:PATH,…`: volumes of the pod that the sidecar mounts.
 const MOUNTS: &str = "appmesh.k8s.aws/volumeMounts";
 
-/// Where the bootstrap is in the sidecar. Kubernetes shows the files of a `ConfigMap` as links, which App Mesh's agent refuses; by
-/// way of `..data`, which is the link that all of them go through, it is a regular file.
+/// Where the bootstrap is in the sidecar, by the name that [`MOUNTED`] has it by.
 const FOLDER: &str = "/etc/outrigger";
 const FILE: &str = "envoy.json";
 const BOOTSTRAP_VOLUME: &str = "outrigger-bootstrap";
@@ -38,6 +39,7 @@ impl Pod<'_> {
 
     pub(super) fn migrate_injected(
         &self,
+        documents: &[Located],
         target: &Target,
         draft: &mut Draft<'_>,
     ) -> Result<(), MigrateError> {
@@ -51,22 +53,36 @@ impl Pod<'_> {
             place: &self.place,
             container: "envoy",
             variables: &variables,
-            has_command: false,
+            command: &[],
         };
-        let file = format!("{FOLDER}/..data/{FILE}");
-        sidecar.check_agent(&file)?;
+        let mounts = self.annotation(MOUNTS);
+        let mounted = mounts.unwrap_or_default();
+        let mounted =
+            pairs(mounted, ':').ok_or_else(|| self.malformed(MOUNTS, mounted, "VOLUME:PATH"))?;
+        let mounted: Vec<(&str, &str)> = mounted
+            .iter()
+            .map(|(volume, path)| (volume.as_str(), without_slash(path)))
+            .collect();
         let (name, value, volume, folder) = match (&target.xds, &target.node) {
             (XdsAddress::Unix(path), _) => {
-                let folder = form::folder_of(path)?;
-                let volume = self.host_folder(&folder, draft);
+                sidecar.check_agent(None)?;
+                let folder = folder_of(path)?;
+                let volume = self.folder(&folder).volume(&mounted, &mut draft.editor);
+                let volume = volume.map_err(|volume| MigrateError::Mounted {
+                    place: self.place.clone(),
+                    container: sidecar.container.to_owned(),
+                    volume,
+                    folder: folder.clone(),
+                })?;
                 let endpoint = format!("unix://{}", path.display());
                 (XDS_ENDPOINT, endpoint, volume, folder)
             }
             (xds, Some(node)) => {
-                self.add_bootstrap(&form::file(node, xds, &variables)?, draft);
+                sidecar.check_agent(Some(MOUNTED))?;
+                self.set_bootstrap(&form::file(node, xds, &variables)?, documents, draft);
                 draft.notes.extend(form::lost(&sidecar));
                 let volume = BOOTSTRAP_VOLUME.to_owned();
-                (CONFIG_FILE, file, volume, FOLDER.to_owned())
+                (CONFIG_FILE, MOUNTED.to_owned(), volume, FOLDER.to_owned())
             }
             (_, None) => {
                 return Err(MigrateError::InjectedNode {
@@ -74,7 +90,9 @@ impl Pod<'_> {
                 });
             }
         };
-        self.annotate(name, &value, &volume, &folder, draft)?;
+        let is_mounted = mounted.contains(&(&volume, &folder));
+        let mount = with_pair(mounts, ':', &volume, &folder);
+        self.annotate(name, &value, (!is_mounted).then_some(mount), draft)?;
         draft.notes.push(format!(
             "{}: the controller injects the sidecar as before, with these annotations, and redirects the pod's traffic into it",
             self.place
@@ -82,13 +100,12 @@ impl Pod<'_> {
         Ok(())
     }
 
-    /// Has the controller set a variable and mount a volume.
+    /// Has the controller set a variable, and mount these volumes.
     fn annotate(
         &self,
         name: &str,
         value: &str,
-        volume: &str,
-        folder: &str,
+        mounts: Option<String>,
         draft: &mut Draft<'_>,
     ) -> Result<(), MigrateError> {
         if self.json_variables()?.contains_key(name) {
@@ -101,15 +118,8 @@ impl Pod<'_> {
         let env = with_pair(self.annotation(ENV), '=', name, value);
         // The controller cuts at each comma and each sign.
         pairs(&env, '=').ok_or_else(|| self.malformed(ENV, &env, "NAME=VALUE"))?;
-        let mounts = self.annotation(MOUNTS);
-        let mounted = mounts.unwrap_or_default();
-        let read = pairs(mounted, ':');
-        let read = read.ok_or_else(|| self.malformed(MOUNTS, mounted, "VOLUME:PATH"))?;
         let mut members = vec![(ENV.to_owned(), New::text(env))];
-        if !read.iter().any(|(_, path)| path == folder) {
-            let mounts = with_pair(mounts, ':', volume, folder);
-            members.push((MOUNTS.to_owned(), New::text(mounts)));
-        }
+        members.extend(mounts.map(|mounts| (MOUNTS.to_owned(), New::text(mounts))));
         if let Some(metadata) = self.template.get("metadata") {
             draft.editor.put(metadata, "annotations", members);
         } else {
@@ -120,8 +130,8 @@ impl Pod<'_> {
         Ok(())
     }
 
-    /// Adds a `ConfigMap` with the bootstrap, and the pod's volume of it.
-    fn add_bootstrap(&self, bootstrap: &Value, draft: &mut Draft<'_>) {
+    /// Puts the bootstrap into a `ConfigMap`, which is added if there is none, and has the pod's volume of it.
+    fn set_bootstrap(&self, bootstrap: &Value, documents: &[Located], draft: &mut Draft<'_>) {
         let name = format!("{}-outrigger", self.name.trim_end_matches('-'));
         let volumes = self.spec.get("volumes").map_or(&[][..], Located::items);
         let is_ours = |volume: &Located| text_of(volume, "name") == Some(BOOTSTRAP_VOLUME);
@@ -130,29 +140,37 @@ impl Pod<'_> {
             let volume = New::map([("name", New::text(BOOTSTRAP_VOLUME)), ("configMap", map)]);
             draft.editor.push(self.spec, "volumes", vec![volume]);
         }
+        let is_json = draft.text.trim_start().starts_with('{');
+        let bootstrap = if is_json {
+            bootstrap.to_string()
+        } else {
+            format!("{bootstrap:#}\n")
+        };
+        let data = vec![(FILE.to_owned(), New::text(bootstrap))];
+        let is_it = |object: &&Located| {
+            let metadata = |member| object.get("metadata").and_then(|of| text_of(of, member));
+            text_of(object, "kind") == Some("ConfigMap")
+                && metadata("name") == Some(&name)
+                && metadata("namespace") == self.namespace
+        };
+        if let Some(map) = documents.iter().flat_map(objects).find(is_it) {
+            draft.editor.put(map, "data", data);
+            return;
+        }
         let mut metadata = vec![("name".to_owned(), New::text(name))];
         if let Some(namespace) = self.namespace {
             metadata.push(("namespace".to_owned(), New::text(namespace)));
         }
-        let is_json = draft.text.trim_start().starts_with('{');
-        let head = New::map([
+        let map = New::map([
             ("apiVersion", New::text("v1")),
             ("kind", New::text("ConfigMap")),
             ("metadata", New::Map(metadata)),
+            ("data", New::Map(data)),
         ]);
         draft.appended.push(if is_json {
-            let New::Map(mut members) = head else { return };
-            let data = New::Map(vec![(FILE.to_owned(), New::text(bootstrap.to_string()))]);
-            members.push(("data".to_owned(), data));
-            format!("{}\n", New::Map(members).json("", "  "))
+            format!("{}\n", map.json("", "  "))
         } else {
-            let bootstrap = format!("{bootstrap:#}");
-            let lines = bootstrap.lines().map(|line| format!("    {line}\n"));
-            let head = head.yaml_document();
-            format!(
-                "---\n{head}data:\n  {FILE}: |\n{}",
-                lines.collect::<String>()
-            )
+            format!("---\n{}", map.yaml_document())
         });
     }
 
@@ -162,9 +180,11 @@ impl Pod<'_> {
         let read = pairs(plain, '=');
         let read = read.ok_or_else(|| self.malformed(ENV, plain, "NAME=VALUE"))?;
         let known = read.into_iter().chain(self.json_variables()?);
-        Ok(Variables(
-            known.map(|(name, value)| (name, Some(value))).collect(),
-        ))
+        let known = known.map(|(name, value)| (name, Some(value)));
+        Ok(Variables {
+            known: known.collect(),
+            are_more: false,
+        })
     }
 
     fn json_variables(&self) -> Result<BTreeMap<String, String>, MigrateError> {
