@@ -206,7 +206,8 @@ impl Engine {
                     answer = true;
                 }
                 Decision::LeftAsItIs => {
-                    behind.owed = false;
+                    // Whatever turns out to be there is its answer, also what it may have had.
+                    (behind.owed, behind.has) = (false, Has::Unknown);
                     kept.push((name, behind));
                 }
                 Decision::Absent => batch.absent.push((name, behind.has)),

@@ -122,6 +122,12 @@ impl Audit {
             }
             book.names.insert(name);
         }
+        if kind == Kind::Endpoint && is_first && !self.books[Kind::Cluster].is_asked {
+            // One of its clusters warms, and it does not say which.
+            let names = ask.versions.keys().cloned();
+            self.books[kind].reasons.extend(names);
+        }
+        let book = &mut self.books[kind];
         for (name, version) in &ask.versions {
             book.came_with.insert(name.clone());
             book.held
