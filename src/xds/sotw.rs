@@ -228,7 +228,11 @@ fn respond(engine: &mut Engine, kind: Kind, mut batch: Batch, now: Duration, ste
     let nonce = engine.next_nonce();
     let (ledger, seen) = (&mut engine.kinds[kind], &engine.seen);
     let version = seen.version(kind);
+    let mut restated = Vec::new();
     let entries: Vec<Arc<Resource>> = if kind.is_wildcard() {
+        let open = ledger.restate();
+        restated.extend(open.iter().map(|sent| Arc::clone(sent.resource.name())));
+        batch.sent.extend(open);
         full_set(kind, ledger, seen)
     } else {
         let sent = batch.sent.iter().map(|sent| Arc::clone(&sent.resource));
@@ -251,12 +255,17 @@ fn respond(engine: &mut Engine, kind: Kind, mut batch: Batch, now: Duration, ste
         batch.absent.clear();
     }
     ledger.sending(nonce, version, batch, now);
-    if kind == Kind::Cluster && engine.clusters_unsure {
+    if kind != Kind::Cluster {
+        return;
+    }
+    if engine.clusters_unsure {
         engine.uncover_all(now);
-    } else if kind == Kind::Cluster && ledger.awaits_several() {
+    } else if ledger.awaits_several() {
         // If it rejects those before, it is this one that changes its clusters, and what went before does not count.
         let unsettled = ledger.unsettled_names();
         engine.uncover(unsettled.iter(), now);
+    } else {
+        engine.uncover(restated.iter(), now);
     }
 }
 

@@ -100,6 +100,18 @@ impl Ledger {
         }
     }
 
+    /// What a whole response says of names of which it was open what the client has: it has that now.
+    pub(in crate::xds) fn restate(&mut self) -> Vec<Sent> {
+        let waiting = self.behind.values_mut().filter(|behind| !behind.deferred);
+        let open = waiting.filter(|behind| matches!(behind.has, Has::Either(_)));
+        let restated = open.filter_map(|behind| {
+            let resource = Arc::clone(behind.has.fallback()?);
+            let prior = mem::replace(&mut behind.has, Has::Resource(Arc::clone(&resource)));
+            Some(Sent { resource, prior })
+        });
+        restated.collect()
+    }
+
     /// Whether what a response sent of a name is the newest that was sent of it.
     fn is_newest(&self, nack: &Nack<'_>, resource: &Resource, seen: &Snapshot) -> bool {
         let (name, version) = (resource.name(), resource.version());

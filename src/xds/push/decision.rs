@@ -155,7 +155,7 @@ impl Rules {
             return Decision::Even;
         }
         if let Some(until) = ledger.quarantine.until(resource.name(), version) {
-            return match behind.has.accepted() {
+            return match behind.has.fallback() {
                 _ if until <= self.now && behind.owed => Decision::Send(Arc::clone(resource)),
                 _ if until <= self.now => Decision::Retry(Arc::clone(resource)),
                 Some(good) if behind.owed => Decision::SendOld(Arc::clone(good)),

@@ -166,3 +166,28 @@ fn what_came_with_a_blamed_one_may_be_in_use() {
     client.snapshot = Arc::new(snapshot("cds a=1 b=1"));
     assert_eq!(client.nack("cds", "b: no"), "cds a=1 b=1");
 }
+
+// E8b: applied though its response was rejected, and its newer content is rejected next
+#[test]
+fn what_is_in_use_stays_in_the_whole_set() {
+    let mut client = settled("cds a=1; eds a=1 c=1");
+    client.publish("cds a=1 c=1 d=bad; eds a=1 c=1");
+    client.publish("cds a=1 c=bad d=bad; eds a=1 c=1");
+    assert_eq!(client.nack("cds", "c: no, d: no"), "eds a=1");
+    assert_eq!(client.ask("eds", "a c"), "eds c=1");
+    assert_eq!(
+        client.publish("cds a=2 c=bad d=bad; eds a=1 c=1"),
+        "cds a=2 c=1; eds a=1 c=1"
+    );
+}
+
+// What the set says of a name is what the client has from then on, and so no news.
+#[test]
+fn what_the_whole_set_said_is_not_said_again() {
+    let mut client = settled("cds a=1 b=1; eds a=1 b=1");
+    client.publish("cds a=0 b=1; eds a=1 b=1");
+    client.publish("cds a=bad b=2; eds a=1 b=1");
+    assert_eq!(client.nack("cds", "a: no"), "cds b=2 a=1; eds a=1 b=1");
+    assert_eq!(client.ack("cds"), "");
+    assert_eq!(client.publish("cds a=1 b=2; eds a=1 b=1"), "");
+}
