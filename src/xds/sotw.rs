@@ -100,6 +100,8 @@ impl SotwStream {
         let first = !engine.kinds[kind].subscription.is_asked();
         let is_verdict = !first && !request.response_nonce.is_empty();
         if is_verdict && hear_verdict(engine, kind, request, now, step) == Heard::Stale {
+            let subscription = &mut engine.kinds[kind].subscription;
+            subscription.leave_out(&request.resource_names);
             return Ok(());
         }
         let ledger = &mut engine.kinds[kind];
@@ -152,7 +154,7 @@ impl SotwStream {
 #[derive(PartialEq, Eq)]
 enum Heard {
     Newest,
-    /// An older one, or none of this type: the names of the request mean nothing.
+    /// An older one, or none of this type: the names of the request are not what is wanted from now on.
     Stale,
 }
 

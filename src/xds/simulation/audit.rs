@@ -37,6 +37,8 @@ struct Book {
     rejected: BTreeMap<String, (String, Duration)>,
     /// What each response held.
     sent: BTreeMap<u64, Vec<(String, String)>>,
+    /// State of the world: names that stale requests have left out since the last that counts.
+    left_out: BTreeSet<String>,
     newest: String,
     /// State of the world: the client came with a version, and may have anything.
     may_have: bool,
@@ -83,10 +85,13 @@ impl Audit {
         if !ask.nonce.is_empty() && !is_first {
             self.verdict(kind, ask, now);
         }
+        let book = &mut self.books[kind];
         if is_stale && !ask.nonce.is_empty() {
+            let is_out = |name: &&String| !ask.names.contains(name);
+            let out = book.names.iter().filter(is_out).cloned();
+            book.left_out.extend(out);
             return;
         }
-        let book = &mut self.books[kind];
         if is_first && kind.is_wildcard() {
             book.answer = Some(now + OWED);
         }
@@ -100,6 +105,8 @@ impl Audit {
         if is_whole {
             let names: BTreeSet<_> = ask.names.iter().cloned().collect();
             asked.extend(names.difference(&book.names).cloned());
+            let left_out = std::mem::take(&mut book.left_out);
+            asked.extend(left_out.intersection(&names).cloned());
             book.may_have |= is_first && !ask.version.is_empty();
         }
         let dropped: Vec<String> = match is_whole {
