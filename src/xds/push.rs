@@ -20,7 +20,7 @@ use super::ledger::{Batch, Has, Ledger, Sent};
 use super::limits::Limits;
 use super::names::NameSets;
 use super::quarantine::shortened;
-use crate::snapshot::{Kind, PerKind, ResourceName, Snapshot, Withheld};
+use crate::snapshot::{Kind, PerKind, ResourceName, Snapshot};
 use crate::xds::traps::{self, Trap};
 use crate::xds::{Held, Step, StreamError, StreamStatus};
 
@@ -261,14 +261,8 @@ impl Engine {
         if traps::active(Trap::EndpointsDoNotFollow) {
             return;
         }
+        self.add_uncovered(clusters.clone(), now);
         let (kind, seen) = (Kind::Endpoint, &self.seen);
-        let mut assignments = seen.in_order(kind, clusters.len());
-        let is_awaited = |name: &str| seen.why_withheld(kind, name) == Some(Withheld::Awaited);
-        let is_due = |name: &&ResourceName| assignments.get(name).is_some() || is_awaited(name);
-        // Where clusters are the only type, none of them ever follows.
-        if self.only.is_none() {
-            self.uncovered.add(clusters.clone().filter(is_due), now);
-        }
         let endpoints = &mut self.kinds[kind];
         if endpoints.subscription.is_asked() {
             for name in clusters {
@@ -276,6 +270,22 @@ impl Engine {
                     endpoints.owe(kind, name, seen, now);
                 }
             }
+        }
+    }
+
+    /// Adds those of these clusters, which are sorted, that a load assignment can follow.
+    fn add_uncovered<'a>(
+        &mut self,
+        clusters: impl ExactSizeIterator<Item = &'a ResourceName>,
+        now: Duration,
+    ) {
+        let (kind, seen) = (Kind::Endpoint, &self.seen);
+        let mut assignments = seen.in_order(kind, clusters.len());
+        let can_follow =
+            |name: &&ResourceName| assignments.get(name).is_some() || seen.is_withheld(kind, name);
+        // Where clusters are the only type, none of them ever follows.
+        if self.only.is_none() {
+            self.uncovered.add(clusters.filter(can_follow), now);
         }
     }
 
