@@ -93,7 +93,6 @@ impl DeltaStream {
         // Before anything is made of them.
         engine.within_limit(kind, request.resource_names_subscribe.len())?;
         engine.within_limit(kind, request.initial_resource_versions.len())?;
-        let ledger = &mut engine.kinds[kind];
         // The nonce says which response is meant; what is (un)subscribed counts whichever it is.
         let nonce = wire::parse_nonce(&request.response_nonce);
         if let Some(error) = &request.error_detail {
@@ -104,11 +103,12 @@ impl DeltaStream {
                 cumulative: false,
                 backoff: engine.limits.retry_rejected,
             };
-            step.events.push(ledger.reject(&nack, &engine.seen, now));
+            step.events.push(engine.reject(&nack, now));
         } else if let Some(nonce) = nonce {
-            step.events
-                .extend(ledger.acknowledge(kind, nonce, false, now));
+            let acked = engine.kinds[kind].acknowledge(kind, nonce, false, now);
+            step.events.extend(acked);
         }
+        let ledger = &mut engine.kinds[kind];
         let is_stale = nonce.is_some() && nonce != ledger.newest_nonce();
         if traps::active(Trap::StaleNamesAreIgnored) && is_stale {
             return Ok(());

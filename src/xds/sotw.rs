@@ -196,15 +196,12 @@ fn hear_verdict(
                 kind,
                 nonce,
                 message: &error.message,
-                cumulative: kind.is_wildcard(),
+                // Of several that it heard before it said anything, Envoy says one thing, with the newest nonce and the
+                // last error.
+                cumulative: true,
                 backoff: engine.limits.retry_rejected,
             };
-            // Its verdict comes after those on the responses before it, and a NACK among them was taken.
-            if let (false, Some(nonce)) = (nack.cumulative, nonce) {
-                let older = ledger.acknowledge_before(kind, nonce, now);
-                step.events.extend(older);
-            }
-            step.events.push(ledger.reject(&nack, &engine.seen, now));
+            step.events.push(engine.reject(&nack, now));
         }
     } else if let Some(nonce) = nonce {
         // An older one's ACK is news too: what the client falls back to if it rejects the newest.

@@ -66,6 +66,12 @@ impl Has {
         }
     }
 
+    /// Whether it is open what there is, and this was there before, and accepted.
+    pub(super) fn was(&self, resource: &Resource) -> bool {
+        let version = resource.version();
+        matches!(self, Self::Either(either) if either.before.is(version))
+    }
+
     /// What the client is to keep as long as there is nothing better.
     pub(in crate::xds) fn fallback(&self) -> Option<&Arc<Resource>> {
         self.accepted().or_else(|| self.newest())

@@ -37,6 +37,8 @@ struct Book {
     rejected: BTreeMap<String, (String, Duration)>,
     /// What each response held.
     sent: BTreeMap<u64, Vec<(String, String)>>,
+    /// The newest response that the client has said anything of.
+    heard: u64,
     /// State of the world: names that stale requests have left out since the last that counts.
     left_out: BTreeSet<String>,
     newest: String,
@@ -148,6 +150,7 @@ impl Audit {
         let Some(nonce) = wire::parse_nonce(&ask.nonce) else {
             return;
         };
+        let heard = std::mem::replace(&mut book.heard, nonce);
         let Some(error) = &ask.error else {
             if book.newest == ask.nonce {
                 book.unsettled.clear();
@@ -155,20 +158,33 @@ impl Audit {
             return;
         };
         book.is_rejected = true;
-        let responses = book
-            .sent
-            .iter()
-            .filter(|(older, _)| **older == nonce || covers_older && **older < nonce);
-        let names: BTreeSet<_> = responses
-            .flat_map(|(_, names)| names.iter().map(|(name, _)| name.clone()))
+        // In state of the world, one verdict stands for all that came since the last.
+        let is_covered = |of: u64| match self.is_whole {
+            true => of <= nonce && (covers_older || of > heard),
+            false => of == nonce,
+        };
+        let covered = book.sent.iter().filter(|(of, _)| is_covered(**of));
+        let covered: Vec<_> = covered
+            .flat_map(|(of, entries)| {
+                let entry = |(name, text): &(String, String)| (*of, name.clone(), text.clone());
+                entries.iter().map(entry)
+            })
             .collect();
+        let names: BTreeSet<_> = covered.iter().map(|(_, name, _)| name.clone()).collect();
         // Of what comes whole, the verdict on an older one is not the last word.
         let is_stale = covers_older && ask.nonce != book.newest;
-        let rejected = book.sent.get(&nonce).filter(|_| !is_stale);
-        for (name, text) in rejected.into_iter().flatten() {
+        let rejected = covered.iter().filter(|(of, name, text)| {
             let held = book.held.get(name);
             let is_newest = held.is_none_or(|held| *held == Held::Content(text.clone()));
-            if is_newest && blames(error, name) {
+            is_newest && !is_stale && (!covers_older || *of == nonce)
+        });
+        // Of one that comes alone, no words are needed; an empty one is not a resource's content.
+        let is_real = |text: &str| text.split(' ').next() != Some("");
+        let real = covered.iter().filter(|(_, _, text)| is_real(text));
+        let real: BTreeSet<_> = real.map(|(_, name, _)| name).collect();
+        let is_alone = real.len() == 1 && !covers_older;
+        for (_, name, text) in rejected {
+            if blames(error, name) || is_alone && is_real(text) {
                 book.rejected.insert(name.clone(), (text.clone(), now));
             }
         }
