@@ -53,10 +53,19 @@ impl Ledger {
         }
         let name = |sent: &Sent| Arc::clone(sent.resource.name());
         let names: Vec<_> = sent.iter().map(name).collect();
-        let bad = match names.as_slice() {
+        let mut bad = match names.as_slice() {
             [only] => vec![Arc::clone(only)],
             _ => blamed(nack.message, &names),
         };
+        if bad.is_empty() {
+            // What it rejected before needs no words.
+            let is_known = |sent: &&Sent| {
+                let version = sent.resource.version();
+                let known = self.quarantine.until(sent.resource.name(), version);
+                known.is_some()
+            };
+            bad.extend(sent.iter().filter(is_known).map(name));
+        }
         let is_bad: HashSet<&ResourceName> = bad.iter().collect();
         if bad.is_empty() {
             self.quarantine.reject_unnamed(nack.message, now);

@@ -91,8 +91,10 @@ impl Envoy {
                 let is_gone = snapshot.get(Kind::Cluster, cluster).is_none();
                 let is_excused = self.has_rejected(Kind::Cluster, cluster)
                     || is_gone && self.has_rejected(Kind::Listener, listener)
-                    // Routes that it rejected it does not list when it comes back, and is sent them at once.
-                    || (is_gone || is_warming) && self.has_rejected(kind, &name)
+                    // Routes that it rejected it does not list when it comes back, and is sent them at once; and it goes
+                    // by older ones, of a cluster that was gone and has yet to come back.
+                    || (is_gone || is_warming || self.untaken_clusters.contains(cluster))
+                        && self.has_rejected(kind, &name)
                     || !is_gone && self.is_held_up
                     // Without endpoints it would take no traffic either.
                     || snapshot.is_withheld(Kind::Endpoint, cluster)

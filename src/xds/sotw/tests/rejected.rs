@@ -230,3 +230,19 @@ fn routes_wait_for_clusters_that_are_tried_later() {
         "cds b=1 c=1 a=1; eds c=1; rds r=2"
     );
 }
+
+#[test]
+fn what_was_rejected_before_needs_no_words() {
+    let mut client = Sotw::new("rds a=bad b=1");
+    assert_eq!(client.ask("rds", "a"), "rds a=bad");
+    let mut nack = client.request("rds");
+    nack.error_detail = Some(error("no"));
+    let mut anew = client.request("rds");
+    anew.resource_names = vec!["a".to_owned(), "b".to_owned()];
+    anew.response_nonce = String::new();
+    assert_eq!(client.send(vec![anew]), "rds a=bad b=1");
+    client.names[kind("rds")] = vec!["a".to_owned(), "b".to_owned()];
+    assert_eq!(client.send(vec![nack]), "");
+    assert_eq!(client.nack("rds", "no"), "rds b=1");
+    assert_eq!(client.ack("rds"), "");
+}
