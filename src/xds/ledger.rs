@@ -38,7 +38,7 @@ pub(super) struct Ledger {
     pub(super) quarantine: Quarantine,
     /// The newest request must be answered even if there is nothing to send.
     pub(super) answer: bool,
-    /// The client came with the version of an earlier stream, which does not say what it has of it.
+    /// The client came with what it has of an earlier stream, and may have what is not known.
     pub(super) may_have_unknown: bool,
     /// The client came with resources of an earlier stream, of which it may need none.
     pub(super) resumed: bool,

@@ -16,13 +16,13 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ledger::{Batch, Has, Ledger, Sent};
+use super::ledger::{Batch, Has, Ledger, Nack, Sent};
 use super::limits::Limits;
 use super::names::NameSets;
 use super::quarantine::shortened;
-use crate::snapshot::{Kind, PerKind, ResourceName, Snapshot, Withheld};
+use crate::snapshot::{Kind, PerKind, ResourceName, Snapshot};
 use crate::xds::traps::{self, Trap};
-use crate::xds::{Held, Step, StreamError, StreamStatus};
+use crate::xds::{Event, Held, Step, StreamError, StreamStatus};
 
 mod decision;
 mod returned;
@@ -121,7 +121,11 @@ impl Engine {
     ) {
         self.clusters_due = self.clusters_are_due();
         for kind in Kind::ALL {
-            self.kinds[kind].release_suspects();
+            // Envoy asks for the load assignments of clusters that it takes, and says nothing of the clusters themselves
+            // while one of them warms.
+            let asked = self.kinds[Kind::Endpoint].subscription.names();
+            let taken = (kind == Kind::Cluster).then(|| asked.clone());
+            self.kinds[kind].release_suspects(taken.as_ref());
             if traps::active(Trap::NextTypeWaitsForAck)
                 && kind != Kind::Cluster
                 && self.kinds[Kind::Cluster].is_in_flight()
@@ -206,7 +210,8 @@ impl Engine {
                     answer = true;
                 }
                 Decision::LeftAsItIs => {
-                    behind.owed = false;
+                    // Whatever turns out to be there is its answer, also what it may have had.
+                    (behind.owed, behind.has) = (false, Has::Unknown);
                     kept.push((name, behind));
                 }
                 Decision::Absent => batch.absent.push((name, behind.has)),
@@ -251,6 +256,21 @@ impl Engine {
         }
     }
 
+    /// Takes a NACK. A new cluster that is rejected for itself is not there, and no load assignment follows it; one that
+    /// is yet to be tried again will be there, whatever has been sent of its endpoints.
+    pub(super) fn reject(&mut self, nack: &Nack<'_>, now: Duration) -> Event {
+        let ledger = &mut self.kinds[nack.kind];
+        let event = ledger.reject(nack, &self.seen, now);
+        if let (Kind::Cluster, Event::Rejected { resources, .. }) = (nack.kind, &event) {
+            let mut missing: Vec<_> = resources.iter().filter(|name| ledger.lacks(name)).collect();
+            missing.sort_unstable();
+            self.uncovered.remove_all(missing.into_iter());
+            let deferred = ledger.deferred_and_missing();
+            self.add_uncovered(deferred.iter(), now);
+        }
+        event
+    }
+
     /// Notes that a load assignment is to follow each of these clusters, which are sorted.
     pub(super) fn uncover<'a>(
         &mut self,
@@ -260,14 +280,8 @@ impl Engine {
         if traps::active(Trap::EndpointsDoNotFollow) {
             return;
         }
+        self.add_uncovered(clusters.clone(), now);
         let (kind, seen) = (Kind::Endpoint, &self.seen);
-        let mut assignments = seen.in_order(kind, clusters.len());
-        let is_awaited = |name: &str| seen.why_withheld(kind, name) == Some(Withheld::Awaited);
-        let is_due = |name: &&ResourceName| assignments.get(name).is_some() || is_awaited(name);
-        // Where clusters are the only type, none of them ever follows.
-        if self.only.is_none() {
-            self.uncovered.add(clusters.clone().filter(is_due), now);
-        }
         let endpoints = &mut self.kinds[kind];
         if endpoints.subscription.is_asked() {
             for name in clusters {
@@ -275,6 +289,22 @@ impl Engine {
                     endpoints.owe(kind, name, seen, now);
                 }
             }
+        }
+    }
+
+    /// Adds those of these clusters, which are sorted, that a load assignment can follow.
+    fn add_uncovered<'a>(
+        &mut self,
+        clusters: impl ExactSizeIterator<Item = &'a ResourceName>,
+        now: Duration,
+    ) {
+        let (kind, seen) = (Kind::Endpoint, &self.seen);
+        let mut assignments = seen.in_order(kind, clusters.len());
+        let can_follow =
+            |name: &&ResourceName| assignments.get(name).is_some() || seen.is_withheld(kind, name);
+        // Where clusters are the only type, none of them ever follows.
+        if self.only.is_none() {
+            self.uncovered.add(clusters.filter(can_follow), now);
         }
     }
 

@@ -324,6 +324,9 @@ impl<V: Side> Simulation<V> {
             let received = decode::<V>(response);
             self.note(|| format!("< {received:?}"));
             self.audit.response(&received, self.now, &self.snapshot)?;
+            if let Some(kind) = received.kind() {
+                self.envoy.note_sent(kind, &received, &self.snapshot);
+            }
             if V::IS_WHOLE && received.kind() == Some(Kind::Cluster) && !self.is_answered {
                 self.excuse();
             }

@@ -100,6 +100,8 @@ impl SotwStream {
         let first = !engine.kinds[kind].subscription.is_asked();
         let is_verdict = !first && !request.response_nonce.is_empty();
         if is_verdict && hear_verdict(engine, kind, request, now, step) == Heard::Stale {
+            let subscription = &mut engine.kinds[kind].subscription;
+            subscription.leave_out(&request.resource_names);
             return Ok(());
         }
         let ledger = &mut engine.kinds[kind];
@@ -152,7 +154,7 @@ impl SotwStream {
 #[derive(PartialEq, Eq)]
 enum Heard {
     Newest,
-    /// An older one, or none of this type: the names of the request mean nothing.
+    /// An older one, or none of this type: the names of the request are not what is wanted from now on.
     Stale,
 }
 
@@ -194,15 +196,12 @@ fn hear_verdict(
                 kind,
                 nonce,
                 message: &error.message,
-                cumulative: kind.is_wildcard(),
+                // Of several that it heard before it said anything, Envoy says one thing, with the newest nonce and the
+                // last error.
+                cumulative: true,
                 backoff: engine.limits.retry_rejected,
             };
-            // Its verdict comes after those on the responses before it, and a NACK among them was taken.
-            if let (false, Some(nonce)) = (nack.cumulative, nonce) {
-                let older = ledger.acknowledge_before(kind, nonce, now);
-                step.events.extend(older);
-            }
-            step.events.push(ledger.reject(&nack, &engine.seen, now));
+            step.events.push(engine.reject(&nack, now));
         }
     } else if let Some(nonce) = nonce {
         // An older one's ACK is news too: what the client falls back to if it rejects the newest.
@@ -228,7 +227,11 @@ fn respond(engine: &mut Engine, kind: Kind, mut batch: Batch, now: Duration, ste
     let nonce = engine.next_nonce();
     let (ledger, seen) = (&mut engine.kinds[kind], &engine.seen);
     let version = seen.version(kind);
+    let mut restated = Vec::new();
     let entries: Vec<Arc<Resource>> = if kind.is_wildcard() {
+        let open = ledger.restate();
+        restated.extend(open.iter().map(|sent| Arc::clone(sent.resource.name())));
+        batch.sent.extend(open);
         full_set(kind, ledger, seen)
     } else {
         let sent = batch.sent.iter().map(|sent| Arc::clone(&sent.resource));
@@ -251,12 +254,17 @@ fn respond(engine: &mut Engine, kind: Kind, mut batch: Batch, now: Duration, ste
         batch.absent.clear();
     }
     ledger.sending(nonce, version, batch, now);
-    if kind == Kind::Cluster && engine.clusters_unsure {
+    if kind != Kind::Cluster {
+        return;
+    }
+    if engine.clusters_unsure {
         engine.uncover_all(now);
-    } else if kind == Kind::Cluster && ledger.awaits_several() {
+    } else if ledger.awaits_several() {
         // If it rejects those before, it is this one that changes its clusters, and what went before does not count.
         let unsettled = ledger.unsettled_names();
         engine.uncover(unsettled.iter(), now);
+    } else {
+        engine.uncover(restated.iter(), now);
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Subscription {
     named: bool,
     /// A hash of the newest SotW list: an ACK repeats thousands of names, and is told by it at once.
     list: u64,
+    /// Names that stale SotW lists have left out since, sorted.
+    left_out: Vec<ResourceName>,
 }
 
 /// What a request changed.
@@ -74,7 +76,8 @@ impl Subscription {
             ..Change::default()
         };
         let hash = hash_of(list);
-        if self.asked && hash == self.list {
+        let left_out = mem::take(&mut self.left_out);
+        if self.asked && hash == self.list && left_out.is_empty() {
             return change;
         }
         (self.asked, self.list) = (true, hash);
@@ -99,7 +102,23 @@ impl Subscription {
             &mut change.added
         };
         *news = self.names.without(&old);
+        let is_back = |name: &ResourceName| self.names.contains(name);
+        change.repeated.extend(left_out.into_iter().filter(is_back));
         change
+    }
+
+    /// Takes the list of a stale SotW request. What it leaves out stays subscribed; but if the next one that counts has it
+    /// again, the client has forgotten it meanwhile.
+    pub(super) fn leave_out(&mut self, list: &[String]) {
+        if hash_of(list) == self.list {
+            return;
+        }
+        let wanted = distinct(list);
+        let is_out = |name: &&ResourceName| wanted.binary_search(&&***name).is_err();
+        let out = self.names.iter().filter(is_out).cloned();
+        self.left_out.extend(out);
+        self.left_out.sort_unstable();
+        self.left_out.dedup();
     }
 
     /// Takes what a delta request adds and drops.

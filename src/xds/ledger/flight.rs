@@ -168,18 +168,6 @@ impl Ledger {
         Some(Event::Acked { kind, after })
     }
 
-    /// Takes it that what was sent before a response was accepted.
-    pub(in crate::xds) fn acknowledge_before(
-        &mut self,
-        kind: Kind,
-        nonce: u64,
-        now: Duration,
-    ) -> Option<Event> {
-        let mut older = self.in_flight.iter().rev().map(|response| response.nonce);
-        let older = older.find(|older| *older < nonce)?;
-        self.acknowledge(kind, older, true, now)
-    }
-
     /// Takes a response, and with `cumulative` all before it, out of what is in flight.
     pub(super) fn settle(&mut self, nonce: u64, cumulative: bool) -> Vec<InFlight> {
         let Ok(place) = self

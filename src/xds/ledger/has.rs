@@ -4,8 +4,8 @@
 //! blamed ones that it rejects, and takes nothing at all if one breaks a constraint of its message, in words that may
 //! repeat its name just the same (measured on Envoy 1.40).
 //!
-//! **Invariant:** of what is open, no version is said to be the client's, and nothing is fallen back on but what was
-//! there before.
+//! **Invariant:** of what is open, no version is said to be the client's, and what is fallen back on is what was there
+//! before, if there was anything.
 
 use std::sync::Arc;
 
@@ -64,6 +64,17 @@ impl Has {
             Self::Either(either) => either.before.accepted(),
             Self::Nothing | Self::Unknown | Self::Version(_) => None,
         }
+    }
+
+    /// Whether it is open what there is, and this was there before, and accepted.
+    pub(super) fn was(&self, resource: &Resource) -> bool {
+        let version = resource.version();
+        matches!(self, Self::Either(either) if either.before.is(version))
+    }
+
+    /// What the client is to keep as long as there is nothing better.
+    pub(in crate::xds) fn fallback(&self) -> Option<&Arc<Resource>> {
+        self.accepted().or_else(|| self.newest())
     }
 
     /// The newest that the client may have.
@@ -135,9 +146,11 @@ mod tests {
         let has = Has::of(Some(&resource(1))).or(&resource(2));
         assert!(!has.is(version(1)) && !has.is(version(2)));
         assert_eq!(versions(&has), [Some(version(1)), Some(version(2))]);
+        assert_eq!(has.fallback().unwrap().version(), version(1));
         let has = Has::Nothing.or(&resource(2));
         assert!(!has.is_nothing());
         assert_eq!(versions(&has), [None, Some(version(2))]);
+        assert_eq!(has.fallback().unwrap().version(), version(2));
         // The same again opens nothing.
         assert!(Has::of(Some(&resource(1))).or(&resource(1)).is(version(1)));
     }

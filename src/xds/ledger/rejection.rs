@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::{Behind, Has, InFlight, Ledger, Sent};
 use crate::snapshot::{Kind, Resource, ResourceName, Snapshot};
+use crate::xds::names::NameSet;
 use crate::xds::quarantine::{blamed, shortened};
 use crate::xds::traps::{self, Trap};
 use crate::xds::{Backoff, Event, wire};
@@ -21,7 +22,7 @@ pub(in crate::xds) struct Nack<'a> {
     /// `None` for a nonce that this stream never sent.
     pub(in crate::xds) nonce: Option<u64>,
     pub(in crate::xds) message: &'a str,
-    /// Whether the response held all that the ones before it did.
+    /// Whether it is about the unanswered responses before it, too.
     pub(in crate::xds) cumulative: bool,
     pub(in crate::xds) backoff: Backoff,
 }
@@ -36,16 +37,35 @@ impl Ledger {
     ) -> Event {
         self.write_out(nack.kind, seen);
         let responses = self.settle(nack.nonce.unwrap_or_default(), nack.cumulative);
-        let (mut sent, absent) = merged(responses);
+        let (sent, absent) = merged(responses);
+        // What was said again of what it had accepted is not to blame.
+        let is_restated = |sent: &Sent| {
+            let newest = seen.get(nack.kind, sent.resource.name());
+            let is_newest = newest.is_some_and(|it| it.version() == sent.resource.version());
+            nack.kind.is_wildcard() && !is_newest && sent.prior.was(&sent.resource)
+        };
+        let (restated, mut sent): (Vec<_>, Vec<_>) = sent.into_iter().partition(is_restated);
+        for Sent { resource, prior } in restated {
+            self.take_back(nack, &resource, prior, seen, now);
+        }
         if traps::active(Trap::RejectedCountsAsDelivered) {
             sent.clear();
         }
         let name = |sent: &Sent| Arc::clone(sent.resource.name());
         let names: Vec<_> = sent.iter().map(name).collect();
-        let bad = match names.as_slice() {
+        let mut bad = match names.as_slice() {
             [only] => vec![Arc::clone(only)],
             _ => blamed(nack.message, &names),
         };
+        if bad.is_empty() {
+            // What it rejected before needs no words.
+            let is_known = |sent: &&Sent| {
+                let version = sent.resource.version();
+                let known = self.quarantine.until(sent.resource.name(), version);
+                known.is_some()
+            };
+            bad.extend(sent.iter().filter(is_known).map(name));
+        }
         let is_bad: HashSet<&ResourceName> = bad.iter().collect();
         if bad.is_empty() {
             self.quarantine.reject_unnamed(nack.message, now);
@@ -85,7 +105,8 @@ impl Ledger {
             self.quarantine.all_settled();
         }
         // Nothing of this stream was ever accepted: what went before it came is gone only with an answer that is.
-        self.answer |= nack.cumulative && !bad.is_empty() && self.acked.is_none();
+        let is_whole = nack.cumulative && nack.kind.is_wildcard();
+        self.answer |= is_whole && !bad.is_empty() && self.acked.is_none();
         // What was said to be absent was not heard. A response of nothing else is not repeated, or it would be for ever.
         for (name, has) in absent.into_iter().filter(|_| !sent.is_empty()) {
             if self.subscription.matches(&name) {
@@ -98,6 +119,31 @@ impl Ledger {
             message: shortened(nack.message),
             resources: bad,
         }
+    }
+
+    /// Whether it is certain that the client has nothing of a name that it rejected.
+    pub(in crate::xds) fn lacks(&self, name: &str) -> bool {
+        let behind = self.behind.get(name);
+        behind.is_some_and(|behind| behind.has.is_nothing())
+    }
+
+    /// What waits until others have been tried, and the client does not have, sorted.
+    pub(in crate::xds) fn deferred_and_missing(&self) -> Vec<ResourceName> {
+        let deferred = self.behind.iter().filter(|(_, behind)| behind.deferred);
+        let missing = deferred.filter(|(_, behind)| behind.has.is_nothing());
+        missing.map(|(name, _)| Arc::clone(name)).collect()
+    }
+
+    /// What a whole response says of names of which it was open what the client has: it has that now.
+    pub(in crate::xds) fn restate(&mut self) -> Vec<Sent> {
+        let waiting = self.behind.values_mut().filter(|behind| !behind.deferred);
+        let open = waiting.filter(|behind| matches!(behind.has, Has::Either(_)));
+        let restated = open.filter_map(|behind| {
+            let resource = Arc::clone(behind.has.fallback()?);
+            let prior = mem::replace(&mut behind.has, Has::Resource(Arc::clone(&resource)));
+            Some(Sent { resource, prior })
+        });
+        restated.collect()
     }
 
     /// Whether what a response sent of a name is the newest that was sent of it.
@@ -177,8 +223,9 @@ impl Ledger {
         self.on_trial.extend(suspects);
     }
 
-    /// Lets the next group of suspects be tried once the verdict on the one before is known. Nothing else holds it up.
-    pub(in crate::xds) fn release_suspects(&mut self) {
+    /// Lets the next group of suspects be tried once the verdict on the one before is known, or that the client has
+    /// `taken` what is in it. Nothing else holds it up.
+    pub(in crate::xds) fn release_suspects(&mut self, taken: Option<&NameSet>) {
         if self.suspects.is_empty() {
             self.on_trial.clear();
             return;
@@ -189,7 +236,10 @@ impl Ledger {
             behind.is_some_and(|behind| behind.owed && !behind.deferred)
         };
         self.on_trial.retain(is_due);
-        let is_on_trial = self.in_flight.iter().any(|response| response.is_trial);
+        let is_taken = |name: &str| taken.is_some_and(|taken| taken.contains(name));
+        let is_open = |sent: &Sent| !(sent.prior.is_nothing() && is_taken(sent.resource.name()));
+        let mut on_trial = self.in_flight.iter().filter(|response| response.is_trial);
+        let is_on_trial = on_trial.any(|response| response.batch.sent.iter().any(is_open));
         while self.on_trial.is_empty() && !is_on_trial {
             let Some(group) = self.suspects.pop_front() else {
                 return;

@@ -52,6 +52,8 @@ impl Rules {
         let will_ask = engine.kinds[Kind::Endpoint].subscription.is_asked()
             || engine.kinds[Kind::Cluster].subscription.is_wildcard();
         let is_held = NAMING.contains(&kind) && will_ask;
+        let why_withheld = |name: &str| engine.seen.why_withheld(Kind::Endpoint, name);
+        let is_overdue = |name: &str| why_withheld(name) == Some(Withheld::Overdue);
         let until = |is_held: bool, counts: &dyn Fn(&str) -> bool| {
             if !is_held {
                 None
@@ -59,7 +61,9 @@ impl Rules {
                 // For clusters that are yet to be sent, as long as anything may be held.
                 Some(Duration::MAX)
             } else {
-                let until = engine.uncovered.newest(counts)?.saturating_add(hold);
+                // Nobody waits for what may never come.
+                let newest = (engine.uncovered).newest(|name| counts(name) && !is_overdue(name));
+                let until = newest?.saturating_add(hold);
                 Some(until).filter(|until| *until > now)
             }
         };
@@ -155,7 +159,7 @@ impl Rules {
             return Decision::Even;
         }
         if let Some(until) = ledger.quarantine.until(resource.name(), version) {
-            return match behind.has.accepted() {
+            return match behind.has.fallback() {
                 _ if until <= self.now && behind.owed => Decision::Send(Arc::clone(resource)),
                 _ if until <= self.now => Decision::Retry(Arc::clone(resource)),
                 Some(good) if behind.owed => Decision::SendOld(Arc::clone(good)),

@@ -37,6 +37,10 @@ struct Book {
     rejected: BTreeMap<String, (String, Duration)>,
     /// What each response held.
     sent: BTreeMap<u64, Vec<(String, String)>>,
+    /// The newest response that the client has said anything of.
+    heard: u64,
+    /// State of the world: names that stale requests have left out since the last that counts.
+    left_out: BTreeSet<String>,
     newest: String,
     /// State of the world: the client came with a version, and may have anything.
     may_have: bool,
@@ -83,10 +87,13 @@ impl Audit {
         if !ask.nonce.is_empty() && !is_first {
             self.verdict(kind, ask, now);
         }
+        let book = &mut self.books[kind];
         if is_stale && !ask.nonce.is_empty() {
+            let is_out = |name: &&String| !ask.names.contains(name);
+            let out = book.names.iter().filter(is_out).cloned();
+            book.left_out.extend(out);
             return;
         }
-        let book = &mut self.books[kind];
         if is_first && kind.is_wildcard() {
             book.answer = Some(now + OWED);
         }
@@ -100,6 +107,8 @@ impl Audit {
         if is_whole {
             let names: BTreeSet<_> = ask.names.iter().cloned().collect();
             asked.extend(names.difference(&book.names).cloned());
+            let left_out = std::mem::take(&mut book.left_out);
+            asked.extend(left_out.intersection(&names).cloned());
             book.may_have |= is_first && !ask.version.is_empty();
         }
         let dropped: Vec<String> = match is_whole {
@@ -122,6 +131,12 @@ impl Audit {
             }
             book.names.insert(name);
         }
+        if kind == Kind::Endpoint && is_first && !self.books[Kind::Cluster].is_asked {
+            // One of its clusters warms, and it does not say which.
+            let names = ask.versions.keys().cloned();
+            self.books[kind].reasons.extend(names);
+        }
+        let book = &mut self.books[kind];
         for (name, version) in &ask.versions {
             book.came_with.insert(name.clone());
             book.held
@@ -135,6 +150,7 @@ impl Audit {
         let Some(nonce) = wire::parse_nonce(&ask.nonce) else {
             return;
         };
+        let heard = std::mem::replace(&mut book.heard, nonce);
         let Some(error) = &ask.error else {
             if book.newest == ask.nonce {
                 book.unsettled.clear();
@@ -142,20 +158,33 @@ impl Audit {
             return;
         };
         book.is_rejected = true;
-        let responses = book
-            .sent
-            .iter()
-            .filter(|(older, _)| **older == nonce || covers_older && **older < nonce);
-        let names: BTreeSet<_> = responses
-            .flat_map(|(_, names)| names.iter().map(|(name, _)| name.clone()))
+        // In state of the world, one verdict stands for all that came since the last.
+        let is_covered = |of: u64| match self.is_whole {
+            true => of <= nonce && (covers_older || of > heard),
+            false => of == nonce,
+        };
+        let covered = book.sent.iter().filter(|(of, _)| is_covered(**of));
+        let covered: Vec<_> = covered
+            .flat_map(|(of, entries)| {
+                let entry = |(name, text): &(String, String)| (*of, name.clone(), text.clone());
+                entries.iter().map(entry)
+            })
             .collect();
+        let names: BTreeSet<_> = covered.iter().map(|(_, name, _)| name.clone()).collect();
         // Of what comes whole, the verdict on an older one is not the last word.
         let is_stale = covers_older && ask.nonce != book.newest;
-        let rejected = book.sent.get(&nonce).filter(|_| !is_stale);
-        for (name, text) in rejected.into_iter().flatten() {
+        let rejected = covered.iter().filter(|(of, name, text)| {
             let held = book.held.get(name);
             let is_newest = held.is_none_or(|held| *held == Held::Content(text.clone()));
-            if is_newest && blames(error, name) {
+            is_newest && !is_stale && (!covers_older || *of == nonce)
+        });
+        // Of one that comes alone, no words are needed; an empty one is not a resource's content.
+        let is_real = |text: &str| text.split(' ').next() != Some("");
+        let real = covered.iter().filter(|(_, _, text)| is_real(text));
+        let real: BTreeSet<_> = real.map(|(_, name, _)| name).collect();
+        let is_alone = real.len() == 1 && !covers_older;
+        for (_, name, text) in rejected {
+            if blames(error, name) || is_alone && is_real(text) {
                 book.rejected.insert(name.clone(), (text.clone(), now));
             }
         }

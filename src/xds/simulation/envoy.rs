@@ -60,8 +60,10 @@ pub(super) struct Envoy {
     untaken: BTreeSet<String>,
     /// Clusters that came in a response of which it took nothing, until they are in use.
     untaken_clusters: BTreeSet<String>,
-    /// Those of which it could not say so, because one warmed whose load assignment it rejects.
+    /// Those of which it could not say so, because one warmed whose load assignment it rejects, or nobody knows.
     late_clusters: BTreeSet<String>,
+    /// Routes that were sent before somebody knew the endpoints of these clusters, which have not been in use since.
+    sent_early: BTreeMap<(Kind, String, String), Vec<String>>,
     /// It has heard of clusters from its present server, which it does not ask for while one warms.
     pub(super) has_heard: bool,
     /// It could not ask for clusters, because one warmed whose load assignment it rejects, or which nobody knows.
@@ -266,6 +268,9 @@ impl Envoy {
         self.untaken_clusters.remove(name);
         self.late_clusters.remove(name);
         self.lost.remove(name);
+        for unknown in self.sent_early.values_mut() {
+            unknown.retain(|unknown| unknown != name);
+        }
         self.clusters.insert(name.to_owned(), cluster);
     }
 

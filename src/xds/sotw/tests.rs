@@ -74,6 +74,18 @@ fn a_stale_nonce_is_ignored_completely() {
     );
 }
 
+// §4.11: what a stale request leaves out, the client forgets: a later one asks for it anew
+#[test]
+fn a_name_left_out_of_a_stale_request_is_asked_for_anew() {
+    let mut client = settled("eds a=1 b=1");
+    let mut stale = client.request("eds");
+    stale.resource_names = vec!["b".to_owned()];
+    assert_eq!(client.publish("eds a=1 b=2"), "eds b=2");
+    assert_eq!(client.send(vec![stale]), "");
+    assert_eq!(client.ask("eds", "a b"), "eds a=1");
+    assert_eq!(client.ack("eds"), "");
+}
+
 // §2.2: the newest nonce counts, and its ACK stands for those before
 #[test]
 fn the_newest_ack_settles_all() {

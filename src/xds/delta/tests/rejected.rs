@@ -173,3 +173,13 @@ fn what_is_said_of_a_rejection_is_bounded() {
     });
     assert_eq!(rejected, Some(4096));
 }
+
+// §6.4: no ACK comes while a cluster warms, but the client asks for what it has taken
+#[test]
+fn the_search_goes_on_while_a_cluster_warms() {
+    let mut client = Delta::new("cds a=1 b=bad c=1; eds a=? c=1");
+    client.ask("cds", "");
+    assert_eq!(client.nack("cds", "no"), "cds a=1 b=bad");
+    assert_eq!(client.nack("cds", "no"), "cds a=1");
+    assert_eq!(client.ask("eds", "+a"), "cds b=bad");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Cluster, Envoy, Target, WARM_LIMIT};
 use crate::snapshot::{Kind, Snapshot};
 use crate::xds::simulation::mesh::{named_by, target_of};
-use crate::xds::testing::label;
+use crate::xds::testing::{Received, label};
 
 impl Envoy {
     /// What must hold at any time.
@@ -64,13 +64,10 @@ impl Envoy {
     fn check_routes(&mut self, snapshot: &Snapshot) -> Result<(), String> {
         let mut warming = self.warming.keys();
         let is_late = warming.any(|name| self.has_rejected(Kind::Endpoint, name));
-        if is_late {
+        let mut warming = self.warming.keys();
+        let is_slow = warming.any(|name| snapshot.is_withheld(Kind::Endpoint, name));
+        if is_late || is_slow || self.is_held_up {
             self.late_clusters.clone_from(&self.untaken_clusters);
-        }
-        if !self.serves {
-            let is_ready = self.warming.is_empty() && self.warming_listeners.is_empty();
-            self.serves = is_ready && !self.listeners.is_empty();
-            return Ok(());
         }
         let is_unknown =
             |name: &str| self.kept.contains(name) && snapshot.is_withheld(Kind::Endpoint, name);
@@ -79,6 +76,11 @@ impl Envoy {
         let never_ends = is_late || self.warming.keys().any(|name| is_unknown(name));
         self.is_held_up |= !self.has_heard && never_ends;
         self.is_held_up &= !(self.has_heard && self.warming.is_empty());
+        if !self.serves {
+            let is_ready = self.warming.is_empty() && self.warming_listeners.is_empty();
+            self.serves = is_ready && !self.listeners.is_empty();
+            return Ok(());
+        }
         for (listener, content) in &self.listeners {
             let (kind, name) = target_of(content);
             let Some(Target::Config(text)) = self.targets.get(&(kind, name.clone())) else {
@@ -89,11 +91,14 @@ impl Envoy {
                 let is_gone = snapshot.get(Kind::Cluster, cluster).is_none();
                 let is_excused = self.has_rejected(Kind::Cluster, cluster)
                     || is_gone && self.has_rejected(Kind::Listener, listener)
-                    // Routes that it rejected it does not list when it comes back, and is sent them at once.
-                    || (is_gone || is_warming) && self.has_rejected(kind, &name)
+                    // Routes that it rejected it does not list when it comes back, and is sent them at once; and it goes
+                    // by older ones, of a cluster that was gone and has yet to come back.
+                    || (is_gone || is_warming || self.untaken_clusters.contains(cluster))
+                        && self.has_rejected(kind, &name)
                     || !is_gone && self.is_held_up
                     // Without endpoints it would take no traffic either.
                     || snapshot.is_withheld(Kind::Endpoint, cluster)
+                    || is_warming && self.is_sent_early(kind, &name, text, cluster)
                     || self.lost.contains(cluster)
                     // It rejected the response that would have ended the warming.
                     || is_warming && self.untaken.contains(cluster)
@@ -104,6 +109,28 @@ impl Envoy {
             }
         }
         Ok(())
+    }
+
+    /// Notes which routes are sent to a client while nobody knows the endpoints of a cluster that they name.
+    pub(in crate::xds::simulation) fn note_sent(
+        &mut self,
+        kind: Kind,
+        response: &Received,
+        snapshot: &Snapshot,
+    ) {
+        for (name, text, _) in &response.resources {
+            let key = (kind, name.clone(), text.clone());
+            let unknown = named_by(text).filter(|name| snapshot.is_withheld(Kind::Endpoint, name));
+            let unknown: Vec<_> = unknown.map(str::to_owned).collect();
+            self.sent_early.insert(key, unknown);
+        }
+    }
+
+    /// Whether these routes were sent while nobody knew the endpoints of this cluster, which has had none since.
+    fn is_sent_early(&self, kind: Kind, name: &str, text: &str, cluster: &str) -> bool {
+        let key = (kind, name.to_owned(), text.to_owned());
+        let unknown = self.sent_early.get(&key);
+        unknown.is_some_and(|unknown| unknown.iter().any(|name| name == cluster))
     }
 
     /// A cluster whose warming ends without endpoints takes the place of one that has some.

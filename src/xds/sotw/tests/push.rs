@@ -123,6 +123,17 @@ fn routes_wait_for_the_endpoints_of_new_clusters() {
     assert_eq!(client.seconds(3), "eds c=; lds l=2; rds r=2");
 }
 
+// A cluster that was sent while its endpoints were overdue is as new as any, once there are some.
+#[test]
+fn routes_wait_for_endpoints_that_turn_up() {
+    let mut client = settled(MESH);
+    let next =
+        |eds: &str, rds: usize| format!("cds a=1 b=1 c=1; eds a=1 b=1 {eds}; lds l=1; rds r={rds}");
+    assert_eq!(client.publish(&next("c=!", 2)), "cds a=1 b=1 c=1; rds r=2");
+    assert_eq!(client.publish(&next("c=1", 3)), "");
+    assert_eq!(client.ask("eds", "a b c"), "eds c=1; rds r=3");
+}
+
 // §5.3, E10: of a live cluster, endpoints are emptied only by an empty load assignment
 #[test]
 fn endpoints_that_vanish_are_not_taken_away() {

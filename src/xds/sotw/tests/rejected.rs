@@ -166,3 +166,83 @@ fn what_came_with_a_blamed_one_may_be_in_use() {
     client.snapshot = Arc::new(snapshot("cds a=1 b=1"));
     assert_eq!(client.nack("cds", "b: no"), "cds a=1 b=1");
 }
+
+// E8b: applied though its response was rejected, and its newer content is rejected next
+#[test]
+fn what_is_in_use_stays_in_the_whole_set() {
+    let mut client = settled("cds a=1; eds a=1 c=1");
+    client.publish("cds a=1 c=1 d=bad; eds a=1 c=1");
+    client.publish("cds a=1 c=bad d=bad; eds a=1 c=1");
+    assert_eq!(client.nack("cds", "c: no, d: no"), "eds a=1");
+    assert_eq!(client.ask("eds", "a c"), "eds c=1");
+    assert_eq!(
+        client.publish("cds a=2 c=bad d=bad; eds a=1 c=1"),
+        "cds a=2 c=1; eds a=1 c=1"
+    );
+}
+
+// What the set says of a name is what the client has from then on, and so no news.
+#[test]
+fn what_the_whole_set_said_is_not_said_again() {
+    let mut client = settled("cds a=1 b=1; eds a=1 b=1");
+    client.publish("cds a=0 b=1; eds a=1 b=1");
+    client.publish("cds a=bad b=2; eds a=1 b=1");
+    assert_eq!(client.nack("cds", "a: no"), "cds b=2 a=1; eds a=1 b=1");
+    assert_eq!(client.ack("cds"), "");
+    assert_eq!(client.publish("cds a=1 b=2; eds a=1 b=1"), "");
+}
+
+// Of several responses that it heard before it spoke, Envoy says one thing, with the last error, though it took the newest.
+#[test]
+fn a_nack_may_be_about_one_before() {
+    let mut client = Sotw::new("eds a=1 b=1 c=1");
+    client.ask("eds", "a b c");
+    client.ack("eds");
+    client.publish("eds a=bad b=2 c=1");
+    client.publish("eds a=bad b=2 c=2");
+    assert_eq!(client.nack("eds", "a: no"), "eds b=2 c=2");
+    let rejections = &client.stream.status().kinds[kind("eds")].rejections;
+    assert_eq!(rejections.len(), 1);
+    assert_eq!(rejections[0].resource.as_deref(), Some("a"));
+}
+
+// Routes do not wait for the endpoints of a cluster that is not there.
+#[test]
+fn a_rejected_cluster_holds_no_routes_up() {
+    let mut client = settled(MESH);
+    let next = "cds a=1 b=1 c=bad; eds a=1 b=1 c=1; lds l=1; rds r=2";
+    assert_eq!(client.publish(next), "cds a=1 b=1 c=bad");
+    assert_eq!(client.nack("cds", "c: no"), "rds r=2");
+}
+
+// Of a response of which the client took nothing, some clusters are tried later than others, and routes wait for them.
+#[test]
+fn routes_wait_for_clusters_that_are_tried_later() {
+    let mut client = settled("cds a=1 b=1; eds a=1 b=1 c=1; lds l=1; rds r=1");
+    let next = |rds: usize| format!("cds a=bad b=1 c=1; eds a=1 b=1 c=1; lds l=1; rds r={rds}");
+    client.ask("eds", "a b c");
+    let sent = client.publish(&next(1));
+    assert_eq!(sent, "cds a=bad b=1 c=1; eds a=1 c=1");
+    assert_eq!(client.nack("cds", "no"), "cds a=bad b=1; eds a=1");
+    assert_eq!(client.publish(&next(2)), "");
+    assert_eq!(
+        client.nack("cds", "no"),
+        "cds b=1 c=1 a=1; eds c=1; rds r=2"
+    );
+}
+
+#[test]
+fn what_was_rejected_before_needs_no_words() {
+    let mut client = Sotw::new("rds a=bad b=1");
+    assert_eq!(client.ask("rds", "a"), "rds a=bad");
+    let mut nack = client.request("rds");
+    nack.error_detail = Some(error("no"));
+    let mut anew = client.request("rds");
+    anew.resource_names = vec!["a".to_owned(), "b".to_owned()];
+    anew.response_nonce = String::new();
+    assert_eq!(client.send(vec![anew]), "rds a=bad b=1");
+    client.names[kind("rds")] = vec!["a".to_owned(), "b".to_owned()];
+    assert_eq!(client.send(vec![nack]), "");
+    assert_eq!(client.nack("rds", "no"), "rds b=1");
+    assert_eq!(client.ack("rds"), "");
+}
