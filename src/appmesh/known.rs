@@ -37,7 +37,6 @@ struct Entry {
 pub struct There<'a> {
     pub spec: Value,
     pub tags: &'a Tags,
-    pub arn: &'a str,
 }
 
 impl Known {
@@ -97,6 +96,10 @@ impl Known {
         self.entries.contains_key(id)
     }
 
+    pub fn arn(&self, id: &ResourceId) -> Option<&str> {
+        self.entries.get(id).map(|entry| &*entry.arn)
+    }
+
     pub fn get(&self, id: &ResourceId) -> Option<There<'_>> {
         let entry = self.entries.get(id)?;
         let spec = if let Some(raw) = &entry.raw {
@@ -110,7 +113,6 @@ impl Known {
         Some(There {
             spec,
             tags: &entry.tags,
-            arn: &entry.arn,
         })
     }
 
@@ -244,7 +246,7 @@ mod tests {
         insert(&mut written, provider.clone(), "new");
         read.take_over(service.clone(), &written);
         let there = read.get(&service).unwrap();
-        assert_eq!((there.spec, there.arn), (provider, "new"));
+        assert_eq!((there.spec, read.arn(&service)), (provider, Some("new")));
         read.take_over(service.clone(), &Known::default());
         assert!(!read.contains(&service) && !read.model().contains(&service));
         // What the types cannot say goes with it.

@@ -64,6 +64,8 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     pub id: ResourceId,
+    /// By which the target knows it; `None` of what is made.
+    pub arn: Option<String>,
     pub action: Action,
     /// Everything of an earlier phase is done or given up before.
     pub phase: usize,
@@ -80,7 +82,6 @@ pub enum Action {
         tags: Tags,
     },
     Update {
-        arn: String,
         /// `None` if only tags differ.
         spec: Option<Value>,
         /// Those to add or to change.
@@ -269,7 +270,6 @@ impl Comparison<'_> {
         }
         let resource = spec.is_some().then_some(wanted.resource);
         let action = Action::Update {
-            arn: there.arn.to_owned(),
             spec,
             tags,
             changes,
@@ -325,10 +325,9 @@ impl Comparison<'_> {
 
     /// The update that brings a resource of ours, which is as the source has it, back to that.
     fn restore(&self, id: &ResourceId) -> Option<Intent> {
-        let there = self.target.get(id).filter(|there| self.is_ours(there))?;
+        self.target.get(id).filter(|there| self.is_ours(there))?;
         let wanted = self.wanted(id)?;
         let action = Action::Update {
-            arn: there.arn.to_owned(),
             spec: Some(wanted.spec),
             tags: Tags::new(),
             changes: Vec::new(),
@@ -336,6 +335,14 @@ impl Comparison<'_> {
         };
         let resource = Some(wanted.resource);
         Some(Intent { action, resource })
+    }
+}
+
+impl Step {
+    /// What keeps it from being tried, of what is not as the plan wanted it.
+    pub fn blocked_by(&self, failed: &BTreeSet<ResourceId>) -> Option<&ResourceId> {
+        let mut needs = std::iter::once(&self.id).chain(&self.needs);
+        needs.find(|id| failed.contains(*id))
     }
 }
 

@@ -3,6 +3,9 @@
 //! A step that fails takes down those that need it and no others. Where the target is of no use, or the caller wants to
 //! stop, what is under way is finished and the rest is not tried. Nothing is written down about it: the next plan begins
 //! with the states that it finds.
+//!
+//! **Invariant:** nothing is changed or deleted that the target does not say is the mirror's, right before, but for what is
+//! adopted.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::client::{Client, TargetError, Written};
-use super::plan::{Action, Step};
+use super::plan::{Action, Step, TAG};
 use crate::model::ResourceId;
 
 /// How many steps are under way at a time.
@@ -31,15 +34,17 @@ pub enum Outcome {
     NotTried,
 }
 
-/// Does the steps of a plan, which are sorted by phase. `told` hears of each as it ends.
+/// Does the steps of a plan of this mirror, which are sorted by phase. `told` hears of each as it ends.
 pub async fn run(
     client: &Client,
+    mirror: &str,
     steps: Vec<Step>,
     stop: &CancellationToken,
     mut told: impl FnMut(&Step, &Outcome),
 ) -> Vec<(Step, Outcome)> {
     let mut run = Run {
         client,
+        mirror,
         stop,
         failed: BTreeSet::new(),
         is_useless: false,
@@ -59,6 +64,7 @@ pub async fn run(
 
 struct Run<'a> {
     client: &'a Client,
+    mirror: &'a str,
     stop: &'a CancellationToken,
     /// Everything that is not as the plan wanted it.
     failed: BTreeSet<ResourceId>,
@@ -80,9 +86,9 @@ impl Run<'_> {
                     self.ended(step, outcome, told);
                     continue;
                 }
-                let client = self.client.clone();
+                let (client, mirror) = (self.client.clone(), self.mirror.to_owned());
                 running.spawn(async move {
-                    let written = write(&client, &step).await;
+                    let written = write(&client, &mirror, &step).await;
                     (step, written)
                 });
             }
@@ -107,8 +113,7 @@ impl Run<'_> {
         if self.is_useless || self.stop.is_cancelled() {
             return Some(Outcome::NotTried);
         }
-        let mut needs = std::iter::once(&step.id).chain(&step.needs);
-        let by = needs.find(|id| self.failed.contains(*id))?.clone();
+        let by = step.blocked_by(&self.failed)?.clone();
         Some(Outcome::Blocked { by })
     }
 
@@ -122,7 +127,11 @@ impl Run<'_> {
 }
 
 /// Makes the calls of a step.
-async fn write(client: &Client, step: &Step) -> Result<Option<Written>, TargetError> {
+async fn write(
+    client: &Client,
+    mirror: &str,
+    step: &Step,
+) -> Result<Option<Written>, TargetError> {
     // One for each step: a call that is sent again carries the same.
     let token = Uuid::new_v4().to_string();
     match &step.action {
@@ -130,9 +139,8 @@ async fn write(client: &Client, step: &Step) -> Result<Option<Written>, TargetEr
             let written = client.create(&step.id, spec, tags, &token).await?;
             Ok(Some(written))
         }
-        Action::Update {
-            arn, spec, tags, ..
-        } => {
+        Action::Update { spec, tags, .. } => {
+            let arn = still_ours(client, mirror, step).await?;
             // The tags first, so that nothing is changed that does not carry the mirror's.
             if !tags.is_empty() {
                 client.tag(arn, tags).await?;
@@ -142,6 +150,31 @@ async fn write(client: &Client, step: &Step) -> Result<Option<Written>, TargetEr
                 None => Ok(None),
             }
         }
-        Action::Delete => client.delete(&step.id).await.map(|()| None),
+        Action::Delete => match still_ours(client, mirror, step).await {
+            Ok(_) => client.delete(&step.id).await.map(|()| None),
+            // Somebody else was first.
+            Err(error) if error.is_absence() => Ok(None),
+            Err(error) => Err(error),
+        },
     }
+}
+
+/// The ARN of what a step changes, which is the mirror's now: what was read of it may be some minutes old, and its name may
+/// be somebody else's by now. What is adopted is asked for too, so that the target is the server that was read.
+async fn still_ours<'a>(
+    client: &Client,
+    mirror: &str,
+    step: &'a Step,
+) -> Result<&'a str, TargetError> {
+    let arn = step.arn.as_deref().unwrap_or_default();
+    let there = client.tags(arn).await?;
+    let is_adopted =
+        matches!(&step.action, Action::Update { tags, .. } if tags.contains_key(TAG));
+    if is_adopted || there.get(TAG).is_some_and(|of| of == mirror) {
+        return Ok(arn);
+    }
+    Err(TargetError::Taken {
+        endpoint: client.endpoint().to_owned(),
+        id: step.id.to_string(),
+    })
 }

@@ -41,6 +41,9 @@ pub enum TargetError {
         exception: String,
         message: String,
     },
+    /// Somebody else has it now, by the mirror's tag that it no longer carries.
+    #[error("`{id}` at {endpoint} is no longer the mirror's, and is left alone")]
+    Taken { endpoint: String, id: String },
     /// The target speaks App Mesh's API, though not all of it.
     #[error("cannot {call} at {endpoint}, which does not know that ({status}: {message})")]
     Lacking {
@@ -71,7 +74,7 @@ impl TargetError {
             | Self::Throttled { .. }
             | Self::Failing { .. }
             | Self::Nonsense { .. } => true,
-            Self::Refused { .. } | Self::Lacking { .. } => false,
+            Self::Refused { .. } | Self::Taken { .. } | Self::Lacking { .. } => false,
         }
     }
 

@@ -125,12 +125,10 @@ impl Ordering<'_> {
     }
 
     fn interim_intent(&self, form: Resource) -> Option<Intent> {
-        let there = self.target.get(&form.id)?;
         let before = self.state.get(&form.id)?;
         let spec = json(&form.spec);
         Some(Intent {
             action: Action::Update {
-                arn: there.arn.to_owned(),
                 changes: changes(&json(&before), &spec),
                 spec: Some(spec),
                 tags: Tags::new(),
