@@ -325,7 +325,11 @@ impl Comparison<'_> {
 
     /// The update that brings a resource of ours, which is as the source has it, back to that.
     fn restore(&self, id: &ResourceId) -> Option<Intent> {
-        self.target.get(id).filter(|there| self.is_ours(there))?;
+        let there = self.target.get(id)?;
+        // What an earlier step has adopted is ours too.
+        if !self.is_ours(&there) && !self.intents.contains_key(id) {
+            return None;
+        }
         let wanted = self.wanted(id)?;
         let action = Action::Update {
             spec: Some(wanted.spec),

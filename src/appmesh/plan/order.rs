@@ -81,6 +81,7 @@ impl Ordering<'_> {
         for level in 0..levels::LEVELS {
             self.batch(level, true, |_, intent| intent.action != Action::Delete);
         }
+        while self.delete_what_fits() {}
     }
 
     /// Does what a target takes that minds each resource by itself. A service first: others have interim forms to follow it.
