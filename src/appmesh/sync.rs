@@ -127,11 +127,7 @@ impl Run<'_> {
 }
 
 /// Makes the calls of a step.
-async fn write(
-    client: &Client,
-    mirror: &str,
-    step: &Step,
-) -> Result<Option<Written>, TargetError> {
+async fn write(client: &Client, mirror: &str, step: &Step) -> Result<Option<Written>, TargetError> {
     // One for each step: a call that is sent again carries the same.
     let token = Uuid::new_v4().to_string();
     match &step.action {
@@ -168,8 +164,7 @@ async fn still_ours<'a>(
 ) -> Result<&'a str, TargetError> {
     let arn = step.arn.as_deref().unwrap_or_default();
     let there = client.tags(arn).await?;
-    let is_adopted =
-        matches!(&step.action, Action::Update { tags, .. } if tags.contains_key(TAG));
+    let is_adopted = matches!(&step.action, Action::Update { tags, .. } if tags.contains_key(TAG));
     if is_adopted || there.get(TAG).is_some_and(|of| of == mirror) {
         return Ok(arn);
     }

@@ -5,8 +5,8 @@ mod laws;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::model::document::Located;
 use crate::appmesh::read::Target;
+use crate::model::document::Located;
 use crate::model::{MeshName, Model, ResourceKind, schema};
 use crate::store::{Owner, Record, Revision, Timestamp};
 
@@ -460,7 +460,10 @@ fn what_the_last_resort_frees_is_deleted() {
     let plan = plan(&source(&wanted), &target(&there), &prune);
     let last = lines(&plan);
     assert_eq!(last[1..], ["1 delete old after x"], "{last:?}");
-    assert!(plan.steps[0].is_unsure && plan.orphaned.is_empty(), "{plan:?}");
+    assert!(
+        plan.steps[0].is_unsure && plan.orphaned.is_empty(),
+        "{plan:?}"
+    );
 }
 
 #[test]
@@ -471,7 +474,11 @@ fn what_the_target_has_no_kind_for_is_not_mirrored() {
     };
     let known = Known::read(lacking, &Model::default());
     let service = service(&json!({ "virtualNode": { "virtualNodeName": "n" } }));
-    let plan = plan(&source(&[mesh(), node("n", &[80]), service]), &known, &options());
+    let plan = plan(
+        &source(&[mesh(), node("n", &[80]), service]),
+        &known,
+        &options(),
+    );
     assert_eq!(lines(&plan), ["0 create m", "1 create n after m"]);
     let kind = ResourceKind::VirtualService;
     let left: Vec<&Why> = plan.not_mirrored.iter().map(|left| &left.why).collect();
