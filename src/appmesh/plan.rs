@@ -64,8 +64,8 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     pub id: ResourceId,
-    /// By which the target knows it; `None` of what is made.
-    pub arn: Option<String>,
+    /// What has to be there; `None` of what is made.
+    pub there: Option<Existing>,
     pub action: Action,
     /// Everything of an earlier phase is done or given up before.
     pub phase: usize,
@@ -73,6 +73,15 @@ pub struct Step {
     pub needs: BTreeSet<ResourceId>,
     /// No order is known in which AWS took this change together with the others; Outrigger takes it.
     pub is_unsure: bool,
+}
+
+/// What a step changes or deletes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Existing {
+    /// By which the target knows it.
+    pub arn: String,
+    /// The mirror whose it has to be, still. `None`: anybody's, since the step takes it over.
+    pub of: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -194,6 +203,9 @@ impl Comparison<'_> {
         let ordered = order::order(&self.intents, self.target, &restore);
         let mut plan = self.plan;
         plan.steps = ordered.steps;
+        for step in &mut plan.steps {
+            step.there = existing(step, self.target, &self.options.mirror);
+        }
         let kept = ordered.in_use.into_iter();
         plan.orphaned.extend(kept.map(|(id, by)| Orphan {
             id,
@@ -340,6 +352,18 @@ impl Comparison<'_> {
         let resource = Some(wanted.resource);
         Some(Intent { action, resource })
     }
+}
+
+fn existing(step: &Step, target: &Known, mirror: &str) -> Option<Existing> {
+    let is_adopted = match &step.action {
+        Action::Create { .. } => return None,
+        Action::Update { tags, .. } => tags.contains_key(TAG),
+        Action::Delete => false,
+    };
+    Some(Existing {
+        arn: target.arn(&step.id)?.to_owned(),
+        of: (!is_adopted).then(|| mirror.to_owned()),
+    })
 }
 
 impl Step {

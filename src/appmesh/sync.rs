@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::client::{Client, TargetError, Written};
-use super::plan::{Action, Step, TAG};
+use super::plan::{Action, Existing, Step, TAG};
 use crate::model::ResourceId;
 
 /// How many steps are under way at a time.
@@ -34,17 +34,15 @@ pub enum Outcome {
     NotTried,
 }
 
-/// Does the steps of a plan of this mirror, which are sorted by phase. `told` hears of each as it ends.
+/// Does the steps of a plan, which are sorted by phase. `told` hears of each as it ends.
 pub async fn run(
     client: &Client,
-    mirror: &str,
     steps: Vec<Step>,
     stop: &CancellationToken,
     mut told: impl FnMut(&Step, &Outcome),
 ) -> Vec<(Step, Outcome)> {
     let mut run = Run {
         client,
-        mirror,
         stop,
         failed: BTreeSet::new(),
         is_useless: false,
@@ -64,7 +62,6 @@ pub async fn run(
 
 struct Run<'a> {
     client: &'a Client,
-    mirror: &'a str,
     stop: &'a CancellationToken,
     /// Everything that is not as the plan wanted it.
     failed: BTreeSet<ResourceId>,
@@ -86,9 +83,9 @@ impl Run<'_> {
                     self.ended(step, outcome, told);
                     continue;
                 }
-                let (client, mirror) = (self.client.clone(), self.mirror.to_owned());
+                let client = self.client.clone();
                 running.spawn(async move {
-                    let written = write(&client, &mirror, &step).await;
+                    let written = write(&client, &step).await;
                     (step, written)
                 });
             }
@@ -127,7 +124,7 @@ impl Run<'_> {
 }
 
 /// Makes the calls of a step.
-async fn write(client: &Client, mirror: &str, step: &Step) -> Result<Option<Written>, TargetError> {
+async fn write(client: &Client, step: &Step) -> Result<Option<Written>, TargetError> {
     // One for each step: a call that is sent again carries the same.
     let token = Uuid::new_v4().to_string();
     match &step.action {
@@ -136,7 +133,7 @@ async fn write(client: &Client, mirror: &str, step: &Step) -> Result<Option<Writ
             Ok(Some(written))
         }
         Action::Update { spec, tags, .. } => {
-            let arn = still_ours(client, mirror, step).await?;
+            let arn = still_ours(client, step).await?;
             // The tags first, so that nothing is changed that does not carry the mirror's.
             if !tags.is_empty() {
                 client.tag(arn, tags).await?;
@@ -146,7 +143,7 @@ async fn write(client: &Client, mirror: &str, step: &Step) -> Result<Option<Writ
                 None => Ok(None),
             }
         }
-        Action::Delete => match still_ours(client, mirror, step).await {
+        Action::Delete => match still_ours(client, step).await {
             Ok(_) => client.delete(&step.id).await.map(|()| None),
             // Somebody else was first.
             Err(error) if error.is_absence() => Ok(None),
@@ -155,21 +152,23 @@ async fn write(client: &Client, mirror: &str, step: &Step) -> Result<Option<Writ
     }
 }
 
-/// The ARN of what a step changes, which is the mirror's now: what was read of it may be some minutes old, and its name may
-/// be somebody else's by now. What is adopted is asked for too, so that the target is the server that was read.
-async fn still_ours<'a>(
-    client: &Client,
-    mirror: &str,
-    step: &'a Step,
-) -> Result<&'a str, TargetError> {
-    let arn = step.arn.as_deref().unwrap_or_default();
-    let there = client.tags(arn).await?;
-    let is_adopted = matches!(&step.action, Action::Update { tags, .. } if tags.contains_key(TAG));
-    if is_adopted || there.get(TAG).is_some_and(|of| of == mirror) {
-        return Ok(arn);
+/// The ARN of what a step changes, which is whose the step says now: what was read of it may be some minutes old, and its
+/// name somebody else's since. What is adopted is asked for too, so that it is the server that was read.
+async fn still_ours<'a>(client: &Client, step: &'a Step) -> Result<&'a str, TargetError> {
+    let Some(Existing { arn, of }) = &step.there else {
+        return Err(taken(client, step));
+    };
+    let tags = client.tags(arn).await?;
+    if of.is_none() || tags.get(TAG) == of.as_ref() {
+        Ok(arn)
+    } else {
+        Err(taken(client, step))
     }
-    Err(TargetError::Taken {
+}
+
+fn taken(client: &Client, step: &Step) -> TargetError {
+    TargetError::Taken {
         endpoint: client.endpoint().to_owned(),
         id: step.id.to_string(),
-    })
+    }
 }

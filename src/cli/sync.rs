@@ -88,17 +88,11 @@ async fn apply(args: PlanArgs) -> Result<(String, Option<Exit>), CliError> {
     let steps = std::mem::take(&mut plan.steps);
     let interrupt = Interrupt::default();
     let mut progress = Progress::new(steps.len());
-    let running = sync::run(
-        &target.client,
-        &source.server,
-        steps,
-        &interrupt.once,
-        |_, outcome| {
-            if matches!(outcome, Outcome::Done(_)) {
-                progress.advance();
-            }
-        },
-    );
+    let running = sync::run(&target.client, steps, &interrupt.once, |_, outcome| {
+        if matches!(outcome, Outcome::Done(_)) {
+            progress.advance();
+        }
+    });
     let outcomes = tokio::select! {
         outcomes = running => outcomes,
         () = interrupt.clone().listen() => {

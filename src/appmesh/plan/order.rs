@@ -168,7 +168,7 @@ impl Ordering<'_> {
         for (id, intent) in &intents {
             self.steps.push(Step {
                 id: id.clone(),
-                arn: self.target.arn(id).map(str::to_owned),
+                there: None,
                 action: self.since_interim(id, intent.action.clone()),
                 phase: self.phase,
                 needs: self.needs(id, intent),

@@ -31,8 +31,7 @@ impl Watch {
         let writes = plan.steps.len();
         let never = CancellationToken::new();
         let mut trouble = None;
-        let mirror = self.options.mirror.clone();
-        let outcomes = sync::run(client, &mirror, plan.steps, &never, |step, outcome| {
+        let outcomes = sync::run(client, plan.steps, &never, |step, outcome| {
             self.ended(step, outcome, stored);
         });
         for (_, outcome) in outcomes.await {

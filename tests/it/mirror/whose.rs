@@ -1,7 +1,11 @@
 //! What is the mirror's, and at which server: asked right before each write.
 
-use outrigger::appmesh::client::{Client, TargetError, Within};
-use outrigger::appmesh::plan::{Action, How, Step, TAG};
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use outrigger::appmesh::client::{Client, TargetError, TargetOptions, Within};
+use outrigger::appmesh::plan::{Action, Existing, How, Step, TAG};
 use outrigger::appmesh::read::{Scope, read};
 use outrigger::appmesh::sync::{Outcome, run};
 use outrigger::model::ResourceId;
@@ -59,9 +63,19 @@ async fn what_somebody_made_anew_is_theirs_at_once() {
 }
 
 fn step(path: &str, action: Action, needs: &[&str]) -> Step {
+    let is_adopted = matches!(
+        action,
+        Action::Update {
+            how: How::Adopt,
+            ..
+        }
+    );
     Step {
         id: id(path),
-        arn: Some(format!("arn:aws:appmesh:us-east-1:000000000000:{path}")),
+        there: Some(Existing {
+            arn: format!("arn:aws:appmesh:us-east-1:000000000000:{path}"),
+            of: (!is_adopted).then(|| "us".to_owned()),
+        }),
         action,
         phase: needs.len(),
         needs: needs.iter().map(|path| id(path)).collect(),
@@ -84,7 +98,7 @@ fn update_to(spec: Value, tags: Tags, how: How) -> Action {
 
 async fn done(client: &Client, steps: Vec<Step>) -> Vec<Outcome> {
     let stop = CancellationToken::new();
-    let outcomes = run(client, "us", steps, &stop, |_, _| {}).await;
+    let outcomes = run(client, steps, &stop, |_, _| {}).await;
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
@@ -178,7 +192,7 @@ async fn a_step_that_fails_takes_down_those_that_need_it_and_no_others() {
         ("mesh/m/virtualGateway/g", &[needs_bad, good]),
     ]);
     let stop = CancellationToken::new();
-    let outcomes = run(&client, "us", steps, &stop, |_, _| {}).await;
+    let outcomes = run(&client, steps, &stop, |_, _| {}).await;
     let said = |outcome: &Outcome| match outcome {
         Outcome::Done(_) => "done".to_owned(),
         Outcome::Failed(error) => format!("failed: {}", error.is_of_target()),
@@ -200,6 +214,38 @@ async fn a_step_that_fails_takes_down_those_that_need_it_and_no_others() {
     assert_eq!(said, expected);
 }
 
+/// A target that takes two calls a second, for calls that may take three.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_throttled_for_longer_than_a_call_may_take_is_done_in_its_turn() {
+    let taken = Mutex::new(VecDeque::<Instant>::new());
+    let double = Double::by(move |_| {
+        let mut taken = taken.lock().unwrap();
+        taken.retain(|at| at.elapsed() < Duration::from_secs(1));
+        if taken.len() == 2 {
+            let body = r#"{"message": "slower"}"#.to_owned();
+            return Reply::Answer(429, Some("TooManyRequestsException"), body);
+        }
+        taken.push_back(Instant::now());
+        let metadata = json!({ "arn": "arn:aws:appmesh:r:1:mesh/m" });
+        Reply::Answer(
+            200,
+            None,
+            json!({ "spec": {}, "metadata": metadata }).to_string(),
+        )
+    })
+    .await;
+    let mut options = TargetOptions::new(double.url());
+    options.patience = Duration::from_secs(3);
+    let client = Client::connect(options).await.unwrap();
+    let paths: Vec<String> = (0..20)
+        .map(|node| format!("mesh/m/virtualNode/n{node}"))
+        .collect();
+    let paths: Vec<(&str, &[&str])> = paths.iter().map(|path| (path.as_str(), &[][..])).collect();
+    let outcomes = done(&client, creates(&paths)).await;
+    let is_done = |outcome: &&Outcome| matches!(outcome, Outcome::Done(_));
+    assert_eq!(outcomes.iter().filter(is_done).count(), 20, "{outcomes:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_wants_to_stop_is_not_kept() {
     let double = refusing("bad").await;
@@ -207,7 +253,7 @@ async fn who_wants_to_stop_is_not_kept() {
     let stop = CancellationToken::new();
     stop.cancel();
     let steps = creates(&[("mesh/m/virtualNode/good", &[])]);
-    let outcomes = run(&client, "us", steps, &stop, |_, _| {}).await;
+    let outcomes = run(&client, steps, &stop, |_, _| {}).await;
     let ids: Vec<&ResourceId> = outcomes.iter().map(|(step, _)| &step.id).collect();
     assert_eq!(ids, [&id("mesh/m/virtualNode/good")]);
     assert!(matches!(outcomes[0].1, Outcome::NotTried), "{outcomes:?}");
