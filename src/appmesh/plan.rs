@@ -261,7 +261,7 @@ impl Comparison<'_> {
             return self.leave_out(id, Why::FromTarget);
         }
         let mut changes = changes(&there.spec, &wanted.spec);
-        if !is_ours && !self.options.adopt {
+        if !is_ours && (!self.options.adopt || there.no_tags.is_some()) {
             let state = if changes.is_empty() {
                 ForeignState::Same
             } else {
@@ -300,6 +300,13 @@ impl Comparison<'_> {
     /// Why a resource cannot be written.
     fn hindrance(&self, wanted: &Wanted, there: &Tags, writes_spec: bool) -> Option<Why> {
         let id = &wanted.resource.id;
+        if let (ResourceId::Mesh(mesh), false) = (id, self.target.contains(id))
+            && let Some(owner) = self.target.sharers(mesh).next()
+        {
+            return Some(Why::Shared {
+                owner: owner.to_owned(),
+            });
+        }
         if self.target.lacks(id.kind()) {
             return Some(Why::Unknown { kind: id.kind() });
         }
@@ -332,7 +339,13 @@ impl Comparison<'_> {
 
     fn foreign(&mut self, id: ResourceId, there: &There<'_>, state: ForeignState) {
         let of = there.tags.get(TAG).cloned();
-        self.plan.foreign.push(Foreign { id, of, state });
+        let no_tags = there.no_tags.map(str::to_owned);
+        self.plan.foreign.push(Foreign {
+            id,
+            of,
+            no_tags,
+            state,
+        });
     }
 
     /// The update that brings a resource of ours, which is as the source has it, back to that.

@@ -86,7 +86,7 @@ impl TargetError {
     }
 
     /// That what lacks an operation is no target at all, nor is what answers it by an absence; any other error as it is.
-    pub(super) fn or_nonsense(self) -> Self {
+    pub(in crate::appmesh) fn or_nonsense(self) -> Self {
         let is_absence = self.is_absence();
         match self {
             Self::Lacking {

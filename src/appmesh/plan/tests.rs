@@ -5,6 +5,7 @@ mod laws;
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::appmesh::client::{Held, Metadata, NoTags};
 use crate::appmesh::read::Target;
 use crate::model::document::Located;
 use crate::model::{MeshName, Model, ResourceKind, schema};
@@ -483,6 +484,64 @@ fn what_the_target_has_no_kind_for_is_not_mirrored() {
     let kind = ResourceKind::VirtualService;
     let left: Vec<&Why> = plan.not_mirrored.iter().map(|left| &left.why).collect();
     assert_eq!(left, [&Why::Unknown { kind }]);
+}
+
+#[test]
+fn what_does_not_tell_its_tags_is_nobodys_to_change() {
+    let mut known = target(&[ours(mesh())]);
+    for (name, port) in [("alike", 80), ("n", 81), ("beside", 80)] {
+        let (resource, tags) = read(&node(name, &[port]));
+        let held = Held {
+            spec: json(&resource.spec),
+            tags,
+            no_tags: Some(NoTags::Refused("ForbiddenException: no".to_owned())),
+            metadata: Metadata::default(),
+        };
+        known.take_in(resource.id, held, &Model::default());
+    }
+    let wanted = source(&[mesh(), node("alike", &[80]), node("n", &[80])]);
+    for adopt in [false, true] {
+        let options = Options {
+            adopt,
+            prune: true,
+            ..options()
+        };
+        let plan = plan(&wanted, &known, &options);
+        assert_eq!(lines(&plan), [""; 0], "{plan:?}");
+        let left: Vec<String> = plan.foreign.iter().map(ToString::to_string).collect();
+        assert_eq!(left.len(), 3, "{left:?}");
+        let why = "its tags cannot be read, so it may be anybody's (ForbiddenException: no)";
+        assert!(left.iter().all(|line| line.starts_with(why)), "{left:?}");
+    }
+}
+
+#[test]
+fn a_mesh_that_another_account_shares_is_no_target() {
+    let shared = Known::read(
+        Target {
+            shared: [(MeshName::new("m"), ["210987654321".to_owned()].into())].into(),
+            ..Target::default()
+        },
+        &Model::default(),
+    );
+    let adopt = Options {
+        adopt: true,
+        ..options()
+    };
+    let plan = plan(&source(&[mesh(), node("n", &[80])]), &shared, &adopt);
+    assert_eq!(lines(&plan), [""; 0], "{plan:?}");
+    let left: Vec<String> = plan
+        .not_mirrored
+        .iter()
+        .map(|left| left.why.to_string())
+        .collect();
+    assert_eq!(
+        left,
+        [
+            "account 210987654321 shares a mesh of that name with the target's account, and it is not the mirror's",
+            "it needs `mesh/m`, which is not at the target",
+        ]
+    );
 }
 
 #[test]
