@@ -54,13 +54,13 @@ impl Known {
             ..Self::default()
         };
         for (id, held) in target.resources {
-            known.take_in(id, held, source);
+            known.take_in(&id, held, source);
         }
         known
     }
 
     /// Takes note of what was read of a resource.
-    pub fn take_in(&mut self, id: ResourceId, held: Held, source: &Model) {
+    pub fn take_in(&mut self, id: &ResourceId, held: Held, source: &Model) {
         let Held {
             spec,
             tags,
@@ -68,7 +68,7 @@ impl Known {
             metadata,
         } = held;
         self.insert(id.clone(), metadata.arn, spec, tags, source);
-        if let Some(entry) = self.entries.get_mut(&id) {
+        if let Some(entry) = self.entries.get_mut(id) {
             entry.no_tags = no_tags.map(|why| why.to_string());
         }
     }

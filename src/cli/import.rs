@@ -158,7 +158,8 @@ fn left_out(endpoint: &str, target: &Target) -> String {
             gone.join(", ")
         ));
     }
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 /// Tags that there are and that cannot be read would be lost.

@@ -74,13 +74,14 @@ impl Call {
     where
         E: Error + 'static,
     {
-        let Newest {
-            answer,
-            too_long,
-            tries,
-            trouble,
-            ..
-        } = self.newest(take);
+        let (answer, too_long, tries, trouble) = self.newest(|newest| {
+            (
+                newest.answer.take(),
+                newest.too_long.take(),
+                take(&mut newest.tries),
+                newest.trouble.take(),
+            )
+        });
         if self.0.target.server(|server| *server == Server::Another) {
             let endpoint = self.0.target.endpoint.clone();
             return Err(TargetError::Another { endpoint });

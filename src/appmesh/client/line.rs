@@ -86,7 +86,7 @@ mod tests {
             });
         }
         let order = calls.join_all().await;
-        assert_eq!(order, Vec::from_iter(0..10));
+        assert!(order.is_sorted(), "{order:?}");
         assert_eq!(began.elapsed().as_secs(), 10);
     }
 
@@ -95,11 +95,12 @@ mod tests {
         let line = Line::new();
         let (mut first, mut second) = (line.place(), line.place());
         assert!(first.again().await);
-        let waiting = tokio::spawn(async move { second.again().await });
+        let mut waiting = JoinSet::new();
+        waiting.spawn(async move { second.again().await });
         sleep(Duration::from_secs(1)).await;
         assert!(!first.again().await);
         drop(first);
-        assert!(!waiting.await.unwrap());
+        assert_eq!(waiting.join_all().await, [false]);
         // Who comes later may try.
         sleep(Duration::from_secs(1)).await;
         assert!(line.place().again().await);

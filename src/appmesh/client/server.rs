@@ -17,8 +17,7 @@ impl Server {
     pub(super) fn answered(&mut self, id: Option<&str>, is_success: bool) {
         let is_known = match (&*self, id) {
             (Self::Another, _) | (Self::One(None), None) => return,
-            (Self::Unknown, None) if !is_success => return,
-            (Self::One(Some(_)), None) if !is_success => return,
+            (Self::Unknown | Self::One(Some(_)), None) if !is_success => return,
             (Self::Unknown, id) => {
                 *self = Self::One(id.map(str::to_owned));
                 return;

@@ -497,7 +497,7 @@ fn what_does_not_tell_its_tags_is_nobodys_to_change() {
             no_tags: Some(NoTags::Refused("ForbiddenException: no".to_owned())),
             metadata: Metadata::default(),
         };
-        known.take_in(resource.id, held, &Model::default());
+        known.take_in(&resource.id, held, &Model::default());
     }
     let wanted = source(&[mesh(), node("alike", &[80]), node("n", &[80])]);
     for adopt in [false, true] {
