@@ -1,17 +1,21 @@
 //! The client of one target: one method for each thing that App Mesh's API can do, over all seven kinds.
 //!
-//! **Invariants:** a target is what its options name, whatever `AWS_ENDPOINT_URL` says. Every call is safe to send twice, and
-//! is tried again while the trouble may pass and patience lasts.
+//! **Invariants:** a target is what its options name, whatever `AWS_ENDPOINT_URL` says. It is one server: once another answers,
+//! every call fails, and a new client is needed. Every call is safe to send twice, and is tried again while the trouble may
+//! pass and patience lasts. No answer is read without a bound, nor a list.
 
 mod answer;
 mod call;
 mod error;
 mod held;
+mod line;
 mod login;
 mod operations;
 mod options;
+mod pages;
 mod rate;
 mod retry;
+mod server;
 mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,11 +28,15 @@ use serde_json::{Map, Value, json};
 use crate::model::schema::kind_schema;
 use crate::model::tags::Tags;
 use crate::model::{ResourceId, ResourceKind};
+use answer::Answer;
 use call::Call;
+use line::Line;
+use pages::Pages;
 use rate::Rate;
+use server::Server;
 
 pub use error::TargetError;
-pub use held::{Held, Metadata, Within, Written};
+pub use held::{Held, ListedMesh, Metadata, NoTags, Within, Written};
 pub use options::{KeySource, TargetOptions};
 
 /// A client of one target. A clone is cheap, and shares the rate and the connections.
@@ -36,6 +44,8 @@ pub use options::{KeySource, TargetOptions};
 pub struct Client {
     sdk: aws_sdk_appmesh::Client,
     target: Arc<Target>,
+    /// The account of the meshes that it reads, if that is another than the key's.
+    owner: Option<Arc<str>>,
 }
 
 /// What all calls to a target share.
@@ -45,8 +55,8 @@ struct Target {
     rate: Option<Rate>,
     /// Whether there are credentials, or only ones that are made up for a target which asks for none.
     has_credentials: bool,
-    /// Of the newest answer that has one.
-    server_id: Mutex<Option<String>>,
+    server: Mutex<Server>,
+    line: Line,
 }
 
 impl Client {
@@ -83,8 +93,10 @@ impl Client {
                 rate: options.rate.map(Rate::new),
                 endpoint: options.endpoint,
                 has_credentials: login.has_credentials,
-                server_id: Mutex::default(),
+                server: Mutex::default(),
+                line: Line::new(),
             }),
+            owner: None,
         })
     }
 
@@ -95,8 +107,16 @@ impl Client {
 
     /// The id of the Outrigger that the target is, once it has answered; `None` of anything else.
     pub fn server_id(&self) -> Option<String> {
-        let id = self.target.server_id.lock();
-        id.unwrap_or_else(PoisonError::into_inner).clone()
+        self.target.server(|server| server.id().map(str::to_owned))
+    }
+
+    /// The same target, to read meshes of this account, which shares them with the key's.
+    #[must_use]
+    pub fn for_meshes_of(&self, owner: &str) -> Self {
+        Self {
+            owner: Some(owner.into()),
+            ..self.clone()
+        }
     }
 
     /// Every resource of a list, all pages of it. In what is not there is nothing.
@@ -104,23 +124,58 @@ impl Client {
     /// # Errors
     /// [`TargetError`]; [`TargetError::Lacking`] when the target has no such list.
     pub async fn list(&self, within: &Within) -> Result<Vec<ResourceId>, TargetError> {
+        let mut ids = Vec::new();
+        self.items(within, |answer, item| {
+            ids.push(answer.item(within, item)?);
+            Ok(())
+        })
+        .await?;
+        Ok(ids)
+    }
+
+    /// Every mesh that the key may know of, those among them that others share with its account.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub async fn meshes(&self) -> Result<Vec<ListedMesh>, TargetError> {
+        let mut meshes = Vec::new();
+        self.items(&Within::Meshes, |answer, item| {
+            let id = answer.item(&Within::Meshes, item)?;
+            let owner = item.get("meshOwner").and_then(Value::as_str);
+            meshes.push(ListedMesh {
+                mesh: id.mesh().clone(),
+                owner: owner.map(str::to_owned),
+            });
+            Ok(())
+        })
+        .await?;
+        Ok(meshes)
+    }
+
+    async fn items(
+        &self,
+        within: &Within,
+        mut each: impl FnMut(&Answer, &Value) -> Result<(), TargetError>,
+    ) -> Result<(), TargetError> {
         let what = format!("list {within}");
-        let mut items = Vec::new();
+        let mut pages = Pages::default();
         let mut token = None;
         loop {
             let call = self.call(&what, None).await;
-            let answer = match self.list_page(&call, within, token.clone()).await {
-                Err(error) if error.is_absence() => return Ok(Vec::new()),
-                // Whoever does not even know meshes speaks another API.
-                Err(error) if *within == Within::Meshes => return Err(error.or_nonsense()),
+            let answer = match self.list_page(&call, within, token).await {
+                // Whoever does not even know meshes speaks another API, and half of a list is none.
+                Err(error) if *within == Within::Meshes || !pages.is_first() => {
+                    return Err(error.or_nonsense());
+                }
+                Err(error) if error.is_absence() => return Ok(()),
                 answer => answer?,
             };
             for item in answer.array(within.collection())? {
-                items.push(answer.item(within, item)?);
+                each(&answer, item)?;
             }
-            match answer.next_page(token.as_deref())? {
-                Some(next) => token = Some(next),
-                None => return Ok(items),
+            token = pages.next(&answer)?;
+            if token.is_none() {
+                return Ok(());
             }
         }
     }
@@ -130,23 +185,36 @@ impl Client {
     /// # Errors
     /// [`TargetError`].
     pub async fn describe(&self, id: &ResourceId) -> Result<Option<Held>, TargetError> {
-        let call = self.call(&format!("describe `{id}`"), None).await;
-        let answer = match self.describe_one(&call, id).await {
-            Err(error) if error.is_absence() => return Ok(None),
-            answer => answer?,
-        };
-        if answer.is_deleted() {
+        let Some(Written { spec, metadata }) = self.look(id).await? else {
             return Ok(None);
+        };
+        let mut tags = self.tags(&metadata.arn).await;
+        if let Err(TargetError::Lacking { .. }) = tags {
+            // What stands before a target may have said so.
+            tags = self.tags(&metadata.arn).await;
         }
-        let Written { spec, metadata } = answer.resource()?;
-        match self.tags(&metadata.arn).await {
-            Ok(tags) => Ok(Some(Held {
-                spec,
-                tags,
-                metadata,
-            })),
+        let (tags, no_tags) = match tags {
+            Ok(tags) => (tags, None),
+            Err(error) if error.is_of_target() => return Err(error),
+            Err(error) if error.is_absence() && self.look(id).await?.is_none() => return Ok(None),
+            Err(TargetError::Lacking { .. }) => (Tags::new(), Some(NoTags::Unknown)),
+            Err(error) => (Tags::new(), Some(NoTags::Refused(error.to_string()))),
+        };
+        Ok(Some(Held {
+            spec,
+            tags,
+            no_tags,
+            metadata,
+        }))
+    }
+
+    /// A resource without its tags.
+    async fn look(&self, id: &ResourceId) -> Result<Option<Written>, TargetError> {
+        let call = self.call(&format!("describe `{id}`"), None).await;
+        match self.describe_one(&call, id).await {
             Err(error) if error.is_absence() => Ok(None),
-            Err(error) => Err(error),
+            Ok(answer) if answer.is_deleted() => Ok(None),
+            answer => answer?.resource().map(Some),
         }
     }
 
@@ -157,19 +225,20 @@ impl Client {
     pub async fn tags(&self, arn: &str) -> Result<Tags, TargetError> {
         let what = format!("list the tags of `{arn}`");
         let mut tags = Tags::new();
+        let mut pages = Pages::default();
         let mut token = None;
         loop {
             let call = self.call(&what, None).await;
-            let answer = self.tags_page(&call, arn, token.clone()).await?;
+            let answer = self.tags_page(&call, arn, token).await?;
             for item in answer.array("tags")? {
                 let text = |member: &str| item.get(member).and_then(Value::as_str);
                 let key = text("key").ok_or_else(|| answer.nonsense())?;
                 let value = text("value").unwrap_or_default();
                 tags.insert(key.to_owned(), value.to_owned());
             }
-            match answer.next_page(token.as_deref())? {
-                Some(next) => token = Some(next),
-                None => return Ok(tags),
+            token = pages.next(&answer)?;
+            if token.is_none() {
+                return Ok(tags);
             }
         }
     }
@@ -237,22 +306,18 @@ impl Client {
         self.tag_one(&call, arn).await.map(drop)
     }
 
-    /// Takes tags away.
-    ///
-    /// # Errors
-    /// [`TargetError`].
-    pub async fn untag(&self, arn: &str, keys: &[String]) -> Result<(), TargetError> {
-        let body = json!({ "tagKeys": keys });
-        let call = self.call(&format!("untag `{arn}`"), Some(body)).await;
-        self.untag_one(&call, arn).await.map(drop)
-    }
-
     /// A call whose turn has come.
     async fn call(&self, what: &str, body: Option<Value>) -> Call {
         if let Some(rate) = &self.target.rate {
             rate.turn().await;
         }
         Call::new(Arc::clone(&self.target), what, body)
+    }
+}
+
+impl Target {
+    fn server<T>(&self, edit: impl FnOnce(&mut Server) -> T) -> T {
+        edit(&mut self.server.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

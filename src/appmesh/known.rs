@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeSeed;
 use serde_json::{Map, Value};
 
-use super::client::Written;
+use super::client::{Held, Written};
 use super::plan::{Action, Step};
 use super::read::Target;
 use crate::model::defaults::fill_defaults;
 use crate::model::tags::Tags;
-use crate::model::{Model, Resource, ResourceId, ResourceKind, Spec};
+use crate::model::{MeshName, Model, Resource, ResourceId, ResourceKind, Spec};
 
 /// The resources of a target.
 #[derive(Clone, Debug, Default)]
@@ -22,12 +22,16 @@ pub struct Known {
     entries: BTreeMap<ResourceId, Entry>,
     /// Kinds that the target does not know.
     lacks: BTreeSet<ResourceKind>,
+    /// Meshes that other accounts share with the target's, and these accounts.
+    shared: BTreeMap<MeshName, BTreeSet<String>>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     arn: String,
     tags: Tags,
+    /// Why its tags are not known.
+    no_tags: Option<String>,
     /// The spec, if the model has no exact form of it.
     raw: Option<Value>,
 }
@@ -37,7 +41,8 @@ struct Entry {
 pub struct There<'a> {
     pub spec: Value,
     pub tags: &'a Tags,
-    pub arn: &'a str,
+    /// Why its tags are not known, so that it is nobody's to change.
+    pub no_tags: Option<&'a str>,
 }
 
 impl Known {
@@ -45,12 +50,33 @@ impl Known {
     pub fn read(target: Target, source: &Model) -> Self {
         let mut known = Self {
             lacks: target.lacks,
+            shared: target.shared,
             ..Self::default()
         };
         for (id, held) in target.resources {
-            known.insert(id, held.metadata.arn, held.spec, held.tags, source);
+            known.take_in(&id, held, source);
         }
         known
+    }
+
+    /// Takes note of what was read of a resource.
+    pub fn take_in(&mut self, id: &ResourceId, held: Held, source: &Model) {
+        let Held {
+            spec,
+            tags,
+            no_tags,
+            metadata,
+        } = held;
+        self.insert(id.clone(), metadata.arn, spec, tags, source);
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.no_tags = no_tags.map(|why| why.to_string());
+        }
+    }
+
+    /// The accounts that share a mesh of this name with the target's.
+    pub fn sharers(&self, mesh: &MeshName) -> impl Iterator<Item = &str> {
+        let sharers = self.shared.get(mesh).into_iter().flatten();
+        sharers.map(String::as_str)
     }
 
     /// Takes note of a step that is done, with what the target answered.
@@ -97,6 +123,10 @@ impl Known {
         self.entries.contains_key(id)
     }
 
+    pub fn arn(&self, id: &ResourceId) -> Option<&str> {
+        self.entries.get(id).map(|entry| &*entry.arn)
+    }
+
     pub fn get(&self, id: &ResourceId) -> Option<There<'_>> {
         let entry = self.entries.get(id)?;
         let spec = if let Some(raw) = &entry.raw {
@@ -110,7 +140,7 @@ impl Known {
         Some(There {
             spec,
             tags: &entry.tags,
-            arn: &entry.arn,
+            no_tags: entry.no_tags.as_deref(),
         })
     }
 
@@ -135,7 +165,13 @@ impl Known {
             None => self.model.remove(&id),
         }
         let raw = (!is_exact).then_some(spec);
-        self.entries.insert(id, Entry { arn, tags, raw });
+        let entry = Entry {
+            arn,
+            tags,
+            no_tags: None,
+            raw,
+        };
+        self.entries.insert(id, entry);
     }
 
     /// Holds a resource as another has it, or not at all.
@@ -244,7 +280,7 @@ mod tests {
         insert(&mut written, provider.clone(), "new");
         read.take_over(service.clone(), &written);
         let there = read.get(&service).unwrap();
-        assert_eq!((there.spec, there.arn), (provider, "new"));
+        assert_eq!((there.spec, read.arn(&service)), (provider, Some("new")));
         read.take_over(service.clone(), &Known::default());
         assert!(!read.contains(&service) && !read.model().contains(&service));
         // What the types cannot say goes with it.

@@ -64,6 +64,8 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     pub id: ResourceId,
+    /// What has to be there; `None` of what is made.
+    pub there: Option<Existing>,
     pub action: Action,
     /// Everything of an earlier phase is done or given up before.
     pub phase: usize,
@@ -73,6 +75,15 @@ pub struct Step {
     pub is_unsure: bool,
 }
 
+/// What a step changes or deletes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Existing {
+    /// By which the target knows it.
+    pub arn: String,
+    /// The mirror whose it has to be, still. `None`: anybody's, since the step takes it over.
+    pub of: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     Create {
@@ -80,7 +91,6 @@ pub enum Action {
         tags: Tags,
     },
     Update {
-        arn: String,
         /// `None` if only tags differ.
         spec: Option<Value>,
         /// Those to add or to change.
@@ -193,6 +203,9 @@ impl Comparison<'_> {
         let ordered = order::order(&self.intents, self.target, &restore);
         let mut plan = self.plan;
         plan.steps = ordered.steps;
+        for step in &mut plan.steps {
+            step.there = existing(step, self.target, &self.options.mirror);
+        }
         let kept = ordered.in_use.into_iter();
         plan.orphaned.extend(kept.map(|(id, by)| Orphan {
             id,
@@ -248,7 +261,7 @@ impl Comparison<'_> {
             return self.leave_out(id, Why::FromTarget);
         }
         let mut changes = changes(&there.spec, &wanted.spec);
-        if !is_ours && !self.options.adopt {
+        if !is_ours && (!self.options.adopt || there.no_tags.is_some()) {
             let state = if changes.is_empty() {
                 ForeignState::Same
             } else {
@@ -269,7 +282,6 @@ impl Comparison<'_> {
         }
         let resource = spec.is_some().then_some(wanted.resource);
         let action = Action::Update {
-            arn: there.arn.to_owned(),
             spec,
             tags,
             changes,
@@ -288,6 +300,13 @@ impl Comparison<'_> {
     /// Why a resource cannot be written.
     fn hindrance(&self, wanted: &Wanted, there: &Tags, writes_spec: bool) -> Option<Why> {
         let id = &wanted.resource.id;
+        if let (ResourceId::Mesh(mesh), false) = (id, self.target.contains(id))
+            && let Some(owner) = self.target.sharers(mesh).next()
+        {
+            return Some(Why::Shared {
+                owner: owner.to_owned(),
+            });
+        }
         if self.target.lacks(id.kind()) {
             return Some(Why::Unknown { kind: id.kind() });
         }
@@ -320,15 +339,24 @@ impl Comparison<'_> {
 
     fn foreign(&mut self, id: ResourceId, there: &There<'_>, state: ForeignState) {
         let of = there.tags.get(TAG).cloned();
-        self.plan.foreign.push(Foreign { id, of, state });
+        let no_tags = there.no_tags.map(str::to_owned);
+        self.plan.foreign.push(Foreign {
+            id,
+            of,
+            no_tags,
+            state,
+        });
     }
 
     /// The update that brings a resource of ours, which is as the source has it, back to that.
     fn restore(&self, id: &ResourceId) -> Option<Intent> {
-        let there = self.target.get(id).filter(|there| self.is_ours(there))?;
+        let there = self.target.get(id)?;
+        // What an earlier step has adopted is ours too.
+        if !self.is_ours(&there) && !self.intents.contains_key(id) {
+            return None;
+        }
         let wanted = self.wanted(id)?;
         let action = Action::Update {
-            arn: there.arn.to_owned(),
             spec: Some(wanted.spec),
             tags: Tags::new(),
             changes: Vec::new(),
@@ -336,6 +364,26 @@ impl Comparison<'_> {
         };
         let resource = Some(wanted.resource);
         Some(Intent { action, resource })
+    }
+}
+
+fn existing(step: &Step, target: &Known, mirror: &str) -> Option<Existing> {
+    let is_adopted = match &step.action {
+        Action::Create { .. } => return None,
+        Action::Update { tags, .. } => tags.contains_key(TAG),
+        Action::Delete => false,
+    };
+    Some(Existing {
+        arn: target.arn(&step.id)?.to_owned(),
+        of: (!is_adopted).then(|| mirror.to_owned()),
+    })
+}
+
+impl Step {
+    /// What keeps it from being tried, of what is not as the plan wanted it.
+    pub fn blocked_by(&self, failed: &BTreeSet<ResourceId>) -> Option<&ResourceId> {
+        let mut needs = std::iter::once(&self.id).chain(&self.needs);
+        needs.find(|id| failed.contains(*id))
     }
 }
 

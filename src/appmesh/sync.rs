@@ -3,6 +3,9 @@
 //! A step that fails takes down those that need it and no others. Where the target is of no use, or the caller wants to
 //! stop, what is under way is finished and the rest is not tried. Nothing is written down about it: the next plan begins
 //! with the states that it finds.
+//!
+//! **Invariant:** nothing is changed or deleted that the target does not say is the mirror's, right before, but for what is
+//! adopted.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::client::{Client, TargetError, Written};
-use super::plan::{Action, Step};
+use super::plan::{Action, Existing, Step, TAG};
 use crate::model::ResourceId;
 
 /// How many steps are under way at a time.
@@ -107,8 +110,7 @@ impl Run<'_> {
         if self.is_useless || self.stop.is_cancelled() {
             return Some(Outcome::NotTried);
         }
-        let mut needs = std::iter::once(&step.id).chain(&step.needs);
-        let by = needs.find(|id| self.failed.contains(*id))?.clone();
+        let by = step.blocked_by(&self.failed)?.clone();
         Some(Outcome::Blocked { by })
     }
 
@@ -130,9 +132,8 @@ async fn write(client: &Client, step: &Step) -> Result<Option<Written>, TargetEr
             let written = client.create(&step.id, spec, tags, &token).await?;
             Ok(Some(written))
         }
-        Action::Update {
-            arn, spec, tags, ..
-        } => {
+        Action::Update { spec, tags, .. } => {
+            let arn = still_ours(client, step).await?;
             // The tags first, so that nothing is changed that does not carry the mirror's.
             if !tags.is_empty() {
                 client.tag(arn, tags).await?;
@@ -142,6 +143,32 @@ async fn write(client: &Client, step: &Step) -> Result<Option<Written>, TargetEr
                 None => Ok(None),
             }
         }
-        Action::Delete => client.delete(&step.id).await.map(|()| None),
+        Action::Delete => match still_ours(client, step).await {
+            Ok(_) => client.delete(&step.id).await.map(|()| None),
+            // Somebody else was first.
+            Err(error) if error.is_absence() => Ok(None),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// The ARN of what a step changes, which is whose the step says now: what was read of it may be some minutes old, and its
+/// name somebody else's since. What is adopted is asked for too, so that it is the server that was read.
+async fn still_ours<'a>(client: &Client, step: &'a Step) -> Result<&'a str, TargetError> {
+    let Some(Existing { arn, of }) = &step.there else {
+        return Err(taken(client, step));
+    };
+    let tags = client.tags(arn).await?;
+    if of.is_none() || tags.get(TAG) == of.as_ref() {
+        Ok(arn)
+    } else {
+        Err(taken(client, step))
+    }
+}
+
+fn taken(client: &Client, step: &Step) -> TargetError {
+    TargetError::Taken {
+        endpoint: client.endpoint().to_owned(),
+        id: step.id.to_string(),
     }
 }

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use super::output::CliError;
 use super::validate::count;
-use crate::appmesh::client::{Client, Held, KeySource, TargetOptions};
-use crate::appmesh::read::{Scope, Target, read};
+use crate::appmesh::client::{Client, Held, KeySource, NoTags, TargetOptions};
+use crate::appmesh::read::{Scope, Target, read_with_shared};
 use crate::model::arn::{Identity, arn, parse_arn};
 use crate::model::document::Located;
 use crate::model::{MeshName, ResourceId};
@@ -90,21 +90,15 @@ pub async fn run(args: ImportArgs) -> Result<String, CliError> {
         .map_err(CliError::unable_error)?;
     let target = read_all(&client, &meshes).await?;
     check_meshes(&client, &meshes, &target)?;
+    check_tags(&target)?;
+    let left = left_out(client.endpoint(), &target);
     let resources: Vec<Taken> = target.resources.into_iter().map(Taken::new).collect();
     let mut text = into.write(client.endpoint(), &resources)?;
     text += &identity(&resources);
-    // Writing to a string does not fail.
-    if !target.lacks.is_empty() {
-        let kinds: Vec<&str> = target.lacks.iter().map(|kind| kind.as_str()).collect();
-        let _ = writeln!(
-            text,
-            "{} does not know {}: if there are any, they are not here",
-            client.endpoint(),
-            kinds.join(", ")
-        );
-    }
+    text += &left;
     let reserved: usize = resources.iter().map(|taken| taken.reserved_tags).sum();
     if reserved > 0 {
+        // Writing to a string does not fail.
         let _ = writeln!(
             text,
             "{} left out, since nobody but AWS may set tags that begin with `{RESERVED}`",
@@ -121,7 +115,7 @@ async fn read_all(client: &Client, meshes: &BTreeSet<MeshName>) -> Result<Target
         Scope::Named(meshes.clone())
     };
     let mut next = Instant::now() + LINE_EVERY;
-    let target = read(client, &scope, |progress| {
+    let target = read_with_shared(client, &scope, |progress| {
         if Instant::now() >= next {
             next = Instant::now() + LINE_EVERY;
             let line = format!("  … {} of {}\n", progress.read, progress.found);
@@ -130,6 +124,55 @@ async fn read_all(client: &Client, meshes: &BTreeSet<MeshName>) -> Result<Target
         }
     });
     target.await.map_err(CliError::unable_error)
+}
+
+/// What it has, or may have, and is not among what was read.
+fn left_out(endpoint: &str, target: &Target) -> String {
+    let mut lines = Vec::new();
+    if !target.lacks.is_empty() {
+        let kinds: Vec<&str> = target.lacks.iter().map(|kind| kind.as_str()).collect();
+        let kinds = kinds.join(", ");
+        lines.push(format!(
+            "{endpoint} does not know {kinds}: if there are any, they are not here"
+        ));
+    }
+    let mut all = target.resources.values();
+    if all.any(|held| held.no_tags == Some(NoTags::Unknown)) {
+        lines.push(format!(
+            "{endpoint} does not know tags: if there are any, they are not here"
+        ));
+    }
+    for (mesh, owners) in &target.shared {
+        let owners: Vec<&str> = owners.iter().map(String::as_str).collect();
+        let owners = owners.join(", ");
+        lines.push(format!(
+            "mesh `{mesh}` of account {owners} is not here, since there is one of that name already"
+        ));
+    }
+    if !target.gone.is_empty() {
+        let gone: Vec<String> = target.gone.iter().map(|id| format!("`{id}`")).collect();
+        let listed = target.resources.len() + gone.len();
+        lines.push(format!(
+            "{listed} listed, {} not read, since {endpoint} had them no more when they were asked for: {}",
+            gone.len(),
+            gone.join(", ")
+        ));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// Tags that there are and that cannot be read would be lost.
+fn check_tags(target: &Target) -> Result<(), CliError> {
+    for (id, held) in &target.resources {
+        if let Some(NoTags::Refused(words)) = &held.no_tags {
+            return Err(CliError::unable(miette!(
+                help = "use a key that may list tags, or take other meshes with `--mesh`",
+                "the tags of `{id}` cannot be read: {words}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// There is something, and each mesh that was named.

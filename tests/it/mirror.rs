@@ -11,6 +11,7 @@ mod random;
 mod read;
 mod sync;
 mod trouble;
+mod whose;
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -106,6 +106,7 @@ impl Raw {
             Meaning::Refused => TargetError::Refused {
                 endpoint,
                 call,
+                status,
                 exception: self.exception.clone().unwrap_or_default(),
                 message: self.message(),
             },
@@ -258,13 +259,10 @@ impl Answer {
         }
     }
 
-    /// The token of the next page, if there is one. A list that comes back to where it was has no end.
-    pub(super) fn next_page(&self, last: Option<&str>) -> Result<Option<String>, TargetError> {
-        match self.json.get("nextToken").and_then(Value::as_str) {
-            None | Some("") => Ok(None),
-            Some(next) if Some(next) == last => Err(self.nonsense()),
-            Some(next) => Ok(Some(next.to_owned())),
-        }
+    /// The token of the next page, if there is one.
+    pub(super) fn next_token(&self) -> Option<&str> {
+        let token = self.json.get("nextToken")?.as_str()?;
+        Some(token).filter(|token| !token.is_empty())
     }
 
     pub(super) fn is_deleted(&self) -> bool {

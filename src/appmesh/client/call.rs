@@ -1,28 +1,36 @@
 //! One call: its body goes in before it is signed, and each try's answer comes out as it was sent.
 
 use std::error::Error;
+use std::mem::take;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_appmesh::config::http::HttpResponse;
 use aws_sdk_appmesh::config::interceptors::{
-    AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
-    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
+    AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextMut,
+    BeforeTransmitInterceptorContextMut, BeforeTransmitInterceptorContextRef,
+    FinalizerInterceptorContextRef,
 };
 use aws_sdk_appmesh::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_appmesh::error::{BoxError, SdkError};
+use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use http_body_util::{LengthLimitError, Limited};
 use serde_json::Value;
 
 use super::Target;
 use super::answer::{About, Answer, NO_CREDENTIALS, Raw};
 use super::error::TargetError;
+use super::line::Place;
+use super::server::Server;
 use super::words::{find, words};
 
 /// The header in which an Outrigger says which one it is.
 const SERVER: &str = "x-outrigger-server";
 /// The longest id that is one.
 const LONGEST_ID: usize = 64;
+/// Bytes of one answer at most. What a write may have, of which an answer has a little more, is half of it.
+const LONGEST_ANSWER: usize = 4 << 20;
 
 /// One call, and what came of its newest try. A clone is the same call.
 #[derive(Clone, Debug)]
@@ -44,6 +52,8 @@ struct Newest {
     answer: Option<Raw>,
     /// Why it has none.
     trouble: Option<String>,
+    /// The status of an answer that is longer than any may be.
+    too_long: Option<u16>,
 }
 
 impl Call {
@@ -64,16 +74,35 @@ impl Call {
     where
         E: Error + 'static,
     {
-        let answer = self.newest(|newest| newest.answer.take());
+        let (answer, too_long, tries, trouble) = self.newest(|newest| {
+            (
+                newest.answer.take(),
+                newest.too_long.take(),
+                take(&mut newest.tries),
+                newest.trouble.take(),
+            )
+        });
+        if self.0.target.server(|server| *server == Server::Another) {
+            let endpoint = self.0.target.endpoint.clone();
+            return Err(TargetError::Another { endpoint });
+        }
+        if let Some(status) = too_long {
+            return Err(self.too_long(status));
+        }
         match (answer, sent) {
             (Some(answer), _) => answer.read(self.about()),
-            (None, Err(error)) => Err(self.unanswered(&error)),
+            (None, Err(error)) => Err(self.unanswered(&error, tries, trouble)),
             // Nothing is taken for an answer that was not seen.
             (None, Ok(_)) => Err(self.unreachable("its answer was lost".to_owned())),
         }
     }
 
-    fn unanswered<E: Error + 'static>(&self, error: &SdkError<E, HttpResponse>) -> TargetError {
+    fn unanswered<E: Error + 'static>(
+        &self,
+        error: &SdkError<E, HttpResponse>,
+        tries: u32,
+        trouble: Option<String>,
+    ) -> TargetError {
         if let Some(error) = find::<CredentialsError>(error) {
             return TargetError::Credentials {
                 endpoint: self.0.target.endpoint.clone(),
@@ -83,20 +112,31 @@ impl Call {
             };
         }
         match error {
-            SdkError::TimeoutError(_) if self.newest(|newest| newest.tries) == 0 => {
-                TargetError::Throttled {
-                    endpoint: self.0.target.endpoint.clone(),
-                    call: self.0.what.clone(),
-                    message: "so many calls before were throttled that its turn did not come"
-                        .to_owned(),
-                }
-            }
+            SdkError::TimeoutError(_) if tries == 0 => TargetError::Throttled {
+                endpoint: self.0.target.endpoint.clone(),
+                call: self.0.what.clone(),
+                message: "so many calls before were throttled that its turn did not come"
+                    .to_owned(),
+            },
             SdkError::TimeoutError(_) => {
-                let trouble = self.newest(|newest| newest.trouble.take());
                 self.unreachable(trouble.unwrap_or_else(|| "no answer came in time".to_owned()))
             }
             error => self.unreachable(words(error)),
         }
+    }
+
+    fn too_long(&self, status: u16) -> TargetError {
+        TargetError::Nonsense {
+            endpoint: self.0.target.endpoint.clone(),
+            call: self.0.what.clone(),
+            status,
+            shown: format!("more than {LONGEST_ANSWER} bytes"),
+        }
+    }
+
+    /// Its place in the line of those that are throttled.
+    pub(super) fn place(&self) -> Place {
+        self.0.target.line.place()
     }
 
     fn unreachable(&self, reason: String) -> TargetError {
@@ -148,6 +188,9 @@ impl Intercept for Call {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        if self.0.target.server(|server| *server == Server::Another) {
+            return Err("another server answers".into());
+        }
         let tries = self.newest(|newest| {
             newest.tries += 1;
             newest.tries
@@ -156,6 +199,18 @@ impl Intercept for Call {
         if let (Some(rate), 2..) = (&self.0.target.rate, tries) {
             rate.take();
         }
+        Ok(())
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response_mut().body_mut();
+        let whole = std::mem::replace(body, SdkBody::taken());
+        *body = SdkBody::from_body_1_x(Limited::new(whole, LONGEST_ANSWER));
         Ok(())
     }
 
@@ -170,10 +225,10 @@ impl Intercept for Call {
         let id = response.headers().get(SERVER).filter(|id| {
             (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         });
-        if let Some(id) = id {
-            let known = self.0.target.server_id.lock();
-            *known.unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
-        }
+        let is_success = response.status().is_success();
+        self.0
+            .target
+            .server(|server| server.answered(id, is_success));
         Ok(())
     }
 
@@ -186,6 +241,12 @@ impl Intercept for Call {
         if let Some(Err(error)) = context.output_or_error()
             && !error.is_timeout_error()
         {
+            if find::<LengthLimitError>(error).is_some() {
+                let status = context
+                    .response()
+                    .map(|response| response.status().as_u16());
+                self.newest(|newest| newest.too_long = status);
+            }
             let is_answered = context.response().and_then(Raw::of).is_some();
             self.newest(|newest| {
                 newest.trouble = Some(words(error));

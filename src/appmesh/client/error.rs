@@ -38,9 +38,18 @@ pub enum TargetError {
     Refused {
         endpoint: String,
         call: String,
+        status: u16,
         exception: String,
         message: String,
     },
+    /// Nothing of what was read there is known of the server that answers now.
+    #[error(
+        "another server than before answers at {endpoint}; nothing is written before it is read"
+    )]
+    Another { endpoint: String },
+    /// Somebody else has it now, by the mirror's tag that it no longer carries.
+    #[error("`{id}` at {endpoint} is no longer the mirror's, and is left alone")]
+    Taken { endpoint: String, id: String },
     /// The target speaks App Mesh's API, though not all of it.
     #[error("cannot {call} at {endpoint}, which does not know that ({status}: {message})")]
     Lacking {
@@ -70,13 +79,15 @@ impl TargetError {
             | Self::Credentials { .. }
             | Self::Throttled { .. }
             | Self::Failing { .. }
+            | Self::Another { .. }
             | Self::Nonsense { .. } => true,
-            Self::Refused { .. } | Self::Lacking { .. } => false,
+            Self::Refused { .. } | Self::Taken { .. } | Self::Lacking { .. } => false,
         }
     }
 
-    /// That what lacks an operation is no target at all; any other error as it is.
-    pub(super) fn or_nonsense(self) -> Self {
+    /// That what lacks an operation is no target at all, nor is what answers it by an absence; any other error as it is.
+    pub(in crate::appmesh) fn or_nonsense(self) -> Self {
+        let is_absence = self.is_absence();
         match self {
             Self::Lacking {
                 endpoint,
@@ -88,6 +99,18 @@ impl TargetError {
                 call,
                 status,
                 shown: message,
+            },
+            Self::Refused {
+                endpoint,
+                call,
+                status,
+                exception,
+                message,
+            } if is_absence => Self::Nonsense {
+                endpoint,
+                call,
+                status,
+                shown: format!("{exception}: {message}"),
             },
             error => error,
         }

@@ -14,7 +14,26 @@ pub struct Held {
     /// As it was sent; `Null` of a mesh without one.
     pub spec: Value,
     pub tags: Tags,
+    /// Why there are none, where they cannot be read.
+    pub no_tags: Option<NoTags>,
     pub metadata: Metadata,
+}
+
+/// Why the tags of a resource cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoTags {
+    /// The target has nothing of the kind, as test doubles may.
+    Unknown,
+    /// It does not tell them, in these words.
+    Refused(String),
+}
+
+/// A mesh in the list of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedMesh {
+    pub mesh: MeshName,
+    /// The account that it is of, if the target says so.
+    pub owner: Option<String>,
 }
 
 /// What a create or an update is answered with. Tags are in no such answer.
@@ -34,10 +53,22 @@ pub struct Metadata {
     pub created_at: f64,
     #[serde(deserialize_with = "seconds")]
     pub last_updated_at: f64,
+    #[serde(deserialize_with = "or_absent")]
     pub mesh_owner: String,
+    #[serde(deserialize_with = "or_absent")]
     pub resource_owner: String,
+    #[serde(deserialize_with = "or_absent")]
     pub uid: String,
+    #[serde(deserialize_with = "or_absent")]
     pub version: u64,
+}
+
+/// Null counts as absent.
+fn or_absent<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let value = Option::deserialize(deserializer)?;
+    Ok(value.unwrap_or_default())
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
@@ -55,6 +86,15 @@ pub enum Within {
     Routes(MeshName, RouterName),
     VirtualGateways(MeshName),
     GatewayRoutes(MeshName, GatewayName),
+}
+
+impl fmt::Display for NoTags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("the target has none"),
+            Self::Refused(words) => f.write_str(words),
+        }
+    }
 }
 
 impl Within {

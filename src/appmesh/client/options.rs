@@ -28,7 +28,7 @@ pub struct TargetOptions {
     pub keys: KeySource,
     /// Calls a second; `None`: no limit.
     pub rate: Option<NonZeroU32>,
-    /// How long one call may take, with all its tries.
+    /// How long one call may take, with all its tries; twice that if it is throttled, and its place in the line besides.
     pub patience: Duration,
 }
 

@@ -6,8 +6,10 @@ use aws_sdk_appmesh::config::interceptors::InterceptorContext;
 use aws_sdk_appmesh::config::retry::{
     ClassifyRetry, ClientRateLimiter, RetryAction, RetryPartition, TokenBucket,
 };
+use http_body_util::LengthLimitError;
 
 use super::answer::{Meaning, Raw};
+use super::words::find;
 
 /// Tries of one call at most; the patience may end before.
 pub(super) const TRIES: u32 = 8;
@@ -34,6 +36,10 @@ pub(super) struct Classifier;
 
 impl ClassifyRetry for Classifier {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let error = context.output_or_error().and_then(Result::err);
+        if error.is_some_and(|error| find::<LengthLimitError>(error).is_some()) {
+            return RetryAction::RetryForbidden;
+        }
         let Some(answer) = context.response().and_then(Raw::of) else {
             return RetryAction::NoActionIndicated;
         };

@@ -1,6 +1,7 @@
 //! Forms between what a resource is and what it becomes, so that others can go on.
 
 use std::collections::BTreeMap;
+use std::mem::take;
 
 use super::order::{Ordering, leaning_on};
 use super::ports;
@@ -47,7 +48,7 @@ impl Ordering<'_> {
                 continue;
             }
             let spec = form.spec.clone();
-            let Some(intent) = self.interim_intent(form) else {
+            let Some(mut intent) = self.interim_intent(form) else {
                 continue;
             };
             if !self.pending.contains_key(&id) {
@@ -56,10 +57,33 @@ impl Ordering<'_> {
                 };
                 self.pending.insert(id.clone(), back);
             }
+            self.tag_first(&mut intent, &id);
             self.interim_forms.entry(id.clone()).or_default().push(spec);
             intents.push((id, intent));
         }
         self.do_all(intents, false)
+    }
+
+    /// Lets an interim form bring the tags, so that what is adopted carries the mirror's before anything of it is changed.
+    fn tag_first(&mut self, interim: &mut Intent, id: &ResourceId) {
+        let last = self.pending.get_mut(id).map(|intent| &mut intent.action);
+        let (
+            Action::Update { tags, changes, .. },
+            Some(Action::Update {
+                tags: last_tags,
+                changes: last_changes,
+                ..
+            }),
+        ) = (&mut interim.action, last)
+        else {
+            return;
+        };
+        let (of_tags, rest) = take(last_changes)
+            .into_iter()
+            .partition(|change| change.path.starts_with("tags."));
+        *last_changes = rest;
+        *tags = take(last_tags);
+        changes.extend::<Vec<_>>(of_tags);
     }
 
     /// What is stuck, as it is and as it becomes.
@@ -125,12 +149,10 @@ impl Ordering<'_> {
     }
 
     fn interim_intent(&self, form: Resource) -> Option<Intent> {
-        let there = self.target.get(&form.id)?;
         let before = self.state.get(&form.id)?;
         let spec = json(&form.spec);
         Some(Intent {
             action: Action::Update {
-                arn: there.arn.to_owned(),
                 changes: changes(&json(&before), &spec),
                 spec: Some(spec),
                 tags: Tags::new(),

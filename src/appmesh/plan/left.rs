@@ -13,6 +13,8 @@ pub struct Foreign {
     pub id: ResourceId,
     /// The other mirror that made it, by the id of its source.
     pub of: Option<String>,
+    /// Why its tags cannot be read, so that nobody knows whose it is.
+    pub no_tags: Option<String>,
     pub state: ForeignState,
 }
 
@@ -57,6 +59,10 @@ pub enum Why {
     Unknown {
         kind: ResourceKind,
     },
+    /// Another account has a mesh of that name, and shares it with the target's.
+    Shared {
+        owner: String,
+    },
     ReservedTag {
         key: String,
     },
@@ -93,9 +99,10 @@ impl Why {
 
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.of {
-            Some(of) => write!(f, "the mirror of `{of}` made it")?,
-            None => f.write_str("somebody else made it")?,
+        match (&self.of, &self.no_tags) {
+            (_, Some(why)) => write!(f, "its tags cannot be read, so it may be anybody's ({why})")?,
+            (Some(of), None) => write!(f, "the mirror of `{of}` made it")?,
+            (None, None) => f.write_str("somebody else made it")?,
         }
         match &self.state {
             ForeignState::Beside => f.write_str("; the source has none of that name"),
@@ -126,6 +133,10 @@ impl fmt::Display for Why {
         match self {
             Self::FromTarget => f.write_str("it was mirrored from the target"),
             Self::Unknown { kind } => write!(f, "the target does not know the kind `{kind}`"),
+            Self::Shared { owner } => write!(
+                f,
+                "account {owner} shares a mesh of that name with the target's account, and it is not the mirror's"
+            ),
             Self::ReservedTag { key } => write!(
                 f,
                 "tags that start with `aws:` are AWS's own; remove `{key}`"

@@ -81,6 +81,7 @@ impl Ordering<'_> {
         for level in 0..levels::LEVELS {
             self.batch(level, true, |_, intent| intent.action != Action::Delete);
         }
+        while self.delete_what_fits() {}
     }
 
     /// Does what a target takes that minds each resource by itself. A service first: others have interim forms to follow it.
@@ -167,6 +168,7 @@ impl Ordering<'_> {
         for (id, intent) in &intents {
             self.steps.push(Step {
                 id: id.clone(),
+                there: None,
                 action: self.since_interim(id, intent.action.clone()),
                 phase: self.phase,
                 needs: self.needs(id, intent),

@@ -5,8 +5,10 @@ mod laws;
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::appmesh::client::{Held, Metadata, NoTags};
+use crate::appmesh::read::Target;
 use crate::model::document::Located;
-use crate::model::{MeshName, Model, schema};
+use crate::model::{MeshName, Model, ResourceKind, schema};
 use crate::store::{Owner, Record, Revision, Timestamp};
 
 const OURS: &str = "source";
@@ -379,6 +381,170 @@ fn what_others_made_is_left_alone() {
 }
 
 #[test]
+fn what_is_adopted_is_the_mirrors_before_it_is_changed() {
+    let there = [
+        mesh(),
+        node("n", &[80]),
+        router(&[80]),
+        route("x", Some(80), "n", None),
+    ];
+    let wanted = [
+        mesh(),
+        node("n", &[80]),
+        router(&[90]),
+        route("x", Some(90), "n", None),
+    ];
+    let adopt = Options {
+        adopt: true,
+        ..options()
+    };
+    let plan = plan(&source(&wanted), &target(&there), &adopt);
+    let lines = lines(&plan);
+    let of_router: Vec<&String> = lines.iter().filter(|line| line.contains(") r")).collect();
+    assert_eq!(
+        of_router,
+        [
+            "2 meanwhile (~ spec.listeners[0].portMapping.port: 80 → 90, + spec.listeners[1]: \
+             {\"portMapping\":{\"port\":80,\"protocol\":\"http\"}}, + tags.outrigger:mirrored-from: \"source\") r",
+            "4 adopt (- spec.listeners[1]: {\"portMapping\":{\"port\":80,\"protocol\":\"http\"}}) r after x",
+        ],
+        "{lines:#?}"
+    );
+}
+
+/// A route that names no port is in the way while its router has two, and names one meanwhile, though only its tags differ.
+#[test]
+fn what_only_gets_the_mirrors_tag_can_have_interim_forms() {
+    let there = [
+        mesh(),
+        node("n", &[80]),
+        router(&[80]),
+        route("x", None, "n", None),
+        route("y", Some(80), "n", None),
+    ];
+    let wanted = [
+        mesh(),
+        node("n", &[80]),
+        router(&[90]),
+        route("x", None, "n", None),
+        route("y", Some(90), "n", None),
+    ];
+    let adopt = Options {
+        adopt: true,
+        ..options()
+    };
+    let plan = plan(&source(&wanted), &target(&there), &adopt);
+    let unsure: Vec<&Step> = plan.steps.iter().filter(|step| step.is_unsure).collect();
+    assert_eq!(unsure, [&plan.steps[0]; 0], "{:#?}", lines(&plan));
+}
+
+/// The target has the last word on what its own node does not have, and whatever it says, `old` is in nobody's use then.
+#[test]
+fn what_the_last_resort_frees_is_deleted() {
+    let there = [
+        ours(mesh()),
+        node("n", &[80]),
+        ours(node("old", &[81])),
+        ours(router(&[80])),
+        ours(route("x", None, "old", Some(81))),
+    ];
+    let wanted = [
+        mesh(),
+        node("n", &[80, 81]),
+        router(&[80]),
+        route("x", None, "n", Some(81)),
+    ];
+    let prune = Options {
+        prune: true,
+        ..options()
+    };
+    let plan = plan(&source(&wanted), &target(&there), &prune);
+    let last = lines(&plan);
+    assert_eq!(last[1..], ["1 delete old after x"], "{last:?}");
+    assert!(
+        plan.steps[0].is_unsure && plan.orphaned.is_empty(),
+        "{plan:?}"
+    );
+}
+
+#[test]
+fn what_the_target_has_no_kind_for_is_not_mirrored() {
+    let lacking = Target {
+        lacks: [ResourceKind::VirtualService].into(),
+        ..Target::default()
+    };
+    let known = Known::read(lacking, &Model::default());
+    let service = service(&json!({ "virtualNode": { "virtualNodeName": "n" } }));
+    let plan = plan(
+        &source(&[mesh(), node("n", &[80]), service]),
+        &known,
+        &options(),
+    );
+    assert_eq!(lines(&plan), ["0 create m", "1 create n after m"]);
+    let kind = ResourceKind::VirtualService;
+    let left: Vec<&Why> = plan.not_mirrored.iter().map(|left| &left.why).collect();
+    assert_eq!(left, [&Why::Unknown { kind }]);
+}
+
+#[test]
+fn what_does_not_tell_its_tags_is_nobodys_to_change() {
+    let mut known = target(&[ours(mesh())]);
+    for (name, port) in [("alike", 80), ("n", 81), ("beside", 80)] {
+        let (resource, tags) = read(&node(name, &[port]));
+        let held = Held {
+            spec: json(&resource.spec),
+            tags,
+            no_tags: Some(NoTags::Refused("ForbiddenException: no".to_owned())),
+            metadata: Metadata::default(),
+        };
+        known.take_in(&resource.id, held, &Model::default());
+    }
+    let wanted = source(&[mesh(), node("alike", &[80]), node("n", &[80])]);
+    for adopt in [false, true] {
+        let options = Options {
+            adopt,
+            prune: true,
+            ..options()
+        };
+        let plan = plan(&wanted, &known, &options);
+        assert_eq!(lines(&plan), [""; 0], "{plan:?}");
+        let left: Vec<String> = plan.foreign.iter().map(ToString::to_string).collect();
+        assert_eq!(left.len(), 3, "{left:?}");
+        let why = "its tags cannot be read, so it may be anybody's (ForbiddenException: no)";
+        assert!(left.iter().all(|line| line.starts_with(why)), "{left:?}");
+    }
+}
+
+#[test]
+fn a_mesh_that_another_account_shares_is_no_target() {
+    let shared = Known::read(
+        Target {
+            shared: [(MeshName::new("m"), ["210987654321".to_owned()].into())].into(),
+            ..Target::default()
+        },
+        &Model::default(),
+    );
+    let adopt = Options {
+        adopt: true,
+        ..options()
+    };
+    let plan = plan(&source(&[mesh(), node("n", &[80])]), &shared, &adopt);
+    assert_eq!(lines(&plan), [""; 0], "{plan:?}");
+    let left: Vec<String> = plan
+        .not_mirrored
+        .iter()
+        .map(|left| left.why.to_string())
+        .collect();
+    assert_eq!(
+        left,
+        [
+            "account 210987654321 shares a mesh of that name with the target's account, and it is not the mirror's",
+            "it needs `mesh/m`, which is not at the target",
+        ]
+    );
+}
+
+#[test]
 fn tags_are_added_and_changed_and_never_removed() {
     let mut wanted = mesh();
     wanted["tags"] = json!({ "team": "new", "more": "x" });
@@ -425,11 +591,8 @@ fn what_is_gone_is_kept_without_prune_and_while_it_is_used() {
     let there = target(&[there.as_slice(), &[user]].concat());
     let kept = plan(&source(&[]), &there, &options());
     assert_eq!(kept.steps, []);
-    assert!(
-        kept.orphaned
-            .iter()
-            .all(|orphan| orphan.why == Kept::Unpruned)
-    );
+    let why: Vec<&Kept> = kept.orphaned.iter().map(|orphan| &orphan.why).collect();
+    assert_eq!(why, [&Kept::Unpruned; 3]);
     let pruned = plan(
         &source(&[]),
         &there,

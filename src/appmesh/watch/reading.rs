@@ -75,11 +75,7 @@ impl Watch {
                 done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
             self.touched.insert(id.clone());
             match held? {
-                Some(held) => {
-                    let arn = held.metadata.arn;
-                    let source = &stored.model;
-                    self.known.insert(id, arn, held.spec, held.tags, source);
-                }
+                Some(held) => self.known.take_in(&id, held, &stored.model),
                 None => self.known.remove(&id),
             }
         }

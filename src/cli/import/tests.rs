@@ -18,6 +18,7 @@ fn taken(id: ResourceId, spec: Value, tags: &[(&str, &str)], account: &str) -> T
         tags: tags
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect(),
+        no_tags: None,
         metadata: Metadata {
             arn: format!("arn:aws:appmesh:eu-west-1:{account}:{id}"),
             created_at: 1_767_225_600.123,

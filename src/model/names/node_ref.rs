@@ -50,17 +50,23 @@ impl NodeRef {
         let parts: Vec<&str> = path.splitn(5, '/').collect();
         let is_name = |name: &str| (1..=LONGEST_NAME).contains(&name.len());
         match parts.as_slice() {
-            ["mesh", mesh, kind, name] if is_name(mesh) && is_name(name) => match *kind {
-                "virtualNode" => Some(Self::VirtualNode(
-                    MeshName::new(*mesh),
-                    NodeName::new(*name),
-                )),
-                "virtualGateway" => Some(Self::VirtualGateway(
-                    MeshName::new(*mesh),
-                    GatewayName::new(*name),
-                )),
-                _ => None,
-            },
+            ["mesh", mesh, kind, name] if is_name(name) => {
+                // A mesh that is shared may carry its owner.
+                let (mesh, _) = mesh.split_once('@').unwrap_or((mesh, ""));
+                if !is_name(mesh) {
+                    return None;
+                }
+                match *kind {
+                    "virtualNode" => {
+                        Some(Self::VirtualNode(MeshName::new(mesh), NodeName::new(*name)))
+                    }
+                    "virtualGateway" => Some(Self::VirtualGateway(
+                        MeshName::new(mesh),
+                        GatewayName::new(*name),
+                    )),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }
@@ -104,6 +110,18 @@ mod tests {
             gateway,
             NodeRef::VirtualGateway(MeshName::new("m"), GatewayName::new("g"))
         );
+    }
+
+    #[test]
+    fn a_shared_mesh_may_carry_its_owner() {
+        let node = NodeRef::parse("mesh/own/virtualNode/n").unwrap();
+        for id in [
+            "mesh/own@210987654321/virtualNode/n",
+            "arn:aws:appmesh:eu-west-1:123456789012:mesh/own@210987654321/virtualNode/n",
+        ] {
+            assert_eq!(NodeRef::parse(id).unwrap(), node, "{id}");
+        }
+        assert!(NodeRef::parse("mesh/@210987654321/virtualNode/n").is_err());
     }
 
     #[test]

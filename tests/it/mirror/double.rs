@@ -15,6 +15,8 @@ pub(super) enum Reply {
     Answer(u16, Option<&'static str>, String),
     /// The head of an answer, half of its body, and the end of the connection.
     CutOff,
+    /// An answer that goes on for as long as somebody reads it.
+    Endless,
     /// Nothing at all.
     Silence,
 }
@@ -118,6 +120,15 @@ async fn answer(
             )
         }
         Reply::CutOff => "HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{\"meshes\": [".to_owned(),
+        Reply::Endless => {
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+            let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+            let mut sent = stream.write_all(head.as_bytes()).await;
+            while sent.is_ok() {
+                sent = stream.write_all(chunk.as_bytes()).await;
+            }
+            return;
+        }
         Reply::Silence => {
             // Until the client leaves.
             drop(stream.read(&mut [0; 1]).await);

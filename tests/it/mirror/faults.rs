@@ -1,8 +1,9 @@
 //! What networks, load balancers and busy servers do to calls, while a mirror is at work.
 
-use super::pair::{Pair, create, mesh, mirrored};
+use super::pair::{KeysFile, Pair, create, mesh, mirrored};
 use super::proxy::Fate;
 use super::{every_kind, id};
+use crate::appmesh::served::Served;
 
 /// Mirrors one resource of each kind through a proxy that does this to some calls.
 async fn applies_through(fates: impl Fn(usize, &str) -> Fate + Send + Sync + 'static) {
@@ -79,7 +80,29 @@ async fn a_call_that_nothing_comes_of_is_given_up_in_time() {
     .await;
 }
 
+/// AWS's SDK signs by the clock of the target, as its answers tell it. Where something before the target tells another time,
+/// the target refuses the signature, and nothing else comes of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_an_hour_late_matters_to_nobody() {
-    applies_through(|_, _| Fate::Late).await;
+async fn a_time_that_is_not_the_targets_is_said_to_be_the_clocks_trouble() {
+    let keys = KeysFile::new(&[("ALL", "")]);
+    let target = Served::start(&["--api-auth", "sigv4", "--api-credentials", keys.path()]).await;
+    let pair = Pair::between(Served::start(&[]).await, target).await;
+    for (id, [spec, _]) in &every_kind() {
+        assert_eq!(create(&pair.source, id, spec, &[]).await, 200, "{id}");
+    }
+    pair.proxy.set(|_, _| Fate::Late);
+    let late = keys.run(&pair, "ALL", &["sync", "apply"]).await;
+    assert_eq!(late.code, Some(2), "{late:?}");
+    let words = ["InvalidSignatureException", "set the clock", "not tried"];
+    assert!(
+        words.iter().all(|words| late.out.contains(words)),
+        "{late:?}"
+    );
+    pair.proxy.set(|_, _| Fate::Passes);
+    let applied = keys.run(&pair, "ALL", &["sync", "apply"]).await;
+    let kinds = every_kind().len();
+    assert!(
+        applied.out.ends_with(&format!("{kinds} created\n")),
+        "{applied:?}"
+    );
 }

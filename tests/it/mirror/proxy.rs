@@ -19,7 +19,7 @@ pub(super) enum Fate {
     CutOff,
     /// Nothing comes of it, for as long as the client waits.
     Swallowed,
-    /// It passes, by a clock that is an hour late.
+    /// It passes, by a clock that is late.
     Late,
     /// It passes, and an empty spec comes back with a member.
     Otherwise,

@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::super::pages::Pages;
 use super::*;
 use crate::model::MeshName;
 
@@ -80,7 +81,10 @@ fn an_error_is_what_its_exception_or_else_its_status_says() {
             TargetError::Failing { .. } => "failing",
             TargetError::Lacking { .. } => "lacking",
             TargetError::Nonsense { .. } => "nonsense",
-            TargetError::Options { .. } | TargetError::Unreachable { .. } => "else",
+            TargetError::Options { .. }
+            | TargetError::Unreachable { .. }
+            | TargetError::Another { .. }
+            | TargetError::Taken { .. } => "else",
         };
         assert_eq!(found, expected, "{status} {header:?} {body}: {error}");
         let text = error.to_string();
@@ -141,6 +145,15 @@ fn a_resource_comes_out_as_it_is() {
         version: 7,
     };
     assert_eq!(written.metadata, expected);
+    // As a test double has it.
+    let vague =
+        json!({ "metadata": { "arn": "arn", "uid": null, "version": null, "meshOwner": null } });
+    let expected = Metadata {
+        arn: "arn".into(),
+        ..Metadata::default()
+    };
+    let written = answer(&vague).resource().unwrap();
+    assert_eq!(written.metadata, expected);
     for body in [
         json!({}),
         json!([]),
@@ -157,6 +170,19 @@ fn a_resource_comes_out_as_it_is() {
 }
 
 #[test]
+fn a_list_without_end_is_nonsense() {
+    let page = |token: &str| answer(&json!({ "nextToken": token }));
+    let mut circle = Pages::default();
+    assert_eq!(circle.next(&page("1")).unwrap().as_deref(), Some("1"));
+    assert_eq!(circle.next(&page("2")).unwrap().as_deref(), Some("2"));
+    assert_eq!(circle.next(&page("")).unwrap(), None);
+    assert!(circle.next(&page("1")).is_err());
+    let mut endless = Pages::default();
+    let end = (0..20_000).find(|number| endless.next(&page(&number.to_string())).is_err());
+    assert_eq!(end, Some(10_000));
+}
+
+#[test]
 fn a_list_is_read_by_names_alone() {
     let within = Within::VirtualNodes(MeshName::new("m"));
     let page = answer(&json!({ "virtualNodes": [{ "virtualNodeName": "n" }], "nextToken": "t" }));
@@ -165,12 +191,10 @@ fn a_list_is_read_by_names_alone() {
         page.item(&within, &items[0]).unwrap().to_string(),
         "mesh/m/virtualNode/n"
     );
-    assert_eq!(page.next_page(None).unwrap().as_deref(), Some("t"));
-    // A list that goes round in circles.
-    assert!(page.next_page(Some("t")).is_err());
+    assert_eq!(page.next_token(), Some("t"));
     let last =
         answer(&json!({ "virtualNodes": [{}, { "virtualNodeName": "" }], "nextToken": null }));
-    assert_eq!(last.next_page(Some("t")).unwrap(), None);
+    assert_eq!(last.next_token(), None);
     for item in last.array("virtualNodes").unwrap() {
         assert!(last.item(&within, item).is_err(), "{item}");
     }

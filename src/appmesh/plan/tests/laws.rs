@@ -111,6 +111,18 @@ fn documents(seeds: &[Seed]) -> Vec<(Json, u8)> {
 struct Service {
     known: Known,
     is_strict: bool,
+    /// What it takes in no case.
+    refuses: Option<Step>,
+}
+
+impl Service {
+    fn new(known: Known, is_strict: bool) -> Self {
+        Self {
+            known,
+            is_strict,
+            refuses: None,
+        }
+    }
 }
 
 impl Service {
@@ -138,6 +150,11 @@ impl Service {
             !matches!(step.action, Action::Create { .. }),
             "{step:?}"
         );
+        if let (Action::Update { tags, .. }, Some(there)) = (&step.action, self.known.get(id)) {
+            // Nothing is changed before it is the mirror's.
+            let is_ours = there.tags.get(TAG).is_some_and(|of| of == OURS);
+            assert!(is_ours || tags.contains_key(TAG), "{step:?}");
+        }
         let model = self.known.model();
         let is_taken = change.is_none_or(|change| {
             if self.is_strict || !step.is_unsure {
@@ -175,13 +192,17 @@ impl Service {
             .collect();
         steps.sort_by_key(|(any, step)| (step.phase, *any));
         let (mut refused, mut blocked): (Vec<Step>, Vec<Step>) = Default::default();
+        let mut failed = BTreeSet::new();
         for (_, step) in steps {
-            let stands_on = |other: &Step| other.id == step.id || step.needs.contains(&other.id);
-            if refused.iter().chain(&blocked).any(stands_on) {
-                blocked.push(step.clone());
-            } else if !self.take(step, source) {
-                refused.push(step.clone());
-            }
+            let list = if step.blocked_by(&failed).is_some() {
+                &mut blocked
+            } else if self.refuses.as_ref() == Some(step) || !self.take(step, source) {
+                &mut refused
+            } else {
+                continue;
+            };
+            list.push(step.clone());
+            failed.insert(step.id.clone());
         }
         (refused, blocked)
     }
@@ -190,10 +211,7 @@ impl Service {
 /// Whether a step may keep AWS's service from taking the plan in any order: a gateway route names a port of its gateway and
 /// one of its service's provider, and both change.
 fn is_hopeless(step: &Step) -> bool {
-    matches!(
-        step.id,
-        ResourceId::VirtualService(..) | ResourceId::GatewayRoute(..)
-    )
+    matches!(step.id, ResourceId::GatewayRoute(..))
 }
 
 fn source_of(seeds: &[Seed]) -> Stored {
@@ -232,7 +250,7 @@ proptest! {
     #[test]
     fn a_mirror_becomes_its_source(from in seeds(), to in seeds(), any in any::<u64>()) {
         let stored = source_of(&to);
-        let mut service = Service { known: target_of(&from, true), is_strict: false };
+        let mut service = Service::new(target_of(&from, true), false);
         let options = Options { prune: true, ..options() };
         let plan = plan(&stored, &service.known, &options);
         let refused = service.follow(&plan, &stored.model, any);
@@ -251,7 +269,7 @@ proptest! {
         from in seeds(), to in seeds(), any in any::<u64>(), adopt in any::<bool>(), prune in any::<bool>(), is_strict in any::<bool>(),
     ) {
         let stored = source_of(&to);
-        let mut service = Service { known: target_of(&from, false), is_strict };
+        let mut service = Service::new(target_of(&from, false), is_strict);
         let before = states(&service.known);
         let options = Options { adopt, prune, ..options() };
         let plan = plan(&stored, &service.known, &options);
@@ -287,11 +305,25 @@ proptest! {
         }
     }
 
+    /// One refusal takes down what needs that step, and nothing else.
+    #[test]
+    fn a_refusal_is_felt_by_those_that_need_it(from in seeds(), to in seeds(), any in any::<u64>(), which in any::<prop::sample::Index>()) {
+        let stored = source_of(&to);
+        let mut service = Service::new(target_of(&from, true), false);
+        let options = Options { prune: true, ..options() };
+        let plan = plan(&stored, &service.known, &options);
+        prop_assume!(!plan.steps.is_empty());
+        let refused = which.get(&plan.steps).clone();
+        service.refuses = Some(refused.clone());
+        let (all, _) = service.follow(&plan, &stored.model, any);
+        prop_assert_eq!(all, [refused], "{:#?}", lines(&plan));
+    }
+
     /// A plan of what has changed is as good as one of everything.
     #[test]
     fn a_change_is_followed_by_itself(from in seeds(), to in seeds(), any in any::<u64>()) {
         let (older, newer) = (source_of(&from), source_of(&to));
-        let mut service = Service { known: Known::default(), is_strict: false };
+        let mut service = Service::new(Known::default(), false);
         let options = Options { prune: true, ..options() };
         let all = plan(&older, &service.known, &options);
         prop_assert_eq!(service.follow(&all, &older.model, any), Default::default());
