@@ -8,7 +8,6 @@
 //! Nothing here keeps anybody else waiting, and what the source has never depends on it.
 
 mod drift;
-mod pace;
 mod reading;
 mod round;
 mod unlike;
@@ -33,6 +32,7 @@ use super::metrics::Metrics;
 use super::plan::{Foreign, ForeignState, Options, Plan, plan, plan_of};
 use super::read::{Scope, Target};
 use super::status::{Mirror, Standing, State, Status};
+use crate::back_off::BackOff;
 use crate::model::ResourceId;
 use crate::store::{Records, Stored};
 use drift::Drifted;
@@ -40,6 +40,10 @@ use unlike::Unlike;
 
 /// All of a target is not read more often than this.
 pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+/// The waits after a target was of no use.
+const AFTER_TROUBLE: BackOff = BackOff::new(Duration::from_secs(1), Duration::from_mins(1));
+/// And after a resource was refused.
+const AFTER_REFUSAL: BackOff = BackOff::new(Duration::from_secs(5), Duration::from_mins(5));
 /// Of what somebody else changed, so much is logged.
 const LOGGED: usize = 16;
 
@@ -190,7 +194,7 @@ impl Watch {
         let now = std::time::Instant::now();
         match trouble {
             Trouble::Target(_) => {
-                let wait = pace::after_trouble(*waits);
+                let wait = AFTER_TROUBLE.spread(*waits);
                 *waits = waits.saturating_add(1);
                 warn!(
                     ?wait,

@@ -7,7 +7,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Trouble, Watch, pace};
+use super::{AFTER_REFUSAL, Trouble, Watch};
 use crate::appmesh::client::Client;
 use crate::appmesh::plan::{Action, Foreign, ForeignState, How, Plan, Step, Why};
 use crate::appmesh::read::Scope;
@@ -194,7 +194,9 @@ impl Watch {
         if !is_refused {
             (self.retry, self.retries) = (None, 0);
         } else if self.retry.is_none_or(|retry| retry <= time::Instant::now()) {
-            let wait = pace::after_refusal(self.retries).min(self.settings.drift_interval);
+            let wait = AFTER_REFUSAL
+                .after(self.retries)
+                .min(self.settings.drift_interval);
             self.retry = Some(time::Instant::now() + wait);
             self.retries = self.retries.saturating_add(1);
         }
