@@ -12,6 +12,7 @@ mod operations;
 mod options;
 mod rate;
 mod retry;
+mod secret;
 mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::Target;
 use super::answer::{About, Answer, NO_CREDENTIALS, Raw};
 use super::error::TargetError;
+use super::secret::Secrets;
 use super::words::{find, words};
 
 /// The header in which an Outrigger says which one it is.
@@ -44,6 +45,8 @@ struct Newest {
     answer: Option<Raw>,
     /// Why it has none.
     trouble: Option<String>,
+    /// What all tries have sent that nobody is to read.
+    secrets: Secrets,
 }
 
 impl Call {
@@ -66,7 +69,7 @@ impl Call {
     {
         let answer = self.newest(|newest| newest.answer.take());
         match (answer, sent) {
-            (Some(answer), _) => answer.read(self.about()),
+            (Some(answer), _) => answer.read(&self.about()),
             (None, Err(error)) => Err(self.unanswered(&error)),
             // Nothing is taken for an answer that was not seen.
             (None, Ok(_)) => Err(self.unreachable("its answer was lost".to_owned())),
@@ -102,7 +105,7 @@ impl Call {
     fn unreachable(&self, reason: String) -> TargetError {
         TargetError::Unreachable {
             endpoint: self.0.target.endpoint.clone(),
-            reason,
+            reason: self.secrets().hide(&reason),
         }
     }
 
@@ -111,7 +114,12 @@ impl Call {
             endpoint: &self.0.target.endpoint,
             call: &self.0.what,
             has_credentials: self.0.target.has_credentials,
+            secrets: self.secrets(),
         }
+    }
+
+    fn secrets(&self) -> Secrets {
+        self.newest(|newest| newest.secrets.clone())
     }
 
     fn newest<T>(&self, edit: impl FnOnce(&mut Newest) -> T) -> T {
@@ -156,6 +164,19 @@ impl Intercept for Call {
         if let (Some(rate), 2..) = (&self.0.target.rate, tries) {
             rate.take();
         }
+        Ok(())
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let headers = context.request().headers();
+        let [authorization, token] =
+            ["authorization", "x-amz-security-token"].map(|name| headers.get(name));
+        self.newest(|newest| newest.secrets = newest.secrets.and(authorization, token));
         Ok(())
     }
 
