@@ -85,7 +85,9 @@ fn an_error_is_what_its_exception_or_else_its_status_says() {
             TargetError::Failing { .. } => "failing",
             TargetError::Lacking { .. } => "lacking",
             TargetError::Nonsense { .. } => "nonsense",
-            TargetError::Options { .. } | TargetError::Unreachable { .. } => "else",
+            TargetError::Options { .. }
+            | TargetError::Unreachable { .. }
+            | TargetError::Account { .. } => "else",
         };
         assert_eq!(found, expected, "{status} {header:?} {body}: {error}");
         let text = error.to_string();
