@@ -115,7 +115,9 @@ const SHELL_XDS: &[&str] = &[
 ];
 
 /// Files of `appmesh` that are pure.
-const PURE_APPMESH: &[&str] = &["interim", "known", "left", "order", "plan", "ports"];
+const PURE_APPMESH: &[&str] = &[
+    "account", "interim", "known", "left", "ledger", "order", "plan", "ports", "secret", "unlike",
+];
 /// And of `api/auth`.
 const PURE_AUTH: &[&str] = &["access", "canonical", "claim", "key", "sigv4"];
 
