@@ -9,6 +9,7 @@
 //!
 //! **Invariant:** no type of the SDK's leaves [`client`].
 
+mod account;
 pub mod client;
 pub mod known;
 mod metrics;

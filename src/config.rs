@@ -100,7 +100,7 @@ pub enum ConfigError {
     /// `--mirror-mesh`.
     #[error(transparent)]
     MirrorMesh(#[from] NameError),
-    #[error("--mirror-drift-interval {interval:?} is too short; use 1s or more")]
+    #[error("--mirror-drift-interval {interval:?} is too short or too long; use 1s to 365d")]
     MirrorInterval { interval: Duration },
     #[error(
         "--dns-min-ttl {min:?} is above --dns-max-ttl {max:?}; lower the one or raise the other"
@@ -185,7 +185,7 @@ impl Settings {
             }
         }
         if let Some(watch::Settings { drift_interval, .. }) = self.mirror
-            && drift_interval < watch::SHORTEST_INTERVAL
+            && !watch::INTERVALS.contains(&drift_interval)
         {
             let interval = drift_interval;
             return Err(ConfigError::MirrorInterval { interval });

@@ -4,11 +4,12 @@
 //! endpoints and [`endpoints`] are registered, [`translate`] turns both into Envoy's resources, [`snapshot`] holds those, [`reconcile`] joins the four,
 //! [`xds`] streams them to sidecars, [`clients`] knows who is connected, [`api`] tells operators, [`appmesh`] calls other servers of App Mesh's API, [`transport`] holds the
 //! connections of both, [`envoy`] finds and starts Envoy itself, [`capture`] redirects traffic into it, [`migrate`] moves App Mesh's sidecars over, [`app`] is `serve`
-//! (with what outlives it in [`data_dir`]), [`demo`] a whole mesh on one machine, [`cli`] the command line.
+//! (with what outlives it in [`data_dir`]), [`demo`] a whole mesh on one machine, [`cli`] the command line; [`back_off`] is how long whoever tries again waits.
 
 pub mod api;
 pub mod app;
 pub mod appmesh;
+pub mod back_off;
 pub mod capture;
 pub mod cli;
 pub mod clients;

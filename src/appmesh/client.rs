@@ -15,6 +15,7 @@ mod options;
 mod pages;
 mod rate;
 mod retry;
+mod secret;
 mod server;
 mod words;
 
@@ -25,6 +26,7 @@ use aws_sdk_appmesh::config::timeout::TimeoutConfig;
 use aws_sdk_appmesh::config::{BehaviorVersion, Config};
 use serde_json::{Map, Value, json};
 
+use super::{account, read};
 use crate::model::schema::kind_schema;
 use crate::model::tags::Tags;
 use crate::model::{ResourceId, ResourceKind};
@@ -37,7 +39,7 @@ use server::Server;
 
 pub use error::TargetError;
 pub use held::{Held, ListedMesh, Metadata, NoTags, Within, Written};
-pub use options::{KeySource, TargetOptions};
+pub use options::{KeySource, TargetOptions, checked_account};
 
 /// A client of one target. A clone is cheap, and shares the rate and the connections.
 #[derive(Clone, Debug)]
@@ -57,6 +59,16 @@ struct Target {
     has_credentials: bool,
     server: Mutex<Server>,
     line: Line,
+    account: Mutex<Account>,
+}
+
+/// The account that a target belongs to.
+#[derive(Clone, Debug, Default)]
+struct Account {
+    /// As it was asked for, or as it was found first.
+    meant: Option<String>,
+    /// Whether anything has shown yet that it is that one.
+    is_seen: bool,
 }
 
 impl Client {
@@ -95,6 +107,10 @@ impl Client {
                 has_credentials: login.has_credentials,
                 server: Mutex::default(),
                 line: Line::new(),
+                account: Mutex::new(Account {
+                    meant: options.account,
+                    is_seen: false,
+                }),
             }),
             owner: None,
         })
@@ -116,6 +132,65 @@ impl Client {
         Self {
             owner: Some(owner.into()),
             ..self.clone()
+        }
+    }
+
+    /// The account that the target belongs to, as it was asked for or found.
+    pub fn account(&self) -> Option<String> {
+        self.account_state(|account| account.meant.clone())
+    }
+
+    /// Whether the account is known, and yet to be seen to be the target's: nothing stands there that would say so.
+    pub fn is_unproven(&self) -> bool {
+        self.account_state(|account| account.meant.is_some() && !account.is_seen)
+    }
+
+    /// Takes note of what a target has, which says whose account it is.
+    ///
+    /// # Errors
+    /// [`TargetError::Account`] when it is another than the one that is meant.
+    pub fn recognise(&self, target: &read::Target, mirror: &str) -> Result<(), TargetError> {
+        let owners = account::owners(target, mirror);
+        let mut found = owners.iter();
+        match (self.account(), found.next(), found.next()) {
+            (Some(meant), Some(_), _) if owners.contains(&meant) => self.belongs_to(&meant),
+            (_, Some(one), None) => self.belongs_to(one),
+            // Of several that share meshes, nobody knows which it is.
+            (None, ..) | (_, None, _) => Ok(()),
+            (Some(_), Some(one), Some(_)) => self.belongs_to(one),
+        }
+    }
+
+    /// Takes note of an account that the target was seen to belong to.
+    fn belongs_to(&self, found: &str) -> Result<(), TargetError> {
+        let account = self.account_state(|account| {
+            let meant = account.meant.get_or_insert_with(|| found.to_owned());
+            account.is_seen |= meant == found;
+            meant.clone()
+        });
+        if account == found {
+            return Ok(());
+        }
+        Err(TargetError::Account {
+            endpoint: self.target.endpoint.clone(),
+            account,
+            found: found.to_owned(),
+        })
+    }
+
+    fn account_state<T>(&self, edit: impl FnOnce(&mut Account) -> T) -> T {
+        let account = self.target.account.lock();
+        edit(&mut account.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether the target answers at all, whatever it says.
+    ///
+    /// # Errors
+    /// The [`TargetError`] that every call has.
+    pub async fn probe(&self) -> Result<(), TargetError> {
+        match self.list(&Within::Meshes).await {
+            Err(error) if error.is_of_target() => Err(error),
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 
@@ -246,7 +321,7 @@ impl Client {
     /// Makes a resource. The same token makes the same call once, however often it arrives.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]; [`TargetError::Account`] when it was made, and in another account than the one that is meant.
     pub async fn create(
         &self,
         id: &ResourceId,
@@ -266,7 +341,12 @@ impl Client {
         let call = self
             .call(&format!("create `{id}`"), Some(Value::Object(body)))
             .await;
-        self.create_one(&call, id).await?.resource()
+        let written = self.create_one(&call, id).await?.resource()?;
+        // Somebody else may have made what is updated.
+        if let Some(owner) = account::owner(&written.metadata) {
+            self.belongs_to(&owner)?;
+        }
+        Ok(written)
     }
 
     /// Replaces a resource's spec. A token is as in [`Self::create`].

@@ -60,7 +60,7 @@ impl Metrics {
     pub(super) fn tried(&self, action: &Action, outcome: &Outcome) {
         let outcome = match outcome {
             Outcome::Done(_) => "done",
-            Outcome::Failed(_) => "failed",
+            Outcome::Failed(_) | Outcome::Unavailable(_) => "failed",
             Outcome::Blocked { .. } | Outcome::NotTried => return,
         };
         let action = match action {
@@ -161,7 +161,7 @@ impl Collector for Gauges {
         }
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let in_step = self.resources.with_label_values(&["in_step"]);
-        in_step.set(count(status.in_step));
+        in_step.set(count(status.in_step()));
         let beside = self.resources.with_label_values(&["beside"]);
         beside.set(count(status.beside));
         for name in Standing::NAMES {

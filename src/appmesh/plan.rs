@@ -55,6 +55,8 @@ pub struct Plan {
     /// By phase; those of a phase do not depend on each other.
     pub steps: Vec<Step>,
     pub unchanged: usize,
+    /// Of those that have steps, the ones that are as they should be, and are so again when others have changed.
+    pub restored: BTreeSet<ResourceId>,
     pub foreign: Vec<Foreign>,
     pub orphaned: Vec<Orphan>,
     pub not_mirrored: Vec<NotMirrored>,
@@ -206,6 +208,9 @@ impl Comparison<'_> {
         for step in &mut plan.steps {
             step.there = existing(step, self.target, &self.options.mirror);
         }
+        let ids = plan.steps.iter().map(|step| &step.id);
+        let restored = ids.filter(|id| !self.intents.contains_key(*id));
+        plan.restored = restored.cloned().collect();
         let kept = ordered.in_use.into_iter();
         plan.orphaned.extend(kept.map(|(id, by)| Orphan {
             id,

@@ -1,13 +1,13 @@
 //! How a mirror stands: with the target as a whole, and with each resource that is not there as the source has it.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
+use imbl::OrdMap;
 use tokio::sync::watch;
 
 use super::plan::{Foreign, Kept, Why};
 use crate::model::ResourceId;
-use crate::store::{Revision, Stored};
+use crate::store::{Records, Revision, Stored};
 
 /// How a mirror stands, as it last said.
 #[derive(Clone, Debug)]
@@ -25,12 +25,13 @@ pub struct Status {
     pub last_success: Option<SystemTime>,
     /// When the target was last read as a whole.
     pub last_read: Option<Instant>,
-    /// Resources that are at the target as the source has them.
-    pub in_step: usize,
+    /// What the source has, as this status knows it: how much is to be mirrored, and all of it; `None` before the target was
+    /// compared with it.
+    pub(super) declared: Option<(usize, Records)>,
     /// Resources at the target that somebody else made, of names that the source has not.
     pub beside: usize,
-    /// All others.
-    pub others: BTreeMap<ResourceId, Standing>,
+    /// All that is not at the target as the source has it.
+    pub others: OrdMap<ResourceId, Standing>,
 }
 
 /// What a mirror is about.
@@ -183,9 +184,9 @@ impl Status {
             behind_since: None,
             last_success: None,
             last_read: None,
-            in_step: 0,
+            declared: None,
             beside: 0,
-            others: BTreeMap::new(),
+            others: OrdMap::new(),
         }
     }
 
@@ -194,6 +195,15 @@ impl Status {
             self.since = Instant::now();
         }
         self.state = state;
+    }
+
+    /// How many resources are at the target as the source has them.
+    pub fn in_step(&self) -> usize {
+        let Some((declared, records)) = &self.declared else {
+            return 0;
+        };
+        let others = self.others.keys().filter(|id| records.contains_key(*id));
+        declared.saturating_sub(others.count())
     }
 
     /// How many resources stand in a way.

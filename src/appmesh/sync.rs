@@ -4,10 +4,14 @@
 //! stop, what is under way is finished and the rest is not tried. Nothing is written down about it: the next plan begins
 //! with the states that it finds.
 //!
+//! A server may fail over one resource for ever, and answer all other calls. So an answer of that sort is the resource's
+//! failure as long as others are taken, and the target's if it does not even say which meshes it has. After [`IN_A_ROW`]
+//! different resources it is both: each of them has failed, and what is left is for later.
+//!
 //! **Invariant:** nothing is changed or deleted that the target does not say is the mirror's, right before, but for what is
 //! adopted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -19,17 +23,20 @@ use crate::model::ResourceId;
 
 /// How many steps are under way at a time.
 const AT_A_TIME: usize = 32;
+/// So many resources that fail one after the other are the target's failure, too.
+const IN_A_ROW: usize = 3;
 
 /// How a step went.
 #[derive(Debug)]
 pub enum Outcome {
     /// With what the target answered, where a spec was written.
     Done(Option<Written>),
+    /// The resource's own failure.
     Failed(TargetError),
+    /// The failure of the target, which is of no use.
+    Unavailable(TargetError),
     /// What it needs has failed, or an earlier step of the same resource.
-    Blocked {
-        by: ResourceId,
-    },
+    Blocked { by: ResourceId },
     /// Before its turn came, the target was of no use, or the caller wanted to stop.
     NotTried,
 }
@@ -41,67 +48,133 @@ pub async fn run(
     stop: &CancellationToken,
     mut told: impl FnMut(&Step, &Outcome),
 ) -> Vec<(Step, Outcome)> {
-    let mut run = Run {
-        client,
-        stop,
-        failed: BTreeSet::new(),
-        is_useless: false,
-        outcomes: Vec::with_capacity(steps.len()),
-    };
-    let mut rest = steps.into_iter().peekable();
-    while let Some(first) = rest.next() {
-        let phase = first.phase;
-        let mut steps = vec![first];
-        while let Some(step) = rest.next_if(|step| step.phase == phase) {
-            steps.push(step);
-        }
-        run.phase(steps, &mut told).await;
+    let mut outcomes = Vec::with_capacity(steps.len());
+    let mut run = Run::new(client.clone(), steps, BTreeSet::new(), stop.clone());
+    while let Some((step, outcome)) = run.next().await {
+        told(&step, &outcome);
+        outcomes.push((step, outcome));
     }
-    run.outcomes
+    outcomes
 }
 
-struct Run<'a> {
-    client: &'a Client,
-    stop: &'a CancellationToken,
+/// A plan's steps while they are done. Dropped, it ends what is under way.
+#[derive(Debug)]
+pub(super) struct Run {
+    client: Client,
+    stop: CancellationToken,
+    waiting: VecDeque<Step>,
+    phase: usize,
+    running: JoinSet<Ended>,
     /// Everything that is not as the plan wanted it.
     failed: BTreeSet<ResourceId>,
+    /// What has failed before, so that it says nothing of the target if it does again.
+    failed_before: BTreeSet<ResourceId>,
+    /// What has failed, since a call last went well, with what the target may be to blame for.
+    suspects: Vec<(Step, TargetError)>,
     /// Whether a call has failed for a reason that every other has too.
     is_useless: bool,
-    outcomes: Vec<(Step, Outcome)>,
+    /// What has ended and is yet to be told.
+    ended: VecDeque<(Step, Outcome)>,
 }
 
-impl Run<'_> {
-    async fn phase(&mut self, steps: Vec<Step>, told: &mut impl FnMut(&Step, &Outcome)) {
-        let mut waiting = steps.into_iter();
-        // Dropped, it ends what is under way.
-        let mut running = JoinSet::new();
+/// A call, or several of one step, that has ended.
+#[derive(Debug)]
+enum Ended {
+    Step(Step, Result<Option<Written>, TargetError>),
+    /// Whether the target answers at all.
+    Probe(Result<(), TargetError>),
+}
+
+/// Whose failure it is that some steps have failed.
+#[derive(Clone, Copy, Debug)]
+enum Verdict {
+    Resource,
+    Target,
+    /// It fails over each of them, and over whatever comes next.
+    Both,
+}
+
+impl Run {
+    /// The steps are sorted by phase.
+    pub(super) fn new(
+        client: Client,
+        steps: Vec<Step>,
+        failed_before: BTreeSet<ResourceId>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            client,
+            stop,
+            failed_before,
+            phase: steps.first().map_or(0, |step| step.phase),
+            waiting: steps.into(),
+            running: JoinSet::new(),
+            failed: BTreeSet::new(),
+            suspects: Vec::new(),
+            is_useless: false,
+            ended: VecDeque::new(),
+        }
+    }
+
+    /// The next step that has ended, and how it went; `None` once all have. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<(Step, Outcome)> {
         loop {
-            while running.len() < AT_A_TIME
-                && let Some(step) = waiting.next()
-            {
-                if let Some(outcome) = self.hindrance(&step) {
-                    self.ended(step, outcome, told);
-                    continue;
-                }
-                let client = self.client.clone();
-                running.spawn(async move {
-                    let written = write(&client, &step).await;
-                    (step, written)
-                });
+            self.begin();
+            if let Some(ended) = self.ended.pop_front() {
+                return Some(ended);
             }
-            let Some(ended) = running.join_next().await else {
+            match self.running.join_next().await {
+                Some(ended) => {
+                    match ended
+                        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+                    {
+                        Ended::Step(step, written) => self.take(step, written),
+                        Ended::Probe(Err(_)) => self.judge(Verdict::Target),
+                        Ended::Probe(Ok(())) if self.is_in_doubt() => self.judge(Verdict::Both),
+                        Ended::Probe(Ok(())) => self.judge(Verdict::Resource),
+                    }
+                }
+                None if self.suspects.is_empty() => return None,
+                None => {
+                    let client = self.client.clone();
+                    self.running
+                        .spawn(async move { Ended::Probe(client.probe().await) });
+                }
+            }
+        }
+    }
+
+    /// Begins what may be under way.
+    fn begin(&mut self) {
+        while !self.is_in_doubt()
+            && self.running.len() < self.at_a_time()
+            && let Some(step) = self.waiting.front()
+        {
+            if step.phase != self.phase && !self.running.is_empty() {
+                return;
+            }
+            let Some(step) = self.waiting.pop_front() else {
                 return;
             };
-            let (step, written) =
-                ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-            let outcome = match written {
-                Ok(written) => Outcome::Done(written),
-                Err(error) => {
-                    self.is_useless |= error.is_of_target();
-                    Outcome::Failed(error)
-                }
-            };
-            self.ended(step, outcome, told);
+            self.phase = step.phase;
+            if let Some(outcome) = self.hindrance(&step) {
+                self.end(step, outcome);
+                continue;
+            }
+            let client = self.client.clone();
+            self.running.spawn(async move {
+                let written = write(&client, &step).await;
+                Ended::Step(step, written)
+            });
+        }
+    }
+
+    /// As long as nothing shows that this is the account that is meant, only one is risked.
+    fn at_a_time(&self) -> usize {
+        if self.client.is_unproven() {
+            1
+        } else {
+            AT_A_TIME
         }
     }
 
@@ -114,12 +187,59 @@ impl Run<'_> {
         Some(Outcome::Blocked { by })
     }
 
-    fn ended(&mut self, step: Step, outcome: Outcome, told: &mut impl FnMut(&Step, &Outcome)) {
-        told(&step, &outcome);
+    fn take(&mut self, step: Step, written: Result<Option<Written>, TargetError>) {
+        match written {
+            Ok(written) => {
+                self.judge(Verdict::Resource);
+                self.end(step, Outcome::Done(written));
+            }
+            Err(error) if error.may_be_of_one() => {
+                self.failed.insert(step.id.clone());
+                self.suspects.push((step, error));
+            }
+            Err(error) if error.is_of_target() => {
+                self.is_useless = true;
+                self.end(step, Outcome::Unavailable(error));
+            }
+            Err(error) => {
+                // It has answered this call, and so it does others.
+                self.judge(Verdict::Resource);
+                self.end(step, Outcome::Failed(error));
+            }
+        }
+    }
+
+    /// Whether so many have failed that no more are begun before it is known whose failure that is.
+    fn is_in_doubt(&self) -> bool {
+        let ids = self.suspects.iter().map(|(step, _)| &step.id);
+        let ids = ids.filter(|id| !self.failed_before.contains(*id));
+        ids.collect::<BTreeSet<_>>().len() >= IN_A_ROW
+    }
+
+    fn judge(&mut self, verdict: Verdict) {
+        let suspects = std::mem::take(&mut self.suspects);
+        let last = suspects.len().saturating_sub(1);
+        for (number, (step, error)) in suspects.into_iter().enumerate() {
+            let is_the_targets = match verdict {
+                Verdict::Resource => false,
+                Verdict::Target => true,
+                Verdict::Both => number == last,
+            };
+            self.is_useless |= is_the_targets;
+            let outcome = if is_the_targets {
+                Outcome::Unavailable(error)
+            } else {
+                Outcome::Failed(error)
+            };
+            self.end(step, outcome);
+        }
+    }
+
+    fn end(&mut self, step: Step, outcome: Outcome) {
         if !matches!(outcome, Outcome::Done(_)) {
             self.failed.insert(step.id.clone());
         }
-        self.outcomes.push((step, outcome));
+        self.ended.push_back((step, outcome));
     }
 }
 

@@ -4,25 +4,27 @@
 //! looked at, against what the target is known to have. What somebody else changes at the target is found at the next
 //! reading, and repaired or reported.
 //!
+//! How each resource stands, and which are looked at when, is decided in [`ledger`], which is pure; here is what calls the
+//! target. Whatever is waited for, the source's changes are noted at once.
+//!
 //! A target that is of no use is tried again after a wait that grows; a resource that it refuses likewise, by itself.
-//! Nothing here keeps anybody else waiting, and what the source has never depends on it.
+//! Nothing here keeps anybody else waiting, and what the source has never depends on it: a panic is trouble, too.
 
-mod drift;
-mod pace;
+mod guard;
+mod ledger;
 mod reading;
 mod round;
 mod unlike;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::mem;
+use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::time::Duration;
 
-use imbl::ordmap::DiffItem;
 use prometheus::Registry;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -30,27 +32,33 @@ use tracing::{error, warn};
 use super::client::{Client, TargetError, TargetOptions};
 use super::known::Known;
 use super::metrics::Metrics;
-use super::plan::{Foreign, ForeignState, Options, Plan, plan, plan_of};
-use super::read::{Scope, Target};
-use super::status::{Mirror, Standing, State, Status};
+use super::plan::Options;
+use super::read::{Scope, read};
+use super::status::{Mirror, State, Status};
+use crate::back_off::BackOff;
 use crate::model::ResourceId;
-use crate::store::{Records, Stored};
-use drift::Drifted;
+use crate::store::Stored;
+use ledger::Ledger;
 use unlike::Unlike;
 
-/// All of a target is not read more often than this.
-pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
-/// Of what somebody else changed, so much is logged.
+/// How often all of a target may be read.
+pub const INTERVALS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
+/// The waits after a target was of no use.
+const AFTER_TROUBLE: BackOff = BackOff::new(Duration::from_secs(1), Duration::from_mins(1));
+/// And after a resource was refused.
+const AFTER_REFUSAL: BackOff = BackOff::new(Duration::from_secs(5), Duration::from_mins(5));
+/// Of what somebody else changed, or the target refused, so much is logged at a time.
 const LOGGED: usize = 16;
 
 /// Reads how often all of a target is to be read, such as `5m`.
 ///
 /// # Errors
-/// When it is no time, or too short a one.
+/// When it is no time, or too short or too long a one.
 pub fn checked_interval(text: &str) -> Result<Duration, String> {
     let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if interval < SHORTEST_INTERVAL {
-        return Err("use 1s or more".to_owned());
+    if !INTERVALS.contains(&interval) {
+        return Err("use 1s to 365d".to_owned());
     }
     Ok(interval)
 }
@@ -88,6 +96,13 @@ enum Trouble {
     Target(#[from] TargetError),
     #[error("the target {endpoint} is the source itself; name another")]
     Itself { endpoint: String },
+    #[error(
+        "the target {endpoint} is another server than before, with nothing of this mirror's and something of others; name \
+         the one that is meant, or start the mirror anew to go on with this one"
+    )]
+    Another { endpoint: String },
+    #[error("the mirror failed by a mistake of its own, which please report: {what}")]
+    Panic { what: String },
 }
 
 /// The task that follows.
@@ -98,25 +113,26 @@ pub struct Watch {
     source: watch::Receiver<Stored>,
     status: watch::Sender<Status>,
     metrics: Metrics,
+    /// How often in a row the target was of no use.
+    waits: u32,
+    /// The target's own id, if it ever said one.
+    server: Option<String>,
+    memory: Memory,
+    /// How often a test wants it to panic.
+    #[cfg(test)]
+    panics: u32,
+}
+
+/// All that is known of the target, and of what is to be done there.
+#[derive(Debug, Default)]
+struct Memory {
     known: Known,
-    /// What of the source was last looked at; `None` before the target was read.
-    seen: Option<Records>,
-    /// What the source has changed and the target is yet to be told.
-    pending: BTreeSet<ResourceId>,
-    /// What the target refused.
-    failed: BTreeSet<ResourceId>,
-    /// What waits for something else to be there.
-    waiting: BTreeSet<ResourceId>,
+    ledger: Ledger,
     /// What the target has otherwise than it was told.
     unlike: Unlike,
     /// What was written, or looked at, since the target began to be read.
     touched: BTreeSet<ResourceId>,
-    /// When what was refused is tried again, and how often it was.
-    retry: Option<Instant>,
-    retries: u32,
-    drifted: Drifted,
-    /// Meshes that are to be mirrored and that the source has not.
-    absent: BTreeSet<ResourceId>,
+    has_begun: bool,
 }
 
 impl Watch {
@@ -149,99 +165,79 @@ impl Watch {
             options,
             source,
             status,
-            known: Known::default(),
-            seen: None,
-            pending: BTreeSet::new(),
-            failed: BTreeSet::new(),
-            waiting: BTreeSet::new(),
-            unlike: Unlike::default(),
-            touched: BTreeSet::new(),
-            retry: None,
-            retries: 0,
-            drifted: Drifted::default(),
-            absent: BTreeSet::new(),
+            waits: 0,
+            server: None,
+            memory: Memory::default(),
+            #[cfg(test)]
+            panics: 0,
         };
         Ok((watch, mirror))
     }
 
     /// Follows until it is told to stop. What is under way then may have been done or not; the next start finds out.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut waits = 0;
         loop {
             let followed = tokio::select! {
                 () = stop.cancelled() => return,
-                followed = self.follow(&mut waits) => followed,
+                followed = guard::caught(self.follow()) => followed,
             };
             let trouble = match followed {
-                Ok(never) => match never {},
-                Err(trouble) => trouble,
+                Ok(Ok(never)) => match never {},
+                Ok(Err(trouble)) => trouble,
+                Err(what) => {
+                    // Nobody knows what state it is in.
+                    self.memory = Memory::default();
+                    Trouble::Panic { what }
+                }
             };
-            let wait = self.give_up(&trouble, &mut waits);
+            let wait = self.give_up(&trouble);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.wait_out(wait) => {}
+                () = self.beside_changes(after(wait)) => {}
             }
         }
     }
 
     /// Says what the trouble is, and returns after how long to try again.
-    fn give_up(&self, trouble: &Trouble, waits: &mut u32) -> Duration {
+    fn give_up(&mut self, trouble: &Trouble) -> Duration {
         let error = trouble.to_string();
-        let now = std::time::Instant::now();
-        match trouble {
-            Trouble::Target(_) => {
-                let wait = pace::after_trouble(*waits);
-                *waits = waits.saturating_add(1);
-                warn!(
-                    ?wait,
-                    "the mirror's target is of no use, trying again: {error}"
-                );
-                let next_try = now + wait;
-                self.enter(State::Unavailable { error, next_try });
-                wait
+        let (wait, state): (_, fn(_, _) -> State) = match trouble {
+            Trouble::Target(_) | Trouble::Another { .. } | Trouble::Panic { .. } => {
+                let wait = AFTER_TROUBLE.spread(self.waits);
+                self.waits = self.waits.saturating_add(1);
+                if matches!(trouble, Trouble::Panic { .. }) {
+                    error!(?wait, "trying again: {error}");
+                } else {
+                    warn!(
+                        ?wait,
+                        "the mirror's target is of no use, trying again: {error}"
+                    );
+                }
+                let state = |error, next_try| State::Unavailable { error, next_try };
+                (wait, state)
             }
             // No waiting mends it, but a name may lead elsewhere one day.
             Trouble::Itself { .. } => {
                 if !matches!(self.status.borrow().state, State::Refused { .. }) {
                     error!("nothing is mirrored: {error}");
                 }
-                let wait = self.settings.drift_interval;
-                let next_try = now + wait;
-                self.enter(State::Refused { error, next_try });
-                wait
+                let state = |error, next_try| State::Refused { error, next_try };
+                (self.settings.drift_interval, state)
             }
-        }
-    }
-
-    /// Waits, and takes note of what the source changes meanwhile.
-    async fn wait_out(&mut self, wait: Duration) {
-        let until = Instant::now() + wait;
-        loop {
-            tokio::select! {
-                () = sleep_until(until) => return,
-                () = changed(&mut self.source) => self.note_changes(),
-            }
-        }
-    }
-
-    fn note_changes(&mut self) {
-        // Before the target was read once, nobody knows what it lacks.
-        if self.seen.is_none() {
-            return;
-        }
-        let stored = self.take_changes();
-        self.status.send_modify(|status| {
-            for id in &self.pending {
-                status.others.insert(id.clone(), Standing::Pending);
-            }
-        });
-        self.count(&stored);
+        };
+        let now = std::time::Instant::now();
+        self.enter(state(error, now.checked_add(wait).unwrap_or(now)));
+        self.publish();
+        wait
     }
 
     /// Follows until there is trouble.
-    async fn follow(&mut self, waits: &mut u32) -> Result<Infallible, Trouble> {
-        self.loaded().await;
-        let client = Client::connect(self.settings.target.clone()).await?;
+    async fn follow(&mut self) -> Result<Infallible, Trouble> {
+        self.begin().await;
+        #[cfg(test)]
+        self.trip();
+        let options = self.settings.target.clone();
+        let client = self.beside_changes(Client::connect(options)).await?;
         let is_in_trouble = matches!(
             self.status.borrow().state,
             State::Unavailable { .. } | State::Refused { .. }
@@ -249,153 +245,116 @@ impl Watch {
         if !is_in_trouble {
             self.enter(State::Reading);
         }
-        let mut target = self.read(&client).await?;
+        let reader = client.clone();
+        let scope = self.settings.scope.clone();
+        let reading = async || read(&reader, &scope, |_| ()).await;
+        self.memory.touched.clear();
+        let mut target = self.beside_changes(reading()).await;
         loop {
-            self.compare(&client, target).await?;
-            *waits = 0;
-            let until = Instant::now() + self.settings.drift_interval;
-            while self.has_to_do(until).await {
-                self.catch_up(&client).await?;
-            }
-            target = self.read_beside_changes(&client).await?;
+            let target_read = self.has_read(&client, target)?;
+            self.compare(&client, target_read).await?;
+            self.waits = 0;
+            self.keep_up(&client, after(self.settings.drift_interval))
+                .await?;
+            self.memory.touched.clear();
+            // At the pace of a target that is far away, it takes minutes.
+            target = self.keep_up(&client, reading()).await?;
         }
     }
 
     /// Waits until the source has anything to say.
-    async fn loaded(&mut self) {
+    async fn begin(&mut self) {
+        if self.memory.has_begun {
+            return;
+        }
         let is_loaded = |stored: &Stored| stored.changed_at.is_some();
-        if self.source.wait_for(is_loaded).await.is_err() {
-            // The source is about to end, and this with it.
-            std::future::pending::<()>().await;
-        }
+        let Ok(stored) = self.source.wait_for(is_loaded).await.map(|at| at.clone()) else {
+            // It is about to end, and this with it.
+            return std::future::pending().await;
+        };
+        self.memory.ledger = Ledger::new(self.settings.scope.clone());
+        self.memory.ledger.begin(stored);
+        self.memory.has_begun = true;
+        self.publish();
     }
 
-    /// Waits until there is something to do. No: it is time to read all of the target.
-    async fn has_to_do(&mut self, until: Instant) -> bool {
-        tokio::select! {
-            () = self.has_news() => true,
-            () = sleep_until(until) => false,
-        }
-    }
-
-    /// Waits until the source has changed, or what was refused is to be tried again. Cancel-safe.
-    async fn has_news(&mut self) {
-        let retry = self.retry;
-        tokio::select! {
-            () = changed(&mut self.source) => {}
-            () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {}
-        }
-    }
-
-    /// Compares all of the target with the source, and does what there is to do.
-    async fn compare(&mut self, client: &Client, target: Target) -> Result<(), Trouble> {
-        let is_first = self.seen.is_none();
-        let stored = self.take_changes();
-        let (source, options) = (stored.clone(), self.options.clone());
-        let (before, touched) = (mem::take(&mut self.known), mem::take(&mut self.touched));
-        // Of a large mesh it takes longer than a runtime thread is to be kept.
-        let compared = spawn_blocking(move || {
-            let mut known = Known::read(target, &source.model);
-            // What was written while the target was read is newer than what was read of it.
-            for id in touched {
-                known.take_over(id, &before);
+    /// Does something, and takes note of what the source changes meanwhile.
+    async fn beside_changes<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = changed(&mut self.source) => self.note(),
             }
-            let plan = plan(&source, &known, &options);
-            (known, plan)
-        });
-        let (known, mut plan) = compared
-            .await
-            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-        self.known = known;
-        let is_beside = |foreign: &&Foreign| foreign.state == ForeignState::Beside;
-        let beside = plan.foreign.iter().filter(is_beside).count();
-        self.status.send_modify(|status| {
-            status.last_read = Some(std::time::Instant::now());
-            status.beside = beside;
-        });
-        let mut ids: BTreeSet<ResourceId> = stored.records.keys().cloned().collect();
-        ids.extend(self.known.ids().cloned());
-        if is_first {
-            let steps = plan.steps.iter();
-            self.pending.extend(steps.map(|step| step.id.clone()));
         }
-        self.set_aside(&mut plan);
-        if self.find_drift(&plan) && self.settings.drift == Drift::Report {
-            ids.retain(|id| !self.drifted.contains(id));
-            plan = plan_of(ids.clone(), &stored, &self.known, &self.options);
-            self.set_aside(&mut plan);
-        }
-        self.status.send_modify(|status| status.others.clear());
-        self.failed.clear();
-        self.waiting.clear();
-        self.carry_out(client, &stored, &ids, plan).await
     }
 
-    /// Takes note of what somebody else changed at the target. Returns whether there is any of it.
-    fn find_drift(&mut self, plan: &Plan) -> bool {
-        let is_expected = |id: &ResourceId| {
-            self.pending.contains(id) || self.failed.contains(id) || self.waiting.contains(id)
-        };
-        let found = Drifted::in_plan(plan, is_expected);
-        let new = found.since(&self.drifted);
-        let is_repaired = self.settings.drift == Drift::Repair;
-        for (id, what) in new.iter().take(LOGGED) {
-            let done = if is_repaired { "repaired" } else { "left so" };
-            warn!("`{id}` was changed at the mirror's target, and is {done}: {what}");
+    /// Does something, and meanwhile tells the target what the source changes, and again what it refused.
+    async fn keep_up<T>(
+        &mut self,
+        client: &Client,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Trouble> {
+        let mut work = pin!(work);
+        loop {
+            let ledger = &self.memory.ledger;
+            let (has_news, due) = (ledger.has_news(), ledger.next_due());
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = std::future::ready(()), if has_news => {}
+                () = changed(&mut self.source) => self.note(),
+                () = sleep_until(due.map_or_else(Instant::now, Into::into)), if due.is_some() => {}
+            }
+            self.catch_up(client).await?;
         }
-        self.metrics.drifted(new.len(), is_repaired);
-        // What is repaired is no longer different.
-        self.drifted = if is_repaired {
-            Drifted::default()
-        } else {
-            found
-        };
-        !self.drifted.is_empty()
     }
 
-    /// Does what the source's changes ask for, and what is to be tried again.
-    async fn catch_up(&mut self, client: &Client) -> Result<(), Trouble> {
-        let stored = self.take_changes();
-        let mut ids = self.pending.clone();
-        ids.extend(self.waiting.iter().cloned());
-        if self.retry.is_some_and(|retry| retry <= Instant::now()) {
-            ids.extend(self.failed.iter().cloned());
-        }
-        ids.retain(|id| !self.drifted.contains(id));
-        let again: Vec<ResourceId> = ids.intersection(&self.failed).cloned().collect();
-        // What it is known to be may be why it was refused.
-        self.look_at(client, again, &stored).await?;
-        let mut plan = plan_of(ids.clone(), &stored, &self.known, &self.options);
-        self.set_aside(&mut plan);
-        self.carry_out(client, &stored, &ids, plan).await
-    }
-
-    /// Takes note of what has changed at the source, which is what it is now.
-    fn take_changes(&mut self) -> Stored {
+    /// Takes note of what the source is now.
+    fn note(&mut self) {
         let stored = self.source.borrow_and_update().clone();
-        let before = self.seen.get_or_insert_default();
-        for item in before.diff(&stored.records) {
-            let (DiffItem::Add(id, _)
-            | DiffItem::Remove(id, _)
-            | DiffItem::Update { new: (id, _), .. }) = item;
-            if self.options.scope.includes(id.mesh()) {
-                self.pending.insert(id.clone());
-                self.drifted.forget(id);
-            }
+        if !self.memory.has_begun {
+            return;
         }
-        *before = stored.records.clone();
-        self.status.send_if_modified(|status| {
-            let is_behind = status.mirrored != Some(stored.revision);
-            if is_behind && status.behind_since.is_none() {
-                status.behind_since = stored.changed_at;
-            }
-            is_behind
-        });
-        stored
+        self.memory.ledger.note(stored);
+        let is_at_rest = matches!(
+            self.status.borrow().state,
+            State::InStep | State::Incomplete
+        );
+        if is_at_rest && self.memory.ledger.is_new() {
+            self.enter(State::Writing);
+        }
+        self.publish();
     }
 
     fn enter(&self, state: State) {
         self.status.send_modify(|status| status.enter(state));
+    }
+
+    /// Shows how everything stands.
+    fn publish(&self) {
+        let ledger = &self.memory.ledger;
+        self.status.send_modify(|status| {
+            status.others = ledger.others().clone();
+            status.declared = ledger.declared().map(|(count, of)| (count, of.clone()));
+            status.mirrored = ledger.mirrored();
+            status.behind_since = ledger.behind_since();
+        });
+    }
+
+    #[cfg(test)]
+    fn trip(&mut self) {
+        if self.panics > 0 {
+            self.panics -= 1;
+            panic!("as a test wants it");
+        }
+    }
+}
+
+/// Waits so long, however long that is.
+async fn after(wait: Duration) {
+    match Instant::now().checked_add(wait) {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -406,3 +365,6 @@ async fn changed(source: &mut watch::Receiver<Stored>) {
         std::future::pending::<()>().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

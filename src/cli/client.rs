@@ -22,14 +22,15 @@ use super::paths;
 use super::remote::{Listing, ListingError, News};
 use super::sign::Signing;
 use crate::api::auth::sigv4::Payload;
+use crate::back_off::BackOff;
 use connection::Connection;
 
 /// How long commands that make one call wait out a server that is starting or busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How long one answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// The first wait before another try, and the longest.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+/// The waits before further tries.
+const BACK_OFF: BackOff = BackOff::new(Duration::from_millis(100), Duration::from_secs(3));
 /// Bytes of an answer that is no JSON which an error repeats.
 const SHOWN: usize = 300;
 
@@ -145,7 +146,7 @@ impl Client {
                 Err(error) => error,
             };
             let since = since.get_or_insert_with(Instant::now);
-            let wait = back_off(waits, spread());
+            let wait = BACK_OFF.spread(waits);
             if since.elapsed() + wait > self.patience {
                 return Err(error);
             }
@@ -291,21 +292,6 @@ fn with_problems(error: &str, problems: &Value) -> String {
     std::iter::once(error.to_owned()).chain(problems).collect()
 }
 
-/// How long to wait before the next try: twice as long each time up to a cap, and up to half of it less, so that clients
-/// which failed together do not come back together.
-fn back_off(waits: u32, spread: u64) -> Duration {
-    let (first, cap) = BACK_OFF;
-    let wait = first.saturating_mul(2_u32.saturating_pow(waits)).min(cap);
-    let percent = u32::try_from(50 + spread % 51).unwrap_or(100);
-    wait * percent / 100
-}
-
-/// Any number.
-pub(super) fn spread() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -317,16 +303,6 @@ mod tests {
             api_url: Some(url.to_owned()),
         };
         Client::new(&api, Duration::ZERO)
-    }
-
-    #[test]
-    fn waits_grow_up_to_a_cap_and_differ() {
-        let longest: Vec<u128> = (0..8)
-            .map(|waits| back_off(waits, 50).as_millis())
-            .collect();
-        assert_eq!(longest, [100, 200, 400, 800, 1600, 3000, 3000, 3000]);
-        assert_eq!(back_off(0, 0).as_millis(), 50);
-        assert_eq!(back_off(u32::MAX, 51).as_millis(), 1500);
     }
 
     #[test]

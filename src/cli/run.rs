@@ -16,9 +16,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, spread};
+use super::client::Client;
 use super::connect::ApiError;
 use super::step::{Action, Step};
+use crate::back_off::any_number;
 use crate::model::ResourceId;
 pub(super) use progress::Progress;
 
@@ -87,7 +88,7 @@ pub(super) async fn run(
 ) -> Outcomes {
     let shared = Arc::new(Shared {
         client: Arc::clone(client),
-        run: spread(),
+        run: any_number(),
         interrupt: interrupt.clone(),
         unavailable: CancellationToken::new(),
         failed: Mutex::default(),

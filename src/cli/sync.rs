@@ -128,6 +128,8 @@ async fn compare(args: &PlanArgs) -> Result<(Source, Target, Plan), CliError> {
     let there = there.map_err(CliError::unable_error)?;
     target.server = target.client.server_id();
     target.refuse_source(&source)?;
+    let recognised = target.client.recognise(&there, &source.server);
+    recognised.map_err(CliError::unable_error)?;
     let known = Known::read(there, &source.stored.model);
     let options = args.target.options(&source, &target);
     let mut plan = plan(&source.stored, &known, &options);

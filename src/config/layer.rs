@@ -120,6 +120,9 @@ pub struct Layer {
     /// Profile of AWS's configuration with the key for --mirror-endpoint [default: where every AWS client looks]
     #[arg(long, value_name = "NAME", env = "OUTRIGGER_MIRROR_PROFILE")]
     pub mirror_profile: Option<String>,
+    /// Account that --mirror-endpoint has to belong to [default: whichever it does at first]
+    #[arg(long, value_name = "ID", env = "OUTRIGGER_MIRROR_ACCOUNT")]
+    pub mirror_account: Option<String>,
     /// Mirror this mesh only; may be repeated [default: all]
     #[arg(
         long,
@@ -207,6 +210,7 @@ impl Layer {
             mirror_endpoint: self.mirror_endpoint.or(below.mirror_endpoint),
             mirror_region: self.mirror_region.or(below.mirror_region),
             mirror_profile: self.mirror_profile.or(below.mirror_profile),
+            mirror_account: self.mirror_account.or(below.mirror_account),
             mirror_mesh: if self.mirror_mesh.is_empty() {
                 below.mirror_mesh
             } else {

@@ -8,6 +8,7 @@ use crate::appmesh::client::{KeySource, TargetOptions};
 use crate::appmesh::read::Scope;
 use crate::appmesh::watch::Settings;
 use crate::model::MeshName;
+use crate::model::arn::AccountId;
 
 /// How often all of the target is read, unless it is said otherwise.
 pub(super) const DRIFT_INTERVAL: Duration = Duration::from_mins(5);
@@ -38,6 +39,12 @@ pub(super) fn settings(layer: &mut Layer) -> Result<Option<Settings>, ConfigErro
         .take()
         .filter(|profile| !profile.is_empty());
     target.keys = profile.map_or(KeySource::Chain, KeySource::Profile);
+    let account = layer
+        .mirror_account
+        .take()
+        .filter(|account| !account.is_empty());
+    let account: Option<AccountId> = account.map(|id| id.parse()).transpose()?;
+    target.account = account.map(|id| id.as_str().to_owned());
     if let Some(rate) = layer.mirror_rate {
         target.rate = NonZeroU32::new(rate);
     }
@@ -64,6 +71,7 @@ fn unused(layer: &Layer) -> Option<&'static str> {
     [
         ("--mirror-region", is_some(&layer.mirror_region)),
         ("--mirror-profile", is_some(&layer.mirror_profile)),
+        ("--mirror-account", is_some(&layer.mirror_account)),
         ("--mirror-mesh", !layer.mirror_mesh.is_empty()),
         ("--mirror-adopt", layer.mirror_adopt == Some(true)),
         ("--mirror-prune", layer.mirror_prune == Some(true)),

@@ -111,11 +111,20 @@ fn a_mirror_has_a_target_and_an_id_that_stays() {
     for (yaml, word) in [
         ("mirror-prune: true\n", "--mirror-endpoint"),
         ("mirror-mesh: [m]\n", "--mirror-endpoint"),
+        ("mirror-account: 111111111111\n", "--mirror-endpoint"),
+        (
+            "mirror-endpoint: http://a\nmirror-account: 11\n",
+            "no account id",
+        ),
         ("mirror-endpoint: standby\n", "cannot mirror"),
         ("mirror-endpoint: http://a\nmirror-mesh: [a b]\n", "`a b`"),
         (
             "mirror-endpoint: http://a\nmirror-drift-interval: 10ms\n",
             "1s",
+        ),
+        (
+            "mirror-endpoint: http://a\nmirror-drift-interval: 300000000000y\n",
+            "365d",
         ),
     ] {
         let error = settings(yaml).unwrap_err().to_string();

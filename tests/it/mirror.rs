@@ -5,6 +5,7 @@ mod client;
 mod double;
 mod faults;
 mod follow;
+mod outage;
 mod pair;
 mod proxy;
 mod random;

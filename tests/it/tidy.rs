@@ -35,7 +35,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "app", "appmesh", "clients", "config", "envoy", "model", "snapshot",
         ],
     ),
-    ("appmesh", &["model", "store"]),
+    ("appmesh", &["back_off", "model", "store"]),
+    ("back_off", &[]),
     ("capture", &["envoy", "model"]),
     ("migrate", &["envoy", "files", "model"]),
     ("data_dir", &[]),
@@ -114,7 +115,9 @@ const SHELL_XDS: &[&str] = &[
 ];
 
 /// Files of `appmesh` that are pure.
-const PURE_APPMESH: &[&str] = &["interim", "known", "left", "order", "plan", "ports"];
+const PURE_APPMESH: &[&str] = &[
+    "account", "interim", "known", "left", "ledger", "order", "plan", "ports", "secret", "unlike",
+];
 /// And of `api/auth`.
 const PURE_AUTH: &[&str] = &["access", "canonical", "claim", "key", "sigv4"];
 

@@ -58,7 +58,7 @@ pub fn mirror(mirror: &status::Mirror) -> generated::Mirror {
         lag: wire(mirror.lag()),
         last_success: status.last_success.map(Into::into),
         last_read: status.last_read.and_then(|read| wire(read.elapsed())),
-        in_step: u64::try_from(status.in_step).unwrap_or(u64::MAX),
+        in_step: u64::try_from(status.in_step()).unwrap_or(u64::MAX),
         beside: u64::try_from(status.beside).unwrap_or(u64::MAX),
         resources: resources.collect(),
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::error::TargetError;
 use super::held::{Metadata, Within, Written};
+use super::secret::Secrets;
 use crate::model::ResourceId;
 use crate::model::schema::kind_schema;
 
@@ -29,14 +30,17 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) endpoint: String,
     pub(super) call: String,
+    secrets: Secrets,
 }
 
 /// What an error is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct About<'a> {
     pub(super) endpoint: &'a str,
     pub(super) call: &'a str,
     pub(super) has_credentials: bool,
+    /// What was sent, and is not to be told.
+    pub(super) secrets: Secrets,
 }
 
 impl Raw {
@@ -53,7 +57,7 @@ impl Raw {
     }
 
     /// The answer's JSON, or what the target has against the call.
-    pub(super) fn read(&self, about: About<'_>) -> Result<Answer, TargetError> {
+    pub(super) fn read(&self, about: &About<'_>) -> Result<Answer, TargetError> {
         if !(200..300).contains(&self.status) {
             return Err(self.error(about));
         }
@@ -67,19 +71,20 @@ impl Raw {
                 status: self.status,
                 endpoint: about.endpoint.to_owned(),
                 call: about.call.to_owned(),
+                secrets: about.secrets.clone(),
             }),
             Err(_) => Err(self.nonsense(about)),
         }
     }
 
-    fn error(&self, about: About<'_>) -> TargetError {
+    fn error(&self, about: &About<'_>) -> TargetError {
         let (endpoint, call) = (about.endpoint.to_owned(), about.call.to_owned());
         let status = self.status;
         match self.meaning() {
             Meaning::Credentials => TargetError::Credentials {
                 endpoint,
                 call,
-                reason: self.words(),
+                reason: self.words(about),
                 help: if about.has_credentials {
                     "use credentials that it knows and its region, and set the clock if it is wrong"
                 } else {
@@ -89,26 +94,26 @@ impl Raw {
             Meaning::Throttled => TargetError::Throttled {
                 endpoint,
                 call,
-                message: self.words(),
+                message: self.words(about),
             },
             Meaning::Lacking => TargetError::Lacking {
                 endpoint,
                 call,
                 status,
-                message: self.words(),
+                message: self.words(about),
             },
             Meaning::Failing => TargetError::Failing {
                 endpoint,
                 call,
                 status,
-                message: self.words(),
+                message: self.words(about),
             },
             Meaning::Refused => TargetError::Refused {
                 endpoint,
                 call,
                 status,
-                exception: self.exception.clone().unwrap_or_default(),
-                message: self.message(),
+                exception: self.name(about).unwrap_or_default(),
+                message: self.message(about),
             },
             Meaning::Nonsense => self.nonsense(about),
         }
@@ -119,30 +124,35 @@ impl Raw {
         Meaning::of(self.status, self.exception.as_deref())
     }
 
-    fn nonsense(&self, about: About<'_>) -> TargetError {
+    fn nonsense(&self, about: &About<'_>) -> TargetError {
         TargetError::Nonsense {
             endpoint: about.endpoint.to_owned(),
             call: about.call.to_owned(),
             status: self.status,
-            shown: shown(&String::from_utf8_lossy(&self.body)),
+            shown: shown(&String::from_utf8_lossy(&self.body), &about.secrets),
         }
     }
 
     /// The target's own words, with the exception's name if there is one.
-    fn words(&self) -> String {
-        match &self.exception {
-            Some(exception) => format!("{exception}: {}", self.message()),
-            None => self.message(),
+    fn words(&self, about: &About<'_>) -> String {
+        match self.name(about) {
+            Some(exception) => format!("{exception}: {}", self.message(about)),
+            None => self.message(about),
         }
     }
 
-    fn message(&self) -> String {
+    fn name(&self, about: &About<'_>) -> Option<String> {
+        let name = self.exception.as_ref()?;
+        Some(shown(name, &about.secrets))
+    }
+
+    fn message(&self, about: &About<'_>) -> String {
         let json: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let mut members = ["message", "Message", "error"].into_iter();
         match members.find_map(|member| json.get(member)?.as_str()) {
-            Some(text) => shown(text),
+            Some(text) => shown(text, &about.secrets),
             None if self.body.is_empty() => "no reason given".to_owned(),
-            None => shown(&String::from_utf8_lossy(&self.body)),
+            None => shown(&String::from_utf8_lossy(&self.body), &about.secrets),
         }
     }
 }
@@ -225,12 +235,12 @@ fn exception(status: u16, header: Option<&str>, body: &[u8]) -> Option<String> {
     let name = header.map(str::to_owned).or_else(typed)?;
     let name = name.split(':').next().unwrap_or_default();
     let name = name.rsplit('#').next().unwrap_or_default().trim();
-    (!name.is_empty()).then(|| shown(name))
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// A stranger's text, fit for an error or the log.
-fn shown(text: &str) -> String {
-    let text = text.trim();
+fn shown(text: &str, secrets: &Secrets) -> String {
+    let text = secrets.hide(text.trim());
     let mut shown: String = text
         .chars()
         .take(SHOWN)
@@ -288,7 +298,7 @@ impl Answer {
             endpoint: self.endpoint.clone(),
             call: self.call.clone(),
             status: self.status,
-            shown: shown(&self.json.to_string()),
+            shown: shown(&self.json.to_string(), &self.secrets),
         }
     }
 }

@@ -22,6 +22,7 @@ use super::Target;
 use super::answer::{About, Answer, NO_CREDENTIALS, Raw};
 use super::error::TargetError;
 use super::line::Place;
+use super::secret::Secrets;
 use super::server::Server;
 use super::words::{find, words};
 
@@ -54,6 +55,8 @@ struct Newest {
     trouble: Option<String>,
     /// The status of an answer that is longer than any may be.
     too_long: Option<u16>,
+    /// What all tries have sent that nobody is to read.
+    secrets: Secrets,
 }
 
 impl Call {
@@ -90,7 +93,7 @@ impl Call {
             return Err(self.too_long(status));
         }
         match (answer, sent) {
-            (Some(answer), _) => answer.read(self.about()),
+            (Some(answer), _) => answer.read(&self.about()),
             (None, Err(error)) => Err(self.unanswered(&error, tries, trouble)),
             // Nothing is taken for an answer that was not seen.
             (None, Ok(_)) => Err(self.unreachable("its answer was lost".to_owned())),
@@ -142,7 +145,7 @@ impl Call {
     fn unreachable(&self, reason: String) -> TargetError {
         TargetError::Unreachable {
             endpoint: self.0.target.endpoint.clone(),
-            reason,
+            reason: self.secrets().hide(&reason),
         }
     }
 
@@ -151,7 +154,12 @@ impl Call {
             endpoint: &self.0.target.endpoint,
             call: &self.0.what,
             has_credentials: self.0.target.has_credentials,
+            secrets: self.secrets(),
         }
+    }
+
+    fn secrets(&self) -> Secrets {
+        self.newest(|newest| newest.secrets.clone())
     }
 
     fn newest<T>(&self, edit: impl FnOnce(&mut Newest) -> T) -> T {
@@ -199,6 +207,19 @@ impl Intercept for Call {
         if let (Some(rate), 2..) = (&self.0.target.rate, tries) {
             rate.take();
         }
+        Ok(())
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let headers = context.request().headers();
+        let [authorization, token] =
+            ["authorization", "x-amz-security-token"].map(|name| headers.get(name));
+        self.newest(|newest| newest.secrets = newest.secrets.and(authorization, token));
         Ok(())
     }
 

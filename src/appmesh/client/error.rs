@@ -25,6 +25,16 @@ pub enum TargetError {
         call: String,
         message: String,
     },
+    /// It answers for another account than the one that is meant.
+    #[error(
+        "{endpoint} belongs to account {found}, and what is mirrored goes to account {account}; use the key, the role and \
+         the address of that one, or name the other with --account (--mirror-account of `serve`)"
+    )]
+    Account {
+        endpoint: String,
+        account: String,
+        found: String,
+    },
     /// The target's own trouble.
     #[error("cannot {call} at {endpoint}, which fails with {status} ({message}); see its log")]
     Failing {
@@ -78,10 +88,27 @@ impl TargetError {
             | Self::Unreachable { .. }
             | Self::Credentials { .. }
             | Self::Throttled { .. }
+            | Self::Account { .. }
             | Self::Failing { .. }
             | Self::Another { .. }
             | Self::Nonsense { .. } => true,
             Self::Refused { .. } | Self::Taken { .. } | Self::Lacking { .. } => false,
+        }
+    }
+
+    /// Whether, though it sounds like the whole target, it may be this one call that is answered so: a server may fail over
+    /// one resource for ever, and a gateway before it may refuse one body.
+    pub fn may_be_of_one(&self) -> bool {
+        match self {
+            Self::Credentials { .. } | Self::Failing { .. } | Self::Nonsense { .. } => true,
+            Self::Options { .. }
+            | Self::Unreachable { .. }
+            | Self::Throttled { .. }
+            | Self::Account { .. }
+            | Self::Another { .. }
+            | Self::Taken { .. }
+            | Self::Refused { .. }
+            | Self::Lacking { .. } => false,
         }
     }
 

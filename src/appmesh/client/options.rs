@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyper::Uri;
 
 use super::error::TargetError;
+use crate::model::arn::{AccountId, IdentityError};
 
 /// How long a connection may take to open.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -26,6 +27,8 @@ pub struct TargetOptions {
     /// `None`: what the environment or the profile says.
     pub region: Option<String>,
     pub keys: KeySource,
+    /// The account that it has to belong to; `None`: whichever it is found to.
+    pub account: Option<String>,
     /// Calls a second; `None`: no limit.
     pub rate: Option<NonZeroU32>,
     /// How long one call may take, with all its tries; twice that if it is throttled, and its place in the line besides.
@@ -75,6 +78,7 @@ impl TargetOptions {
             endpoint,
             region: None,
             keys: KeySource::default(),
+            account: None,
             patience: PATIENCE,
         }
     }
@@ -113,6 +117,17 @@ impl TargetOptions {
             _ => Err(wrong("does not start with `http://` or `https://`")),
         }
     }
+}
+
+/// Reads the id of an account, as it stands in ARNs.
+///
+/// # Errors
+/// When it is none.
+pub fn checked_account(text: &str) -> Result<String, String> {
+    let account: AccountId = text
+        .parse()
+        .map_err(|error: IdentityError| error.to_string())?;
+    Ok(account.as_str().to_owned())
 }
 
 fn is_loopback(endpoint: &str) -> bool {

@@ -84,6 +84,11 @@ pub enum Why {
 }
 
 impl Foreign {
+    /// Whether the source has none of that name.
+    pub fn is_beside(&self) -> bool {
+        self.state == ForeignState::Beside
+    }
+
     /// Whether the target would be otherwise without it.
     pub fn is_in_the_way(&self) -> bool {
         matches!(self.state, ForeignState::Differs(_))

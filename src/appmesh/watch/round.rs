@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::{Instant, SystemTime};
 
-use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Trouble, Watch, pace};
-use crate::appmesh::client::Client;
-use crate::appmesh::plan::{Action, Foreign, ForeignState, How, Plan, Step, Why};
-use crate::appmesh::read::Scope;
-use crate::appmesh::status::{Standing, State};
-use crate::appmesh::sync::{self, Outcome};
+use super::ledger::{Ledger, is_interim};
+use super::reading::Planned;
+use super::{LOGGED, Trouble, Watch};
+use crate::appmesh::client::{Client, TargetError};
+use crate::appmesh::plan::Step;
+use crate::appmesh::status::State;
+use crate::appmesh::sync::{Outcome, Run};
 use crate::model::ResourceId;
 use crate::store::Stored;
 
@@ -23,189 +23,78 @@ impl Watch {
         client: &Client,
         stored: &Stored,
         ids: &BTreeSet<ResourceId>,
-        plan: Plan,
+        (plan, aside): Planned,
     ) -> Result<(), Trouble> {
-        let began = Instant::now();
-        self.expect(ids, &plan);
-        self.count(stored);
+        self.memory.ledger.expect(ids, &plan, aside);
         let writes = plan.steps.len();
-        let never = CancellationToken::new();
-        let mut trouble = None;
-        let outcomes = sync::run(client, plan.steps, &never, |step, outcome| {
-            self.ended(step, outcome, stored);
-        });
-        for (_, outcome) in outcomes.await {
-            match outcome {
-                Outcome::Failed(error) if error.is_of_target() => trouble = Some(error),
-                _ => {}
-            }
+        if writes > 0 {
+            self.enter(State::Writing);
         }
-        self.find_absent(stored);
-        self.count(stored);
+        self.publish();
+        let (mut trouble, mut refusals) = (None, Refusals::default());
+        let before = self.memory.ledger.refused_before();
+        let never = CancellationToken::new();
+        let mut run = Run::new(client.clone(), plan.steps, before, never);
+        while let Some((step, outcome)) = self.beside_changes(run.next()).await {
+            self.ended(&step, &outcome, stored);
+            match outcome {
+                Outcome::Failed(error) => {
+                    refusals.add(&mut self.memory.ledger, &step.id, &error);
+                }
+                Outcome::Unavailable(error) => trouble = Some(error),
+                Outcome::Done(_) | Outcome::Blocked { .. } | Outcome::NotTried => {}
+            }
+            self.publish();
+        }
+        // It may only now be known.
+        self.settings.target.account = client.account();
+        refusals.tell();
+        for id in self.memory.ledger.find_absent() {
+            warn!("the source has no `{id}`, which is to be mirrored; it is waited for");
+        }
+        self.publish();
         if let Some(error) = trouble {
             return Err(error.into());
         }
         if writes > 0 {
-            let failed = self.failed.len();
+            let failed = refusals.count;
             info!(writes, failed, revision = %stored.revision, "mirrored");
         }
-        self.settle(stored, began);
+        self.settle();
         Ok(())
-    }
-
-    /// Takes note of what is planned.
-    fn expect(&mut self, ids: &BTreeSet<ResourceId>, plan: &Plan) {
-        let planned: BTreeSet<&ResourceId> = plan.steps.iter().map(|step| &step.id).collect();
-        for id in ids {
-            self.failed.remove(id);
-            self.waiting.remove(id);
-            if !planned.contains(id) {
-                // There is nothing to do, or nothing that can be done.
-                self.pending.remove(id);
-            }
-        }
-        for left in &plan.not_mirrored {
-            if let Why::Needs { .. } = left.why {
-                self.waiting.insert(left.id.clone());
-            }
-        }
-        let (drifted, unlike) = (&self.drifted, &self.unlike.aside);
-        self.status.send_modify(|status| {
-            let others = &mut status.others;
-            for id in ids {
-                others.remove(id);
-            }
-            for left in &plan.not_mirrored {
-                let standing = Standing::NotMirrored(left.why.clone());
-                others.insert(left.id.clone(), standing);
-            }
-            // Those of names that the source has not are only counted: there may be an account full of them.
-            let in_question = |foreign: &&Foreign| foreign.state != ForeignState::Beside;
-            for foreign in plan.foreign.iter().filter(in_question) {
-                let standing = Standing::Foreign(foreign.clone());
-                others.insert(foreign.id.clone(), standing);
-            }
-            for orphan in &plan.orphaned {
-                let standing = Standing::Orphaned(orphan.why.clone());
-                others.insert(orphan.id.clone(), standing);
-            }
-            for id in planned {
-                others.insert(id.clone(), Standing::Pending);
-            }
-            for (id, what) in unlike {
-                let what = what.clone();
-                others.insert(id.clone(), Standing::Unlike { what });
-            }
-            for (id, what) in drifted.iter() {
-                let what = what.to_owned();
-                others.insert(id.clone(), Standing::Drifted { what });
-            }
-            if !plan.steps.is_empty() {
-                status.enter(State::Writing);
-            }
-        });
     }
 
     /// Takes note of how a step went.
     fn ended(&mut self, step: &Step, outcome: &Outcome, stored: &Stored) {
         self.metrics.tried(&step.action, outcome);
-        let id = &step.id;
-        self.touched.insert(id.clone());
-        let standing = match outcome {
+        let (id, memory) = (&step.id, &mut self.memory);
+        match outcome {
             Outcome::Done(written) => {
-                self.known.wrote(step, written.as_ref(), &stored.model);
-                self.unlike.wrote(step, written.as_ref());
-                if is_interim(step) {
-                    return;
+                memory.touched.insert(id.clone());
+                let written = written.as_ref();
+                memory.known.wrote(step, written, &stored.model);
+                let unlike = memory.unlike.wrote(step, written);
+                if !is_interim(step) {
+                    memory.ledger.done(id, unlike);
                 }
-                self.pending.remove(id);
-                None
-            }
-            Outcome::Failed(error) if error.is_of_target() => return,
-            Outcome::NotTried => return,
-            Outcome::Failed(error) => {
-                let error = error.to_string();
-                warn!("the mirror's target refused a change of `{id}`: {error}");
-                self.pending.remove(id);
-                self.failed.insert(id.clone());
-                Some(Standing::Failed { error })
             }
             // The failure itself says more.
-            Outcome::Blocked { by } if by == id => return,
-            Outcome::Blocked { by } => {
-                self.pending.remove(id);
-                self.waiting.insert(id.clone());
-                Some(Standing::Blocked { by: by.clone() })
-            }
-        };
-        self.status.send_modify(|status| {
-            if let Some(standing) = standing {
-                status.others.insert(id.clone(), standing);
-            } else {
-                status.others.remove(id);
-                status.in_step += usize::from(stored.records.contains_key(id));
-            }
-        });
-    }
-
-    /// Takes note of the meshes that are to be mirrored and are not there. They may come yet.
-    fn find_absent(&mut self, stored: &Stored) {
-        let Scope::Named(meshes) = &self.options.scope else {
-            return;
-        };
-        let ids = meshes.iter().cloned().map(ResourceId::Mesh);
-        let absent: BTreeSet<ResourceId> =
-            ids.filter(|id| !stored.records.contains_key(id)).collect();
-        for id in absent.difference(&self.absent) {
-            warn!("the source has no `{id}`, which is to be mirrored; it is waited for");
+            Outcome::Blocked { by } if by == id => {}
+            Outcome::Blocked { by } => memory.ledger.blocked(id, by),
+            Outcome::Failed(_) | Outcome::Unavailable(_) | Outcome::NotTried => {}
         }
-        self.status.send_modify(|status| {
-            for id in &absent {
-                // What was mirrored of it says more.
-                status.others.entry(id.clone()).or_insert(Standing::Absent);
-            }
-        });
-        self.absent = absent;
-    }
-
-    /// Counts what is in step.
-    pub(super) fn count(&self, stored: &Stored) {
-        let meshes = stored.model.meshes();
-        let meshes = meshes.filter(|(name, _)| self.options.scope.includes(name));
-        let sizes =
-            meshes.map(|(name, mesh)| usize::from(mesh.spec.is_some()) + mesh.ids(name).count());
-        let total: usize = sizes.sum();
-        self.status.send_modify(|status| {
-            let others = status.others.keys();
-            let declared = others.filter(|id| stored.records.contains_key(*id)).count();
-            status.in_step = total.saturating_sub(declared);
-        });
     }
 
     /// Says whether the target is now as the source was.
-    fn settle(&mut self, stored: &Stored, began: Instant) {
-        let (has_blocked, has_lacks) = {
-            let status = self.status.borrow();
-            let is_blocked = |other: &Standing| matches!(other, Standing::Blocked { .. });
-            let has = |is: fn(&Standing) -> bool| status.others.values().any(is);
-            (has(is_blocked), has(Standing::is_lack))
-        };
-        let is_refused = !self.failed.is_empty() || has_blocked;
-        if !is_refused {
-            (self.retry, self.retries) = (None, 0);
-        } else if self.retry.is_none_or(|retry| retry <= time::Instant::now()) {
-            let wait = pace::after_refusal(self.retries).min(self.settings.drift_interval);
-            self.retry = Some(time::Instant::now() + wait);
-            self.retries = self.retries.saturating_add(1);
-        }
-        // What has changed meanwhile has changed after it began.
-        let is_behind = self.source.has_changed().unwrap_or(false);
+    fn settle(&mut self) {
+        let ledger = &mut self.memory.ledger;
+        ledger.settle();
+        let (is_new, has_lacks) = (ledger.is_new(), ledger.has_lacks());
+        self.publish();
         self.status.send_modify(|status| {
-            if !is_refused {
-                status.mirrored = Some(stored.revision);
-                status.behind_since = is_behind.then_some(began);
-            }
-            if has_lacks || !self.absent.is_empty() {
+            if is_new {
+                status.enter(State::Writing);
+            } else if has_lacks {
                 status.enter(State::Incomplete);
             } else {
                 status.last_success = Some(SystemTime::now());
@@ -215,10 +104,33 @@ impl Watch {
     }
 }
 
-/// Whether another update of the same resource follows.
-pub(super) fn is_interim(step: &Step) -> bool {
-    let Action::Update { how, .. } = step.action else {
-        return false;
-    };
-    how == How::Interim
+/// What was refused in a round.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    count: usize,
+    /// With words that were not told before.
+    new: Vec<(ResourceId, String)>,
+}
+
+impl Refusals {
+    /// Takes note of one.
+    pub(super) fn add(&mut self, ledger: &mut Ledger, id: &ResourceId, error: &TargetError) {
+        self.count += 1;
+        let words = error.to_string();
+        if ledger.refused(id, &words, Instant::now()) {
+            self.new.push((id.clone(), words));
+        }
+    }
+
+    /// Says what is new: the rest was said before, and there may be many.
+    pub(super) fn tell(&self) {
+        for (id, words) in self.new.iter().take(LOGGED) {
+            warn!("the mirror's target refused a change of `{id}`: {words}");
+        }
+        if let more @ 1.. = self.new.len().saturating_sub(LOGGED) {
+            warn!(
+                "the mirror's target refused changes of {more} more; see `outrigger sync status`"
+            );
+        }
+    }
 }

@@ -1,43 +1,58 @@
-//! What a target has otherwise than it was told: some add or leave out members, and would be told the same for ever.
+//! What a target has otherwise than it was told: some add or leave out members, and would be told the same for ever. Pure.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Watch;
+use super::ledger::difference;
 use crate::appmesh::client::Written;
+use crate::appmesh::known::Known;
 use crate::appmesh::plan::{Action, How, Plan, Step};
 use crate::model::ResourceId;
 use crate::model::difference::changes;
 
 /// By resource: what the target was told last, and what it made of that.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Unlike {
-    known: BTreeMap<ResourceId, (Value, Value)>,
-    /// Those of a plan that are not told again, and what differs.
-    pub(super) aside: BTreeMap<ResourceId, String>,
-}
+pub(super) struct Unlike(BTreeMap<ResourceId, (Value, Value)>);
 
 impl Unlike {
-    /// Takes note of what the target answered to a write.
-    pub(super) fn wrote(&mut self, step: &Step, written: Option<&Written>) {
+    /// Takes note of what the target answered to a write, and returns what is otherwise now.
+    pub(super) fn wrote(&mut self, step: &Step, written: Option<&Written>) -> Option<String> {
+        let id = &step.id;
         let sent = match &step.action {
             Action::Create { spec, .. } => Some(spec),
             Action::Update { spec, .. } => spec.as_ref(),
             Action::Delete => {
-                self.known.remove(&step.id);
+                self.0.remove(id);
                 None
             }
         };
-        let (Some(sent), Some(written)) = (sent, written) else {
-            return;
-        };
-        if changes(&written.spec, sent).is_empty() {
-            self.known.remove(&step.id);
-        } else {
-            let both = (sent.clone(), written.spec.clone());
-            self.known.insert(step.id.clone(), both);
+        if let (Some(sent), Some(written)) = (sent, written) {
+            if changes(&written.spec, sent).is_empty() {
+                self.0.remove(id);
+            } else {
+                self.0
+                    .insert(id.clone(), (sent.clone(), written.spec.clone()));
+            }
         }
+        let (sent, made) = self.0.get(id)?;
+        let changes = changes(made, sent);
+        let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        Some(changes.join(", "))
+    }
+
+    /// Takes out of a plan what the target was told already, and returns what differs there.
+    pub(super) fn set_aside(&self, plan: &mut Plan, known: &Known) -> BTreeMap<ResourceId, String> {
+        let mut aside = BTreeMap::new();
+        plan.steps.retain(|step| {
+            let there = known.get(&step.id).map(|there| there.spec);
+            let is_told = self.is_told(step, there.as_ref());
+            if is_told {
+                aside.insert(step.id.clone(), difference(step));
+            }
+            !is_told
+        });
+        aside
     }
 
     /// Whether a step would tell the target what it has made something else of.
@@ -51,27 +66,7 @@ impl Unlike {
         else {
             return false;
         };
-        let told = self.known.get(&step.id);
+        let told = self.0.get(&step.id);
         tags.is_empty() && told.is_some_and(|(sent, made)| sent == spec && there == Some(made))
-    }
-}
-
-impl Watch {
-    /// Takes out of a plan what the target was told already.
-    pub(super) fn set_aside(&mut self, plan: &mut Plan) {
-        let (unlike, known) = (&mut self.unlike, &self.known);
-        let mut aside = BTreeMap::new();
-        plan.steps.retain(|step| {
-            let there = known.get(&step.id).map(|there| there.spec);
-            let is_told = unlike.is_told(step, there.as_ref());
-            if let Action::Update { changes, .. } = &step.action
-                && is_told
-            {
-                let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
-                aside.insert(step.id.clone(), changes.join(", "));
-            }
-            !is_told
-        });
-        unlike.aside = aside;
     }
 }

@@ -92,9 +92,10 @@ impl SyncReport {
             match outcome {
                 Outcome::Done(_) => report.add(entry, Result::Done, None, None),
                 Outcome::Failed(error) => {
-                    if error.is_of_target() {
-                        report.ended = Some(Ended::Unavailable);
-                    }
+                    report.add(entry, Result::Failed, Some(one_line(&error)), None);
+                }
+                Outcome::Unavailable(error) => {
+                    report.ended = Some(Ended::Unavailable);
                     report.add(entry, Result::Failed, Some(one_line(&error)), None);
                 }
                 Outcome::Blocked { by } => {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use miette::miette;
 
 use super::source::Source;
-use crate::appmesh::client::{Client, KeySource, TargetOptions};
+use crate::appmesh::client::{Client, KeySource, TargetOptions, checked_account};
 use crate::appmesh::plan::Options;
 use crate::appmesh::read::Scope;
 use crate::cli::output::CliError;
@@ -23,6 +23,9 @@ pub(super) struct TargetArgs {
     /// Profile of AWS's configuration with the target's key [default: where every AWS client looks]
     #[arg(long, value_name = "NAME")]
     pub(super) target_profile: Option<String>,
+    /// Account that the target has to belong to [default: whichever it does]
+    #[arg(long, value_name = "ID", value_parser = checked_account)]
+    pub(super) account: Option<String>,
     /// Mirror this mesh only; may be repeated [default: all]
     #[arg(long, value_name = "MESH", value_parser = MeshName::checked)]
     pub(super) mesh: Vec<MeshName>,
@@ -58,6 +61,7 @@ impl TargetArgs {
         if let Some(profile) = &self.target_profile {
             options.keys = KeySource::Profile(profile.clone());
         }
+        options.account.clone_from(&self.account);
         if let Some(rate) = self.rate {
             options.rate = NonZeroU32::new(rate);
         }

@@ -264,6 +264,14 @@ async fn the_mesh_does_not_notice_that_the_target_is_gone() {
         printed.out
     );
     // A stop does not wait for it, nor does the start.
+    let asked = Instant::now();
+    let stopped = pair.source.process().stop(PATIENCE).await.unwrap();
+    assert!(stopped.success(), "{stopped}");
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
     pair.source.restart().await;
     pair.restart_target().await;
     pair.equal().await;

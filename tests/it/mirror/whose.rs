@@ -196,6 +196,7 @@ async fn a_step_that_fails_takes_down_those_that_need_it_and_no_others() {
     let said = |outcome: &Outcome| match outcome {
         Outcome::Done(_) => "done".to_owned(),
         Outcome::Failed(error) => format!("failed: {}", error.is_of_target()),
+        Outcome::Unavailable(error) => format!("unavailable: {error}"),
         Outcome::Blocked { by } => format!("blocked by {}", by.name()),
         Outcome::NotTried => "not tried".to_owned(),
     };

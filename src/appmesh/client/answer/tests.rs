@@ -4,11 +4,16 @@ use super::super::pages::Pages;
 use super::*;
 use crate::model::MeshName;
 
-const ABOUT: About<'static> = About {
-    endpoint: "http://target",
-    call: "describe `mesh/m`",
-    has_credentials: true,
-};
+fn about() -> About<'static> {
+    About {
+        endpoint: "http://target",
+        call: "describe `mesh/m`",
+        has_credentials: true,
+        secrets: Secrets::default().and(None, Some(TOKEN)),
+    }
+}
+
+const TOKEN: &str = "session/token+of=many-characters";
 
 fn raw(status: u16, header: Option<&str>, body: &str) -> Raw {
     Raw {
@@ -19,11 +24,11 @@ fn raw(status: u16, header: Option<&str>, body: &str) -> Raw {
 }
 
 fn error(status: u16, header: Option<&str>, body: &str) -> TargetError {
-    raw(status, header, body).read(ABOUT).unwrap_err()
+    raw(status, header, body).read(&about()).unwrap_err()
 }
 
 fn answer(json: &Value) -> Answer {
-    raw(200, None, &json.to_string()).read(ABOUT).unwrap()
+    raw(200, None, &json.to_string()).read(&about()).unwrap()
 }
 
 #[test]
@@ -83,6 +88,7 @@ fn an_error_is_what_its_exception_or_else_its_status_says() {
             TargetError::Nonsense { .. } => "nonsense",
             TargetError::Options { .. }
             | TargetError::Unreachable { .. }
+            | TargetError::Account { .. }
             | TargetError::Another { .. }
             | TargetError::Taken { .. } => "else",
         };
@@ -112,13 +118,36 @@ fn a_targets_text_is_cut_and_made_harmless() {
 }
 
 #[test]
+fn what_was_sent_is_in_no_error_whatever_comes_back() {
+    let json = json!({ "message": format!("no {TOKEN}"), "headers": { "x": TOKEN } }).to_string();
+    let page = format!("<pre>{TOKEN}</pre>");
+    for (status, header, body) in [
+        (400, Some("BadRequestException"), json.as_str()),
+        (400, Some(TOKEN), "{}"),
+        (403, None, &page),
+        (429, None, &page),
+        (404, None, &page),
+        (503, None, &page),
+        (400, None, &page),
+        (200, None, &page),
+    ] {
+        let text = error(status, header, body).to_string();
+        assert!(!text.contains("session/token"), "{text}");
+        assert!(text.contains("(hidden)"), "{text}");
+    }
+    let answered: Value = serde_json::from_str(&json).unwrap();
+    let text = answer(&answered).array("meshes").unwrap_err().to_string();
+    assert!(!text.contains("session/token"), "{text}");
+}
+
+#[test]
 fn who_has_no_credentials_is_told_so() {
     let about = About {
         has_credentials: false,
-        ..ABOUT
+        ..about()
     };
     let refused = raw(403, Some("MissingAuthenticationTokenException"), "{}");
-    let text = refused.read(about).unwrap_err().to_string();
+    let text = refused.read(&about).unwrap_err().to_string();
     assert!(text.contains("AWS_ACCESS_KEY_ID"), "{text}");
 }
 
