@@ -45,7 +45,7 @@ impl AppMesh {
             }
         }
         let caller = call.caller();
-        self.told(place, move |api| {
+        self.told(call, place, move |api| {
             let stored = api.loaded()?;
             let may_read = |id: &&ResourceId| caller.may_read(id.mesh().as_str());
             let changes = match since {

@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::super::WAITING_CALLS;
+use super::super::lists::LISTS_OF_A_KEY;
 use super::*;
 use crate::api::auth::{Caller, Permissions};
 
@@ -226,6 +227,44 @@ async fn who_waits_takes_nothing_from_others_and_there_are_only_so_many() {
     while let Some(answered) = waiting.join_next().await {
         assert_eq!(answered.unwrap().unwrap().status(), StatusCode::OK);
     }
+}
+
+#[tokio::test]
+async fn one_key_does_not_take_all_places() {
+    let running = Running::start();
+    running.make_mesh("m").await;
+    let key = |name| Caller::new(name, Permissions::ALL);
+    let mut waiting = JoinSet::new();
+    let mut router = router(running.api.clone());
+    for _ in 0..LISTS_OF_A_KEY {
+        let request = Request::get(format!("{CHANGES}?since=1&wait=30"));
+        let request = request.extension(key("one")).body(Body::empty());
+        waiting.spawn(router.call(request.unwrap()));
+    }
+    while running.api.waiting.available_permits() > WAITING_CALLS - LISTS_OF_A_KEY {
+        tokio::task::yield_now().await;
+    }
+    for list in [CHANGES, "/outrigger/v1/resources"] {
+        let refused = running.call("GET", list, &key("one"), &Value::Null).await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{list}");
+        let message = refused.body["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("key `one` is being sent 8"),
+            "{message}"
+        );
+        let other = running.call("GET", list, &key("other"), &Value::Null).await;
+        assert_eq!(other.status, StatusCode::OK, "{list}");
+    }
+    // What is no list is not counted.
+    let (meshes, one) = ("/v20190125/meshes", key("one"));
+    let meshes = running.call("GET", meshes, &one, &Value::Null).await;
+    assert_eq!(meshes.status, StatusCode::OK);
+    running.make_mesh("o").await;
+    while let Some(answered) = waiting.join_next().await {
+        assert_eq!(answered.unwrap().unwrap().status(), StatusCode::OK);
+    }
+    let again = running.call("GET", CHANGES, &one, &Value::Null).await;
+    assert_eq!(again.status, StatusCode::OK);
 }
 
 #[tokio::test]
