@@ -293,7 +293,7 @@ fn with_problems(error: &str, problems: &Value) -> String {
 
 /// How long to wait before the next try: twice as long each time up to a cap, and up to half of it less, so that clients
 /// which failed together do not come back together.
-fn back_off(waits: u32, spread: u64) -> Duration {
+pub(super) fn back_off(waits: u32, spread: u64) -> Duration {
     let (first, cap) = BACK_OFF;
     let wait = first.saturating_mul(2_u32.saturating_pow(waits)).min(cap);
     let percent = u32::try_from(50 + spread % 51).unwrap_or(100);
