@@ -1,12 +1,16 @@
 //! `outrigger sync watch`: the mirror as a command, for a control plane that is only reached over its API.
 
+use std::fs::File;
 use std::io::{Write, stdout};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant, SystemTime};
 
 use miette::miette;
 use prometheus::Registry;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -83,10 +87,10 @@ pub(super) async fn run(args: FollowArgs) -> Result<(), CliError> {
         away,
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::unable_error)?;
+    print_beside(mirror.clone(), told, args.output)?;
     let stop = CancellationToken::new();
     tokio::select! {
         () = watch.run(stop) => Ok(()),
-        () = print(mirror.clone(), told, args.output) => Ok(()),
         error = refused(mirror) => Err(error),
         error = follower.run() => Err(error),
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(CliError::unable_error),
@@ -237,8 +241,30 @@ async fn refused(mut mirror: Mirror) -> CliError {
     }
 }
 
+/// Prints on a thread of its own, so that whoever reads the output slowly, or not at all, keeps nothing else waiting. Of
+/// what comes meanwhile, the newest counts. Nobody waits for the thread, which may never end.
+fn print_beside(
+    mirror: Mirror,
+    away: watch::Receiver<Option<Away>>,
+    output: Output,
+) -> Result<(), CliError> {
+    // Not by way of `stdout`, whose lock would be kept meanwhile.
+    let out = stdout().as_fd().try_clone_to_owned();
+    let out = File::from(out.map_err(CliError::unable_error)?);
+    let runtime = Handle::current();
+    drop(spawn_blocking(move || {
+        runtime.block_on(print(mirror, away, output, out));
+    }));
+    Ok(())
+}
+
 /// Says how it stands whenever that is something else.
-async fn print(mut mirror: Mirror, mut away: watch::Receiver<Option<Away>>, output: Output) {
+async fn print(
+    mut mirror: Mirror,
+    mut away: watch::Receiver<Option<Away>>,
+    output: Output,
+    mut out: File,
+) {
     let mut last = String::new();
     let mut was_away = None;
     loop {
@@ -261,7 +287,7 @@ async fn print(mut mirror: Mirror, mut away: watch::Receiver<Option<Away>>, outp
                     }
                 };
                 // Who has closed the output wants to hear no more, and the mirror goes on.
-                drop(stdout().write_all(text.as_bytes()));
+                drop(out.write_all(text.as_bytes()));
                 last = lines;
             }
             was_away = is_away;

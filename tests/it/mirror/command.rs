@@ -1,10 +1,12 @@
 //! `outrigger sync watch`, whose source is only reached over its API: what becomes of it when that is not as it was.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
-use std::time::Duration;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -231,5 +233,32 @@ async fn a_target_that_cannot_be_called_is_refused_at_once() {
         let refused = timeout(PATIENCE, command.kill_on_drop(true).output());
         let refused = Printed::of(refused.await.expect("it ends").unwrap());
         refused.fails(2, &[words]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_that_nobody_reads_keeps_nothing_waiting() {
+    let pair = Pair::start().await;
+    create(&pair.source, &id("mesh/m"), &json!({}), &[]).await;
+    for signal in [Signal::TERM, Signal::INT] {
+        // A pipe that is full already.
+        let (_unread, mut pipe) = std::io::pipe().unwrap();
+        pipe.write_all(" ".repeat(64 << 10).as_bytes()).unwrap();
+        let mut command = pair.command(&["sync", "watch", "--prune", "--output", "json"]);
+        command.stdout(Stdio::from(pipe));
+        let mut process = Command::from(command).kill_on_drop(true).spawn().unwrap();
+        for number in 0..5 {
+            let node = id(&format!("mesh/m/virtualNode/n{number}"));
+            create(&pair.source, &node, &spec("a.invalid"), &[]).await;
+            has(&pair, &pair.source).await;
+            delete(&pair.source, &node).await;
+            has(&pair, &pair.source).await;
+        }
+        let pid = i32::try_from(process.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        let began = Instant::now();
+        let ended = timeout(PATIENCE, process.wait()).await.expect("it ends");
+        assert_eq!(ended.unwrap().code(), Some(0));
+        assert!(began.elapsed() < Duration::from_secs(2));
     }
 }
