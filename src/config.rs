@@ -97,9 +97,8 @@ pub enum ConfigError {
     /// `--mirror-endpoint`.
     #[error("cannot mirror")]
     MirrorTarget(#[from] TargetError),
-    /// `--mirror-mesh`.
-    #[error(transparent)]
-    MirrorMesh(#[from] NameError),
+    #[error("--mirror-mesh `{mesh}` names no mesh")]
+    MirrorMesh { mesh: String, source: NameError },
     #[error("--mirror-drift-interval {interval:?} is too short or too long; use 1s to 365d")]
     MirrorInterval { interval: Duration },
     #[error(

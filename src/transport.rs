@@ -66,8 +66,8 @@ pub enum Peer {
     },
 }
 
-/// Says when a request's connection is to end, so that a stream that never ends by itself can. Every request carries it as
-/// an extension.
+/// Says when a request's connection is to end, so that what waits or never ends by itself can. Every request carries it as an
+/// extension.
 #[derive(Clone, Debug)]
 pub struct Retired(CancellationToken);
 
@@ -75,6 +75,11 @@ impl Retired {
     /// Waits until the connection is to end.
     pub async fn wait(&self) {
         self.0.cancelled().await;
+    }
+
+    /// Ends the connection as at a stop: its other requests are still answered, for as long as [`Limits::drain`].
+    pub fn retire(&self) {
+        self.0.cancel();
     }
 }
 

@@ -16,6 +16,7 @@ mod changes;
 mod error;
 mod everything;
 mod kind;
+mod lists;
 mod metrics;
 mod operation;
 mod page;
@@ -49,6 +50,7 @@ use crate::model::arn::Identity;
 use crate::store::{Store, Stored};
 use crate::transport::Peer;
 use error::{ApiError, chain};
+use lists::{LISTS_OF_A_KEY, Lists, OpenList};
 use metrics::{Metrics, Open};
 use operation::{Operation, Writing};
 use query::Query;
@@ -75,10 +77,13 @@ pub struct AppMesh {
     waiting: Arc<Semaphore>,
     large_bodies: Arc<Semaphore>,
     large_answers: Arc<Semaphore>,
+    lists: Lists,
     /// In every answer, by which a mirror knows whose it is.
     server_id: HeaderValue,
     /// Writes, which go on to their line in the log when their caller leaves.
     writes: TaskTracker,
+    /// What looks after large answers until they are sent.
+    sending: TaskTracker,
 }
 
 /// Why the API cannot be served.
@@ -107,14 +112,18 @@ impl AppMesh {
             waiting: Arc::new(Semaphore::new(WAITING_CALLS)),
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
             large_answers: Arc::new(Semaphore::new(LARGE_ANSWERS)),
+            lists: Lists::default(),
             writes: TaskTracker::new(),
+            sending: TaskTracker::new(),
         })
     }
 
-    /// Waits until every write is answered and logged, those too whose callers have left.
+    /// Waits until every write is answered and logged, those too whose callers have left. By then no answer is being sent.
     pub async fn finish(&self) {
-        self.writes.close();
-        self.writes.wait().await;
+        for tasks in [&self.writes, &self.sending] {
+            tasks.close();
+            tasks.wait().await;
+        }
     }
 }
 
@@ -149,6 +158,7 @@ async fn list_changes(State(api): State<AppMesh>, request: Request) -> Response 
 #[derive(Debug)]
 struct Place {
     _permit: OwnedSemaphorePermit,
+    _list: Option<OpenList>,
     _open: Open,
 }
 
@@ -192,7 +202,7 @@ impl AppMesh {
             request_id: &request_id,
             operation: &name,
         };
-        let outcome = match (self.place(operation.as_ref().ok()), operation) {
+        let outcome = match (self.place(&call, operation.as_ref().ok()), operation) {
             (Err(error), _) | (Ok(_), Err(error)) => Err(error),
             (Ok(place), Ok(operation)) => self.run(&call, operation, body, place).await,
         };
@@ -213,15 +223,32 @@ impl AppMesh {
         response
     }
 
-    fn place(&self, operation: Option<&Operation>) -> Result<Place, ApiError> {
+    fn place(&self, call: &Call<'_>, operation: Option<&Operation>) -> Result<Place, ApiError> {
         let (places, limit) = match operation {
             Some(Operation::Changes) => (&self.waiting, WAITING_CALLS),
             _ => (&self.open, OPEN_CALLS),
         };
+        let list = match operation {
+            Some(Operation::Changes | Operation::Everything) => self.open_list(&call.caller())?,
+            _ => None,
+        };
         let permit = Arc::clone(places).try_acquire_owned();
         Ok(Place {
             _permit: permit.map_err(|_| ApiError::Busy { limit })?,
+            _list: list,
             _open: self.metrics.open(),
+        })
+    }
+
+    /// Counts another list for a key. Where there are none, all callers are one.
+    fn open_list(&self, caller: &Caller) -> Result<Option<OpenList>, ApiError> {
+        let Some(key) = caller.key() else {
+            return Ok(None);
+        };
+        let list = self.lists.open(key);
+        list.map(Some).ok_or_else(|| ApiError::BusyKey {
+            name: key.to_owned(),
+            limit: LISTS_OF_A_KEY,
         })
     }
 

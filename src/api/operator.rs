@@ -38,6 +38,9 @@ use generated::{
 
 pub use convert::mirror as mirror_message;
 
+/// What a key for some meshes is told in place of an error that may name others.
+const HIDDEN: &str = "the target is of no use at present; a key for all meshes is told why";
+
 /// Finds the views that are computed for a node, sorted by key.
 pub type ViewLookup = Arc<dyn Fn(&NodeRef) -> Vec<(ViewKey, Arc<Snapshot>)> + Send + Sync>;
 
@@ -145,6 +148,10 @@ impl Operator for Server {
                 let id = ResourceId::parse(&resource.id);
                 id.is_ok_and(|id| caller.may_read(id.mesh().as_str()))
             });
+            if caller.is_limited() && !mirror.error.is_empty() {
+                // It is of the target as a whole, and may name what came in its way in any mesh.
+                HIDDEN.clone_into(&mut mirror.error);
+            }
         }
         Ok(Response::new(MirrorStatusResponse { mirror }))
     }

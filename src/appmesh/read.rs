@@ -44,6 +44,16 @@ pub struct Progress {
 }
 
 impl Scope {
+    /// These meshes, or all if none is named.
+    pub fn of(meshes: impl IntoIterator<Item = MeshName>) -> Self {
+        let meshes: BTreeSet<MeshName> = meshes.into_iter().collect();
+        if meshes.is_empty() {
+            Self::All
+        } else {
+            Self::Named(meshes)
+        }
+    }
+
     pub fn includes(&self, mesh: &MeshName) -> bool {
         match self {
             Self::All => true,

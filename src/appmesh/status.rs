@@ -225,6 +225,11 @@ impl Mirror {
         self.status.borrow().clone()
     }
 
+    /// What it is about, without what it costs to say how each resource stands.
+    pub fn state(&self) -> State {
+        self.status.borrow().state.clone()
+    }
+
     /// Waits until the status differs from the one that was seen. Returns `false` when the mirror has ended.
     pub async fn changed(&mut self) -> bool {
         self.status.changed().await.is_ok()

@@ -30,7 +30,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How long one answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The waits before further tries.
-const BACK_OFF: BackOff = BackOff::new(Duration::from_millis(100), Duration::from_secs(3));
+pub(super) const BACK_OFF: BackOff =
+    BackOff::new(Duration::from_millis(100), Duration::from_secs(3));
 /// Bytes of an answer that is no JSON which an error repeats.
 const SHOWN: usize = 300;
 

@@ -135,16 +135,32 @@ impl From<ApiError> for CliError {
 impl ApiError {
     /// Whether the same call may succeed a little later.
     pub(super) fn may_pass(&self) -> bool {
-        let status = match self {
-            Self::Unreachable { .. } => return true,
+        let passing = [
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ];
+        matches!(self, Self::Unreachable { .. })
+            || self
+                .status()
+                .is_some_and(|status| passing.contains(&status))
+    }
+
+    /// Whether it is the trouble of the server, or of what stands before it, and not the call's: for whoever has all day.
+    pub(super) fn is_of_server(&self) -> bool {
+        self.may_pass() || self.status().is_some_and(|status| status.is_server_error())
+    }
+
+    fn status(&self) -> Option<StatusCode> {
+        match self {
             Self::Exception { status, .. }
             | Self::Refused { status, .. }
-            | Self::Answered { status, .. } => *status,
-            Self::Url { .. } | Self::Key | Self::Forbidden { .. } | Self::Failed { .. } => {
-                return false;
-            }
-        };
-        status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE
+            | Self::Answered { status, .. } => Some(*status),
+            Self::Unreachable { .. }
+            | Self::Url { .. }
+            | Self::Key
+            | Self::Forbidden { .. }
+            | Self::Failed { .. } => None,
+        }
     }
 
     /// The error of a call that was sent again so often.

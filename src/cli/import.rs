@@ -109,11 +109,7 @@ pub async fn run(args: ImportArgs) -> Result<String, CliError> {
 }
 
 async fn read_all(client: &Client, meshes: &BTreeSet<MeshName>) -> Result<Target, CliError> {
-    let scope = if meshes.is_empty() {
-        Scope::All
-    } else {
-        Scope::Named(meshes.clone())
-    };
+    let scope = Scope::of(meshes.iter().cloned());
     let mut next = Instant::now() + LINE_EVERY;
     let target = read_with_shared(client, &scope, |progress| {
         if Instant::now() >= next {

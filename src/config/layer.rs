@@ -211,11 +211,7 @@ impl Layer {
             mirror_region: self.mirror_region.or(below.mirror_region),
             mirror_profile: self.mirror_profile.or(below.mirror_profile),
             mirror_account: self.mirror_account.or(below.mirror_account),
-            mirror_mesh: if self.mirror_mesh.is_empty() {
-                below.mirror_mesh
-            } else {
-                self.mirror_mesh
-            },
+            mirror_mesh: list(self.mirror_mesh, below.mirror_mesh),
             mirror_adopt: self.mirror_adopt.or(below.mirror_adopt),
             mirror_prune: self.mirror_prune.or(below.mirror_prune),
             mirror_rate: self.mirror_rate.or(below.mirror_rate),

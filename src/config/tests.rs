@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::appmesh::read::Scope;
 
 fn layer(yaml: &str) -> Layer {
     serde_saphyr::from_str(yaml).unwrap()
@@ -116,8 +117,17 @@ fn a_mirror_has_a_target_and_an_id_that_stays() {
             "mirror-endpoint: http://a\nmirror-account: 11\n",
             "no account id",
         ),
+        ("mirror-rate: 10\n", "--mirror-rate says"),
+        ("mirror-drift: report\n", "--mirror-drift says"),
+        (
+            "mirror-drift-interval: 1s\n",
+            "--mirror-drift-interval says",
+        ),
         ("mirror-endpoint: standby\n", "cannot mirror"),
-        ("mirror-endpoint: http://a\nmirror-mesh: [a b]\n", "`a b`"),
+        (
+            "mirror-endpoint: http://a\nmirror-mesh: [a b]\n",
+            "--mirror-mesh `a b`",
+        ),
         (
             "mirror-endpoint: http://a\nmirror-drift-interval: 10ms\n",
             "1s",
@@ -130,6 +140,13 @@ fn a_mirror_has_a_target_and_an_id_that_stays() {
         let error = settings(yaml).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
     }
+    // What an empty variable gives.
+    let empty = "mirror-mesh: [\"\"]\n";
+    assert!(settings(empty).unwrap().mirror.is_none());
+    let all = settings(&format!("mirror-endpoint: http://a\n{empty}")).unwrap();
+    assert_eq!(all.mirror.unwrap().scope, Scope::All);
+    // What only says the default.
+    assert!(settings("mirror-drift: repair\nmirror-drift-interval: 5m\n").is_ok());
     let error = layer("mirror-endpoint: http://standby:9080\n").into_settings();
     assert!(error.unwrap_err().to_string().contains("--data-dir"));
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use outrigger::telemetry::Metrics;
 use outrigger::telemetry::metrics::ListenerName;
-use outrigger::transport::{self, Http, Limits, Options};
+use outrigger::transport::{self, Http, Limits, Options, Retired};
 use outrigger::xds::ServerLimits;
+use prometheus::{Encoder, TextEncoder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
@@ -225,6 +226,50 @@ async fn half_a_request_keeps_no_connection_to_the_api() {
     // A connection that asked once, and asks no more.
     let said = answer(address, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+}
+
+/// Whoever answers may give up a client that does not read.
+#[tokio::test]
+async fn a_connection_that_is_retired_ends_though_its_answer_is_not_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let metrics = Metrics::new().unwrap();
+    let options = Options {
+        http: Http::OneAndTwo,
+        limits: Limits {
+            drain: Duration::from_millis(200),
+            ..lenient()
+        },
+        metrics: metrics.connections(ListenerName::Api),
+    };
+    let (given, mut taken) = tokio::sync::mpsc::channel(1);
+    let router = axum::Router::new().fallback(async move |retired: axum::Extension<Retired>| {
+        given.send(retired.0).await.unwrap();
+        vec![0_u8; 64 << 20]
+    });
+    let stop = CancellationToken::new();
+    tokio::spawn(transport::serve(listener.into(), router, options, stop));
+    let mut stalled = TcpStream::connect(address).await.unwrap();
+    stalled
+        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let retired = taken.recv().await.unwrap();
+    let mut status = [0; 12];
+    stalled.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    retired.retire();
+    eventually("the connection is closed", PATIENCE, async || {
+        let mut text = Vec::new();
+        let families = metrics.registry().gather();
+        TextEncoder::new().encode(&families, &mut text).unwrap();
+        let none = "outrigger_connections{listener=\"api\"} 0\n";
+        String::from_utf8(text)
+            .unwrap()
+            .contains(none)
+            .then_some(())
+    })
+    .await;
 }
 
 /// The answer that was asked for before the stop comes; the connection that was kept open is closed.

@@ -2,6 +2,7 @@
 
 mod changes;
 mod client;
+mod command;
 mod double;
 mod faults;
 mod follow;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use super::answer;
 use super::error::ApiError;
@@ -13,6 +13,7 @@ use super::query::Query;
 use super::{AppMesh, Call, Place};
 use crate::model::ResourceId;
 use crate::store::{Changes, Revision, Stored};
+use crate::transport::Retired;
 
 /// The longest wait for a change, in seconds. A connection's own limit is twice that.
 const LONGEST_WAIT: u64 = 30;
@@ -35,11 +36,16 @@ impl AppMesh {
         let Wanted { since, wait } = Wanted::read(&call.query()?)?;
         if let Some(since) = since {
             let is_news = |stored: &Stored| stored.changed_at.is_some() && stored.revision != since;
-            // Whether it comes or not, and also when the server stops, the answer is what there is then.
-            drop(timeout(wait, self.store.watch().wait_for(is_news)).await);
+            let mut store = self.store.watch();
+            // Whether it comes or not, the answer is what there is then.
+            tokio::select! {
+                _ = store.wait_for(is_news) => {}
+                () = sleep(wait) => {}
+                () = retired(call) => {}
+            }
         }
         let caller = call.caller();
-        self.told(place, move |api| {
+        self.told(call, place, move |api| {
             let stored = api.loaded()?;
             let may_read = |id: &&ResourceId| caller.may_read(id.mesh().as_str());
             let changes = match since {
@@ -63,6 +69,14 @@ impl AppMesh {
             }
         })
         .await
+    }
+}
+
+/// Waits until the call's connection is to end, as at a stop. The store itself stops only after all calls are answered.
+async fn retired(call: &Call<'_>) {
+    match call.parts.extensions.get::<Retired>() {
+        Some(retired) => retired.wait().await,
+        None => std::future::pending().await,
     }
 }
 

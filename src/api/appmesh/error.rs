@@ -134,6 +134,10 @@ pub(super) enum ApiError {
     #[error("{limit} requests are being answered already; try again")]
     Busy { limit: usize },
     #[error(
+        "key `{name}` is being sent {limit} lists of everything or of changes already, as many as one key may be; try again"
+    )]
+    BusyKey { name: String, limit: usize },
+    #[error(
         "what is declared is not loaded yet; try again, and see `/readyz` on `--admin-addr` if that does not help"
     )]
     NotLoaded,
@@ -179,7 +183,7 @@ impl ApiError {
             }
             Self::WebPage | Self::Denied { .. } => Exception::Forbidden,
             Self::TooManyTags { .. } => Exception::TooManyTags,
-            Self::Busy { .. } => Exception::TooManyRequests,
+            Self::Busy { .. } | Self::BusyKey { .. } => Exception::TooManyRequests,
             Self::NotLoaded | Self::Lost(_) => Exception::ServiceUnavailable,
             Self::Write { error } => of_write(error),
             Self::Internal { .. } => Exception::InternalServerError,

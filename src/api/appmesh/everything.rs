@@ -15,6 +15,7 @@ use crate::api::auth::Caller;
 use crate::api::off_thread::off_thread;
 use crate::model::{ResourceId, ResourceKind};
 use crate::store::{Owner, Stored};
+use crate::transport::Retired;
 
 impl AppMesh {
     /// Every resource, or those of one mesh.
@@ -24,7 +25,7 @@ impl AppMesh {
         place: Place,
     ) -> Result<Response, ApiError> {
         let (mesh, caller) = (call.query()?.mesh, call.caller());
-        self.told(place, move |api| {
+        self.told(call, place, move |api| {
             let stored = api.loaded()?;
             let ids = all(&stored, mesh.as_deref());
             let readable = ids.filter(|id| caller.may_read(id.mesh().as_str()));
@@ -37,6 +38,7 @@ impl AppMesh {
     /// Puts a large answer together, when its turn comes, where it may block.
     pub(super) async fn told(
         &self,
+        call: &Call<'_>,
         place: Place,
         tell: impl FnOnce(&Self) -> Result<Vec<u8>, ApiError> + Send + 'static,
     ) -> Result<Response, ApiError> {
@@ -47,8 +49,14 @@ impl AppMesh {
             let _turn = turn;
             tell(&api)
         });
-        let body = Body::new(Sending::new(telling.await??, place));
-        Ok(answer::of_json(StatusCode::OK, body))
+        let connection = call.parts.extensions.get::<Retired>().cloned();
+        let (sending, watch) = Sending::new(telling.await??, place, || {
+            if let Some(connection) = connection {
+                connection.retire();
+            }
+        });
+        self.sending.spawn(watch);
+        Ok(answer::of_json(StatusCode::OK, Body::new(sending)))
     }
 
     /// These resources, as far as they are there, as JSON's text: a tree of them all takes much more memory. `members` stand

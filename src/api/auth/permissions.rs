@@ -43,20 +43,28 @@ pub struct Caller(Arc<Known>);
 #[derive(Debug)]
 struct Known {
     name: String,
+    /// Whether it is one of many.
+    is_key: bool,
     permissions: Permissions,
 }
 
 impl Caller {
+    /// Who has a key of this name.
     pub fn new(name: impl Into<String>, permissions: Permissions) -> Self {
         Self(Arc::new(Known {
             name: name.into(),
+            is_key: true,
             permissions,
         }))
     }
 
     /// Whoever reaches an API without authentication.
     pub fn anybody() -> Self {
-        Self::new("anybody", Permissions::ALL)
+        Self(Arc::new(Known {
+            name: "anybody".to_owned(),
+            is_key: false,
+            permissions: Permissions::ALL,
+        }))
     }
 
     /// The caller of a request. One that did not pass the layer may do nothing.
@@ -68,6 +76,11 @@ impl Caller {
     /// The name of its key, for the log.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// The same, if there are keys.
+    pub fn key(&self) -> Option<&str> {
+        self.0.is_key.then_some(&self.0.name)
     }
 
     pub fn may_read(&self, mesh: &str) -> bool {

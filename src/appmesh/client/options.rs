@@ -83,6 +83,23 @@ impl TargetOptions {
         }
     }
 
+    /// With what is said of it beyond that; what is empty is not said. A rate of 0 is no limit.
+    #[must_use]
+    pub fn with(
+        mut self,
+        region: Option<String>,
+        profile: Option<String>,
+        rate: Option<u32>,
+    ) -> Self {
+        self.region = region.filter(|region| !region.is_empty());
+        let profile = profile.filter(|profile| !profile.is_empty());
+        self.keys = profile.map_or(KeySource::Chain, KeySource::Profile);
+        if let Some(rate) = rate {
+            self.rate = NonZeroU32::new(rate);
+        }
+        self
+    }
+
     /// Checks the address, without calling it.
     ///
     /// # Errors

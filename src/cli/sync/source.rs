@@ -1,8 +1,9 @@
 //! The source of a mirror, over the API: everything that a control plane has, as the store itself holds it.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use hyper::{Method, StatusCode};
+use hyper::Method;
 use miette::miette;
 use serde::Deserialize;
 
@@ -69,42 +70,75 @@ impl Source {
         Ok(source)
     }
 
-    async fn read_mesh(client: &Client, args: &TargetArgs) -> Result<Self, CliError> {
+    /// The same without what is registered for its virtual nodes.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub(super) async fn read_mesh(client: &Client, args: &TargetArgs) -> Result<Self, SourceError> {
         if args.mesh.is_empty() {
             let listing = client.listing(None).await?;
             if listing.is_limited && args.prune {
-                return Err(limited());
+                return Err(SourceError::Unfit(limited()));
             }
             return Self::of(&[listing]);
         }
         let mut listings = Vec::new();
         for mesh in &args.mesh {
-            match client.listing(Some(mesh.as_str())).await {
-                Ok(listing) => listings.push(listing),
-                Err(ApiError::Exception { status, .. }) if status == StatusCode::NOT_FOUND => {}
-                Err(error) => return Err(error.into()),
-            }
+            // Of a mesh that is not there, that is nothing; of one that the key may not read, a refusal.
+            listings.push(client.listing(Some(mesh.as_str())).await?);
         }
         Self::of(&listings)
     }
 
-    fn of(listings: &[Listing]) -> Result<Self, CliError> {
-        let server = listings.iter().find_map(|listing| listing.server.clone());
+    fn of(listings: &[Listing]) -> Result<Self, SourceError> {
+        let servers = listings.iter().map(|listing| listing.server.clone());
+        let servers: BTreeSet<String> = servers.flatten().collect();
+        let mut servers = servers.into_iter();
+        let (Some(server), another) = (servers.next(), servers.next()) else {
+            return Err(SourceError::Unfit(nameless()));
+        };
+        if another.is_some() {
+            return Err(SourceError::Unfit(another_server()));
+        }
+        let revisions = listings.iter().map(|listing| listing.revision);
         let mut stored = Stored {
+            // What has changed since the first of them was read may be in none.
+            revision: Revision::new(revisions.min().unwrap_or_default()),
             changed_at: Some(Instant::now()),
             ..Stored::default()
         };
-        for listing in listings {
-            stored.revision = Revision::new(listing.revision);
-            for remote in listing.resources.values() {
-                put(&mut stored, remote)?;
-            }
+        for remote in listings.iter().flat_map(|list| list.resources.values()) {
+            put(&mut stored, remote)?;
         }
         Ok(Self {
-            server: server.ok_or_else(nameless)?,
+            server,
             stored,
             registered: Vec::new(),
         })
+    }
+}
+
+/// Why a source cannot be mirrored.
+#[derive(Debug)]
+pub(super) enum SourceError {
+    /// It does not answer as it should.
+    Api(ApiError),
+    /// What it answers cannot be mirrored.
+    Unfit(CliError),
+}
+
+impl From<ApiError> for SourceError {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl From<SourceError> for CliError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Api(error) => error.into(),
+            SourceError::Unfit(error) => error,
+        }
     }
 }
 
@@ -112,13 +146,13 @@ impl Source {
 ///
 /// # Errors
 /// When this version cannot read it. Left out, it would count as gone.
-pub(super) fn put(stored: &mut Stored, remote: &Remote) -> Result<(), CliError> {
+pub(super) fn put(stored: &mut Stored, remote: &Remote) -> Result<(), SourceError> {
     let Some(Resource { id, spec }) = remote.resource.clone() else {
-        return Err(CliError::unable(miette!(
+        return Err(SourceError::Unfit(CliError::unable(miette!(
             help = "use the `outrigger` of the source's own version",
             "the source has `{}` with what this version does not know",
             remote.id
-        )));
+        ))));
     };
     let metadata = &remote.metadata;
     let record = Record {
@@ -183,10 +217,60 @@ pub(super) fn nameless() -> CliError {
     ))
 }
 
+/// A control plane in the place of the one that was there before.
+pub(super) fn another_server() -> CliError {
+    CliError::unable(miette!(
+        help = "start it again, if that server is to be mirrored; what the other one's mirror made is then somebody else's, \
+                which --adopt takes over",
+        "the source is another server than before"
+    ))
+}
+
 /// What a key may not read would count as gone.
-pub(super) fn limited() -> CliError {
+fn limited() -> CliError {
     CliError::no(miette!(
         help = "name the meshes with --mesh, or use a key for all",
         "the key reads some of the source's meshes only, so --prune would delete the others at the target"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn listing(server: &str, revision: u64, mesh: &str) -> Listing {
+        let mesh = json!({ "kind": "Mesh", "meshName": mesh, "spec": {} });
+        let listing = json!({ "server": server, "revision": revision, "resources": [mesh] });
+        Listing::read(listing).unwrap()
+    }
+
+    #[test]
+    fn of_several_lists_the_first_one_says_what_has_been_seen() {
+        let lists = [listing("x", 5, "a"), listing("x", 7, "b")];
+        let source = Source::of(&lists).unwrap();
+        assert_eq!(source.stored.revision, Revision::new(5));
+        assert_eq!(source.stored.records.len(), 2);
+        let [a, b] = lists;
+        let source = Source::of(&[b, a]).unwrap();
+        assert_eq!(source.stored.revision, Revision::new(5));
+    }
+
+    #[test]
+    fn what_several_servers_say_is_no_source() {
+        for (lists, words) in [
+            (
+                vec![listing("x", 5, "a"), listing("y", 5, "b")],
+                "another server",
+            ),
+            (
+                vec![Listing::read(json!({ "resources": [] })).unwrap()],
+                "does not say which",
+            ),
+        ] {
+            let error = CliError::from(Source::of(&lists).unwrap_err()).text();
+            assert!(error.contains(words), "{error}");
+        }
+    }
 }

@@ -48,7 +48,7 @@ pub(super) struct MirrorStatus {
     endpoint: String,
     pub(super) state: String,
     #[serde(rename = "inStateForSeconds", serialize_with = "whole")]
-    in_state_for: Duration,
+    pub(super) in_state_for: Duration,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) error: String,
     #[serde(

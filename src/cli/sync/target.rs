@@ -1,11 +1,9 @@
 //! The target of a mirror, as flags name it.
 
-use std::num::NonZeroU32;
-
 use miette::miette;
 
 use super::source::Source;
-use crate::appmesh::client::{Client, KeySource, TargetOptions, checked_account};
+use crate::appmesh::client::{Client, TargetOptions, checked_account};
 use crate::appmesh::plan::Options;
 use crate::appmesh::read::Scope;
 use crate::cli::output::CliError;
@@ -49,22 +47,16 @@ pub(super) struct Target {
 
 impl TargetArgs {
     pub(super) fn scope(&self) -> Scope {
-        if self.mesh.is_empty() {
-            return Scope::All;
-        }
-        Scope::Named(self.mesh.iter().cloned().collect())
+        Scope::of(self.mesh.iter().cloned())
     }
 
     pub(super) fn target(&self) -> TargetOptions {
-        let mut options = TargetOptions::new(&self.endpoint);
-        options.region.clone_from(&self.target_region);
-        if let Some(profile) = &self.target_profile {
-            options.keys = KeySource::Profile(profile.clone());
-        }
+        let mut options = TargetOptions::new(&self.endpoint).with(
+            self.target_region.clone(),
+            self.target_profile.clone(),
+            self.rate,
+        );
         options.account.clone_from(&self.account);
-        if let Some(rate) = self.rate {
-            options.rate = NonZeroU32::new(rate);
-        }
         options
     }
 

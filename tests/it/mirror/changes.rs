@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::appmesh::MESHES;
 use crate::appmesh::served::Served;
+use crate::world::{PATIENCE, eventually};
 
 async fn changes(served: &Served, query: &str) -> Value {
     served
@@ -61,4 +62,30 @@ async fn a_follower_learns_of_each_change_at_once_and_of_a_restart_anew() {
         (&older["full"], older["resources"].as_array().unwrap().len()),
         (&json!(true), 3)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_does_not_keep_the_server_from_stopping() {
+    let mut served = Served::start(&[]).await;
+    served.put(MESHES, &json!({ "meshName": "m" })).await.ok();
+    let revision = changes(&served, "").await["revision"].clone();
+    let mut process = served.process();
+    let stopping = async {
+        let open = "outrigger_api_open_requests";
+        eventually("somebody waits", PATIENCE, async || {
+            (served.metric(open).await == 1).then_some(())
+        })
+        .await;
+        let began = Instant::now();
+        let ended = process.stop(PATIENCE).await.unwrap();
+        (ended.code(), began.elapsed())
+    };
+    let query = format!("?since={revision}&wait=30");
+    let (news, (code, took)) = tokio::join!(changes(&served, &query), stopping);
+    assert_eq!(
+        (&news["revision"], &news["resources"]),
+        (&revision, &json!([]))
+    );
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(2), "{took:?}");
 }

@@ -376,6 +376,41 @@ async fn a_key_for_some_meshes_sees_what_stands_in_these() {
     assert!(some[0].starts_with("mesh/m/"), "{some:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_for_some_meshes_is_not_told_of_others() {
+    let keys = KeysFile::new(&[("ALL", ""), ("SOME", ", meshes: [m]")]);
+    let auth = ["--api-auth", "sigv4", "--api-credentials", keys.path()];
+    let interval = ["--mirror-drift-interval", "1s"];
+    let pair = Pair::mirroring(&[auth.as_slice(), &interval].concat()).await;
+    let files = pair.source.folder.path().join("mesh.yaml");
+    std::fs::write(&files, "kind: Mesh\nmeshName: others\n").unwrap();
+    let applied = keys
+        .run(&pair, "ALL", &["apply", files.to_str().unwrap()])
+        .await;
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    pair.proxy.set(|_, line| {
+        if line.contains("/others/") {
+            Fate::Refused(302)
+        } else {
+            Fate::Passes
+        }
+    });
+    let error = async |key: &str| {
+        let arguments = ["sync", "status", "--output", "json"];
+        let printed = keys.run(&pair, key, &arguments).await;
+        let status: Value = serde_json::from_str(&printed.out).unwrap();
+        let error = status["error"].as_str().unwrap_or_default().to_owned();
+        (error, printed.out)
+    };
+    eventually("there is trouble", PATIENCE, async || {
+        error("ALL").await.0.contains("others").then_some(())
+    })
+    .await;
+    let (told, status) = error("SOME").await;
+    assert!(told.contains("a key for all meshes is told why"), "{told}");
+    assert!(!status.contains("others"), "{status}");
+}
+
 /// A source whose target's address leads to itself.
 async fn to_itself(args: &[&str]) -> Pair {
     let target = Served::start(&[]).await;

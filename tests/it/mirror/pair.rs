@@ -112,13 +112,19 @@ impl KeysFile {
     /// Keys by name, and what else the file says of each.
     pub(super) fn new(keys: &[(&str, &str)]) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
+        let keys_file = Self { file };
+        keys_file.set(keys);
+        keys_file
+    }
+
+    /// These instead.
+    pub(super) fn set(&self, keys: &[(&str, &str)]) {
         let line = |(id, more): &(&str, &str)| {
             let secret = secret(id);
             format!("- {{accessKeyId: {id}, secretAccessKey: {secret}, name: {id}{more}}}\n")
         };
         let text: String = keys.iter().map(line).collect();
-        std::fs::write(file.path(), text).unwrap();
-        Self { file }
+        std::fs::write(self.file.path(), text).unwrap();
     }
 
     pub(super) fn path(&self) -> &str {
@@ -128,11 +134,18 @@ impl KeysFile {
     /// Types a command with one of the keys.
     pub(super) async fn run(&self, pair: &Pair, key: &str, arguments: &[&str]) -> Printed {
         let mut command = pair.command(arguments);
+        Self::sign(&mut command, key);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+        Printed::of(output.await.unwrap())
+    }
+}
+
+impl KeysFile {
+    /// Lets a command sign with one of the keys.
+    pub(super) fn sign(command: &mut Command, key: &str) {
         command
             .env("AWS_ACCESS_KEY_ID", key)
             .env("AWS_SECRET_ACCESS_KEY", secret(key));
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
-        Printed::of(output.await.unwrap())
     }
 }
 
