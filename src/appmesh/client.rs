@@ -151,13 +151,16 @@ impl Client {
     /// [`TargetError::Account`] when it is another than the one that is meant.
     pub fn recognise(&self, target: &read::Target, mirror: &str) -> Result<(), TargetError> {
         let owners = account::owners(target, mirror);
+        let meant = self.account();
+        if let Some(meant) = meant.filter(|meant| owners.contains(meant)) {
+            return self.belongs_to(&meant);
+        }
         let mut found = owners.iter();
-        match (self.account(), found.next(), found.next()) {
-            (Some(meant), Some(_), _) if owners.contains(&meant) => self.belongs_to(&meant),
-            (_, Some(one), None) => self.belongs_to(one),
+        match (found.next(), found.next()) {
+            (None, _) => Ok(()),
             // Of several that share meshes, nobody knows which it is.
-            (None, ..) | (_, None, _) => Ok(()),
-            (Some(_), Some(one), Some(_)) => self.belongs_to(one),
+            (Some(_), Some(_)) if self.account().is_none() => Ok(()),
+            (Some(one), _) => self.belongs_to(one),
         }
     }
 

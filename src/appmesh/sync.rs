@@ -80,7 +80,7 @@ pub(super) struct Run {
 /// A call, or several of one step, that has ended.
 #[derive(Debug)]
 enum Ended {
-    Step(Step, Result<Option<Written>, TargetError>),
+    Step(Box<Step>, Result<Option<Written>, TargetError>),
     /// Whether the target answers at all.
     Probe(Result<(), TargetError>),
 }
@@ -128,7 +128,7 @@ impl Run {
                     match ended
                         .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
                     {
-                        Ended::Step(step, written) => self.take(step, written),
+                        Ended::Step(step, written) => self.take(*step, written),
                         Ended::Probe(Err(_)) => self.judge(Verdict::Target),
                         Ended::Probe(Ok(())) if self.is_in_doubt() => self.judge(Verdict::Both),
                         Ended::Probe(Ok(())) => self.judge(Verdict::Resource),
@@ -164,7 +164,7 @@ impl Run {
             let client = self.client.clone();
             self.running.spawn(async move {
                 let written = write(&client, &step).await;
-                Ended::Step(step, written)
+                Ended::Step(Box::new(step), written)
             });
         }
     }

@@ -43,7 +43,7 @@ use unlike::Unlike;
 
 /// How often all of a target may be read.
 pub const INTERVALS: RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
+    Duration::from_secs(1)..=Duration::from_hours(365 * 24);
 /// The waits after a target was of no use.
 const AFTER_TROUBLE: BackOff = BackOff::new(Duration::from_secs(1), Duration::from_mins(1));
 /// And after a resource was refused.
@@ -179,7 +179,7 @@ impl Watch {
         loop {
             let followed = tokio::select! {
                 () = stop.cancelled() => return,
-                followed = guard::caught(self.follow()) => followed,
+                followed = guard::caught(Box::pin(self.follow())) => followed,
             };
             let trouble = match followed {
                 Ok(Ok(never)) => match never {},

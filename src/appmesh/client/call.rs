@@ -94,9 +94,9 @@ impl Call {
         }
         match (answer, sent) {
             (Some(answer), _) => answer.read(&self.about()),
-            (None, Err(error)) => Err(self.unanswered(&error, tries, trouble)),
+            (None, Err(error)) => Err(self.unanswered(&error, tries, trouble.as_deref())),
             // Nothing is taken for an answer that was not seen.
-            (None, Ok(_)) => Err(self.unreachable("its answer was lost".to_owned())),
+            (None, Ok(_)) => Err(self.unreachable("its answer was lost")),
         }
     }
 
@@ -104,7 +104,7 @@ impl Call {
         &self,
         error: &SdkError<E, HttpResponse>,
         tries: u32,
-        trouble: Option<String>,
+        trouble: Option<&str>,
     ) -> TargetError {
         if let Some(error) = find::<CredentialsError>(error) {
             return TargetError::Credentials {
@@ -122,9 +122,9 @@ impl Call {
                     .to_owned(),
             },
             SdkError::TimeoutError(_) => {
-                self.unreachable(trouble.unwrap_or_else(|| "no answer came in time".to_owned()))
+                self.unreachable(trouble.unwrap_or("no answer came in time"))
             }
-            error => self.unreachable(words(error)),
+            error => self.unreachable(&words(error)),
         }
     }
 
@@ -142,10 +142,10 @@ impl Call {
         self.0.target.line.place()
     }
 
-    fn unreachable(&self, reason: String) -> TargetError {
+    fn unreachable(&self, reason: &str) -> TargetError {
         TargetError::Unreachable {
             endpoint: self.0.target.endpoint.clone(),
-            reason: self.secrets().hide(&reason),
+            reason: self.secrets().hide(reason),
         }
     }
 

@@ -112,10 +112,8 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_not_repeated_however_it_is_escaped() {
-        let html: String = TOKEN
-            .chars()
-            .map(|c| format!("&#{};", u32::from(c)))
-            .collect();
+        let html = TOKEN.chars().map(|c| format!("&#{};", u32::from(c)));
+        let html = html.collect::<Vec<_>>().concat();
         for token in [
             TOKEN.to_owned(),
             TOKEN.replace('/', "\\/"),

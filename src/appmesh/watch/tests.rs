@@ -33,7 +33,8 @@ async fn a_panic_is_told_and_tried_again() {
     let (mut watch, mut mirror) = watch("http://127.0.0.1:1", &source);
     watch.panics = 1;
     let stop = CancellationToken::new();
-    let running = tokio::spawn(watch.run(stop.clone()));
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn(watch.run(stop.clone()));
     let mut seen = Vec::new();
     while seen.len() < 2 {
         assert!(mirror.changed().await, "it has ended");
@@ -46,7 +47,7 @@ async fn a_panic_is_told_and_tried_again() {
     assert!(seen[0].contains("as a test wants it"), "{seen:?}");
     assert!(seen[1].contains("does not answer"), "{seen:?}");
     stop.cancel();
-    running.await.unwrap();
+    running.join_next().await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,34 +38,11 @@ impl Ledger {
         self.write_out(nack.kind, seen);
         let responses = self.settle(nack.nonce.unwrap_or_default(), nack.cumulative);
         let (sent, absent) = merged(responses);
-        // What was said again of what it had accepted is not to blame.
-        let is_restated = |sent: &Sent| {
-            let newest = seen.get(nack.kind, sent.resource.name());
-            let is_newest = newest.is_some_and(|it| it.version() == sent.resource.version());
-            nack.kind.is_wildcard() && !is_newest && sent.prior.was(&sent.resource)
-        };
-        let (restated, mut sent): (Vec<_>, Vec<_>) = sent.into_iter().partition(is_restated);
-        for Sent { resource, prior } in restated {
-            self.take_back(nack, &resource, prior, seen, now);
-        }
+        let mut sent = self.take_back_restated(nack, sent, seen, now);
         if traps::active(Trap::RejectedCountsAsDelivered) {
             sent.clear();
         }
-        let name = |sent: &Sent| Arc::clone(sent.resource.name());
-        let names: Vec<_> = sent.iter().map(name).collect();
-        let mut bad = match names.as_slice() {
-            [only] => vec![Arc::clone(only)],
-            _ => blamed(nack.message, &names),
-        };
-        if bad.is_empty() {
-            // What it rejected before needs no words.
-            let is_known = |sent: &&Sent| {
-                let version = sent.resource.version();
-                let known = self.quarantine.until(sent.resource.name(), version);
-                known.is_some()
-            };
-            bad.extend(sent.iter().filter(is_known).map(name));
-        }
+        let bad = self.blame(nack, &sent);
         let is_bad: HashSet<&ResourceName> = bad.iter().collect();
         if bad.is_empty() {
             self.quarantine.reject_unnamed(nack.message, now);
@@ -119,6 +96,46 @@ impl Ledger {
             message: shortened(nack.message),
             resources: bad,
         }
+    }
+
+    /// Takes back what was said again of what the client had accepted, which is not to blame; the rest is returned.
+    fn take_back_restated(
+        &mut self,
+        nack: &Nack<'_>,
+        sent: Vec<Sent>,
+        seen: &Snapshot,
+        now: Duration,
+    ) -> Vec<Sent> {
+        let is_restated = |sent: &Sent| {
+            let newest = seen.get(nack.kind, sent.resource.name());
+            let is_newest = newest.is_some_and(|it| it.version() == sent.resource.version());
+            nack.kind.is_wildcard() && !is_newest && sent.prior.was(&sent.resource)
+        };
+        let (restated, rest): (Vec<_>, Vec<_>) = sent.into_iter().partition(is_restated);
+        for Sent { resource, prior } in restated {
+            self.take_back(nack, &resource, prior, seen, now);
+        }
+        rest
+    }
+
+    /// Which of what was sent a NACK is about.
+    fn blame(&self, nack: &Nack<'_>, sent: &[Sent]) -> Vec<ResourceName> {
+        let name = |sent: &Sent| Arc::clone(sent.resource.name());
+        let names: Vec<_> = sent.iter().map(name).collect();
+        let bad = match names.as_slice() {
+            [only] => vec![Arc::clone(only)],
+            _ => blamed(nack.message, &names),
+        };
+        if !bad.is_empty() {
+            return bad;
+        }
+        // What it rejected before needs no words.
+        let is_known = |sent: &&Sent| {
+            let version = sent.resource.version();
+            let known = self.quarantine.until(sent.resource.name(), version);
+            known.is_some()
+        };
+        sent.iter().filter(is_known).map(name).collect()
     }
 
     /// Whether it is certain that the client has nothing of a name that it rejected.

@@ -131,12 +131,19 @@ impl Audit {
             }
             book.names.insert(name);
         }
-        if kind == Kind::Endpoint && is_first && !self.books[Kind::Cluster].is_asked {
-            // One of its clusters warms, and it does not say which.
-            let names = ask.versions.keys().cloned();
-            self.books[kind].reasons.extend(names);
+        if is_first {
+            self.first(kind, ask);
         }
+    }
+
+    /// A type is asked for, by a client that may come with some of it.
+    fn first(&mut self, kind: Kind, ask: &Ask) {
+        let clusters_are_asked = self.books[Kind::Cluster].is_asked;
         let book = &mut self.books[kind];
+        if kind == Kind::Endpoint && !clusters_are_asked {
+            // One of its clusters warms, and it does not say which.
+            book.reasons.extend(ask.versions.keys().cloned());
+        }
         for (name, version) in &ask.versions {
             book.came_with.insert(name.clone());
             book.held

@@ -121,16 +121,7 @@ async fn answer(
                 body.len()
             )
         }
-        Reply::Echo(status) => {
-            let secret = |line: &&str| {
-                let line = line.to_ascii_lowercase();
-                line.starts_with("x-amz-security-token") || line.starts_with("authorization")
-            };
-            let body: Vec<&str> = head.lines().filter(secret).collect();
-            let body = format!("you sent {}", body.join(", "));
-            let length = body.len();
-            format!("HTTP/1.1 {status} Told\r\ncontent-length: {length}\r\n\r\n{body}")
-        }
+        Reply::Echo(status) => echo(status, &head),
         Reply::CutOff => "HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{\"meshes\": [".to_owned(),
         Reply::Endless => {
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -149,4 +140,16 @@ async fn answer(
     };
     drop(stream.write_all(text.as_bytes()).await);
     drop(stream.shutdown().await);
+}
+
+/// An answer that repeats the secrets of a request's head.
+fn echo(status: u16, head: &str) -> String {
+    let secret = |line: &&str| {
+        let line = line.to_ascii_lowercase();
+        line.starts_with("x-amz-security-token") || line.starts_with("authorization")
+    };
+    let body: Vec<&str> = head.lines().filter(secret).collect();
+    let body = format!("you sent {}", body.join(", "));
+    let length = body.len();
+    format!("HTTP/1.1 {status} Told\r\ncontent-length: {length}\r\n\r\n{body}")
 }

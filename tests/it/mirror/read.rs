@@ -186,6 +186,7 @@ async fn a_list_is_unknown_only_if_it_is_so_twice() {
 /// A mesh of this account, one of the same name that another shares, and one that only the other has. What stands in a shared
 /// mesh is there for whoever names its owner.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a server, one path after another")]
 async fn a_mesh_of_another_account_is_read_as_its_owners() {
     const OWNER: &str = "210987654321";
     let double = Double::by(|asked| {
