@@ -123,8 +123,9 @@ impl Engine {
         for kind in Kind::ALL {
             // Envoy asks for the load assignments of clusters that it takes, and says nothing of the clusters themselves
             // while one of them warms.
+            let is_searching = kind == Kind::Cluster && self.kinds[kind].has_suspects();
             let asked = self.kinds[Kind::Endpoint].subscription.names();
-            let taken = (kind == Kind::Cluster).then(|| asked.clone());
+            let taken = is_searching.then(|| asked.clone());
             self.kinds[kind].release_suspects(taken.as_ref());
             if traps::active(Trap::NextTypeWaitsForAck)
                 && kind != Kind::Cluster
@@ -285,7 +286,9 @@ impl Engine {
         let endpoints = &mut self.kinds[kind];
         if endpoints.subscription.is_asked() {
             for name in clusters {
-                if endpoints.subscription.matches(name) {
+                // One that is gone from the mesh is in use until it goes, with the endpoints that it has.
+                let is_there = seen.get(Kind::Cluster, name).is_some();
+                if is_there && endpoints.subscription.matches(name) {
                     endpoints.owe(kind, name, seen, now);
                 }
             }

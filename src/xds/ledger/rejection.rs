@@ -240,6 +240,11 @@ impl Ledger {
         self.on_trial.extend(suspects);
     }
 
+    /// Whether some resources of a rejected response are yet to be tried.
+    pub(in crate::xds) fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
     /// Lets the next group of suspects be tried once the verdict on the one before is known, or that the client has
     /// `taken` what is in it. Nothing else holds it up.
     pub(in crate::xds) fn release_suspects(&mut self, taken: Option<&NameSet>) {

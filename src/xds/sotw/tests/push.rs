@@ -200,3 +200,13 @@ fn a_client_that_comes_back_waits_for_clusters_no_longer_than_for_anything() {
     assert_eq!(client.wait(Duration::from_millis(2999)), "");
     assert_eq!(client.wait(Duration::from_millis(1)), "cds a=1; eds a=1 b=");
 }
+
+/// Routes still lead to it, and there is nobody else to ask.
+#[test]
+fn a_cluster_on_its_way_out_keeps_its_endpoints() {
+    let mut client = settled("cds a=1 b=1; eds a=1 b=1; lds l=1; rds r=1");
+    let sent = client.publish("cds a=2 b=2; eds a=1 b=1; lds l=1; rds r=1");
+    assert_eq!(sent, "cds a=2 b=2; eds a=1 b=1");
+    let sent = client.publish("cds a=3; eds a=1; lds l=1; rds r=1");
+    assert_eq!(sent, "cds a=3 b=2; eds a=1");
+}

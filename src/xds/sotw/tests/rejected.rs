@@ -246,3 +246,13 @@ fn what_was_rejected_before_needs_no_words() {
     assert_eq!(client.nack("rds", "no"), "rds b=1");
     assert_eq!(client.ack("rds"), "");
 }
+
+#[test]
+fn a_cluster_that_is_said_again_on_its_way_out_keeps_its_endpoints() {
+    let mut client = settled("cds a=1 b=1; eds a=1 b=1; lds l=1; rds r=1");
+    let sent = client.publish("cds a=2 b=2 c=bad; eds a=1 b=1; lds l=1; rds r=1");
+    assert_eq!(sent, "cds a=2 b=2 c=bad; eds a=1 b=1");
+    let sent = client.publish("cds a=2 c=bad; eds a=1; lds l=1; rds r=1");
+    assert_eq!(sent, "");
+    assert_eq!(client.nack("cds", "c: no"), "cds a=2 b=1; eds a=1");
+}
