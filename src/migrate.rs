@@ -105,6 +105,11 @@ pub enum MigrateError {
     )]
     UnnamedPod { place: Place, container: String },
     #[error(
+        "{place}: `{container}` is of a virtual gateway, which Outrigger does not serve yet; leave it where it is, and move \
+         what else there is in a file without it"
+    )]
+    Gateway { place: Place, container: String },
+    #[error(
         "{place}: which node `{container}` is stands in no value of this file; say `--node mesh/MESH/virtualNode/NODE`"
     )]
     HiddenName { place: Place, container: String },

@@ -87,10 +87,13 @@ pub fn run(args: MigrateArgs) -> Result<String, CliError> {
         image,
         node: args.node,
     };
-    let migrated = migrate::sidecar(&text, &target)
-        .map_err(|error: MigrateError| CliError::no(miette::Report::from_err(error)))?;
+    let file = args.file.display();
+    let migrated = migrate::sidecar(&text, &target).map_err(|error: MigrateError| {
+        let report = miette::Report::from_err(error);
+        CliError::no(report.wrap_err(format!("cannot move what `{file}` declares")))
+    })?;
     for note in &migrated.notes {
-        drop(writeln!(stderr(), "note: {note}"));
+        drop(writeln!(stderr(), "note: {file}: {note}"));
     }
     Ok(migrated.text)
 }

@@ -243,9 +243,6 @@ pub(super) fn migrate(
     )?;
     run.write(&variables, &form, &place, draft)?;
     draft.notes.extend(form.notes);
-    if form.is_gateway {
-        return Ok(place);
-    }
     draft.notes.push(format!(
         "{place}: in the network namespace that `{}` shares with its application, `outrigger capture install --app-ports PORTS` \
          redirects the traffic, as App Mesh's own script did",

@@ -91,9 +91,7 @@ impl Task<'_> {
         )?;
         self.write(&found, &form, draft)?;
         draft.notes.extend(form.notes);
-        if !form.is_gateway {
-            draft.notes.push(self.redirection(found.name));
-        }
+        draft.notes.push(self.redirection(found.name));
         draft.notes.extend(self.registering());
         Ok(())
     }

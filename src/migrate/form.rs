@@ -46,8 +46,6 @@ pub(super) struct Form {
     pub(super) start: Option<Start>,
     /// If another image is to be used: upstream's, which has neither curl nor App Mesh's agent.
     pub(super) image: Option<String>,
-    /// Of a virtual gateway, nothing is redirected.
-    pub(super) is_gateway: bool,
     pub(super) notes: Vec<String>,
 }
 
@@ -75,7 +73,12 @@ pub(super) fn needs_app_mesh_image(command: &str) -> bool {
 pub(super) fn form(sidecar: &Sidecar<'_>, target: &Target) -> Result<Form, MigrateError> {
     let declared = sidecar.declared()?;
     let node = sidecar.node(&declared, target)?;
-    let is_gateway = matches!(node, Some(NodeRef::VirtualGateway(..)));
+    if matches!(node, Some(NodeRef::VirtualGateway(..))) {
+        return Err(MigrateError::Gateway {
+            place: sidecar.place.clone(),
+            container: sidecar.container.to_owned(),
+        });
+    }
     let mut form = match (&target.image, &target.xds) {
         (Some(image), xds) => upstream(sidecar, image, &sidecar.known(node)?, xds)?,
         (None, XdsAddress::Unix(path)) => over_socket(sidecar, &declared, target, path)?,
@@ -91,12 +94,6 @@ pub(super) fn form(sidecar: &Sidecar<'_>, target: &Target) -> Result<Form, Migra
             "is of a mesh which `{owner}` owns and shares; with Outrigger it is served as the mesh `{mesh}`, which has to be \
              declared there as one's own"
         )));
-    }
-    form.is_gateway = is_gateway;
-    if is_gateway {
-        form.notes.push(sidecar.note(
-            "is of a virtual gateway, which Outrigger does not serve yet; leave it where it is",
-        ));
     }
     Ok(form)
 }

@@ -144,9 +144,7 @@ impl Pod<'_> {
             draft.notes.extend(self.unreachable(found));
         }
         draft.notes.extend(form.notes);
-        if !form.is_gateway {
-            draft.notes.push(self.redirection(found.name));
-        }
+        draft.notes.push(self.redirection(found.name));
         Ok(())
     }
 

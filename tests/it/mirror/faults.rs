@@ -93,7 +93,11 @@ async fn a_time_that_is_not_the_targets_is_said_to_be_the_clocks_trouble() {
     pair.proxy.set(|_, _| Fate::Late);
     let late = keys.run(&pair, "ALL", &["sync", "apply"]).await;
     assert_eq!(late.code, Some(2), "{late:?}");
-    let words = ["InvalidSignatureException", "set the clock", "not tried"];
+    let words = [
+        "InvalidSignatureException",
+        "set the clock",
+        "needs mesh/m, which failed",
+    ];
     assert!(
         words.iter().all(|words| late.out.contains(words)),
         "{late:?}"
