@@ -190,7 +190,10 @@ impl SyncReport {
                 .count()
         };
         for (count, what) in [
-            (count("same"), "as the source has them"),
+            (
+                count("same"),
+                "as the source has them, which do not follow it (--adopt)",
+            ),
             (count("beside"), "of names that the source has not"),
         ] {
             if count > 0 {

@@ -206,6 +206,8 @@ async fn what_is_kept_is_not_called_alike() {
     delete(&pair.source, &node("gone")).await;
     for command in ["plan", "apply"] {
         let kept = pair.run(&["sync", command]).await;
+        let alike = "left alone besides: 1 of others, as the source has them, which do not follow it (--adopt)";
+        assert!(kept.out.contains(alike), "{kept:?}");
         assert_eq!(
             kept.out.lines().last(),
             Some(
