@@ -26,7 +26,7 @@ use crate::model::document::{Located, Value};
 use crate::model::{NodeRef, NodeRefError};
 use declared::Variables;
 use edit::{Editor, with_line_ends_of};
-pub use form::upstream_image;
+pub use form::{is_app_mesh_image, upstream_image};
 use new::New;
 
 /// Where Outrigger is, and what the sidecar is to be.

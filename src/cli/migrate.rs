@@ -9,7 +9,7 @@ use miette::miette;
 use super::output::CliError;
 use super::validate::standard_input;
 use crate::envoy::bootstrap::XdsAddress;
-use crate::migrate::{self, MigrateError, Target, upstream_image};
+use crate::migrate::{self, MigrateError, Target, is_app_mesh_image, upstream_image};
 use crate::model::NodeRef;
 
 /// The word for upstream's image of the release that Outrigger is tested with.
@@ -36,7 +36,7 @@ struct SidecarArgs {
     #[command(flatten)]
     xds: Xds,
     /// Use an image with nothing but Envoy instead of App Mesh's own: `upstream`, or its name
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = image)]
     image: Option<String>,
     /// Whose sidecar it is, where the file does not say: mesh/MESH/virtualNode/NODE, or the whole ARN
     #[arg(long, value_name = "NODE", value_parser = NodeRef::parse)]
@@ -63,6 +63,22 @@ fn socket(path: &str) -> Result<XdsAddress, String> {
     }
 }
 
+/// An image that has Envoy alone.
+fn image(name: &str) -> Result<String, String> {
+    if name == UPSTREAM {
+        Ok(upstream_image())
+    } else if name.is_empty() || name.contains(char::is_whitespace) {
+        Err("it is no image's name".to_owned())
+    } else if is_app_mesh_image(name) {
+        Err(
+            "it is App Mesh's own; leave `--image` out, and change its version in the file"
+                .to_owned(),
+        )
+    } else {
+        Ok(name.to_owned())
+    }
+}
+
 /// The file as it has to be; what there is to say of it goes to standard error.
 ///
 /// # Errors
@@ -75,16 +91,9 @@ pub fn run(args: MigrateArgs) -> Result<String, CliError> {
         )));
     };
     let text = read(&args.file)?;
-    let image = args.image.map(|image| {
-        if image == UPSTREAM {
-            upstream_image()
-        } else {
-            image
-        }
-    });
     let target = Target {
         xds,
-        image,
+        image: args.image,
         node: args.node,
     };
     let file = args.file.display();
@@ -115,4 +124,20 @@ fn read(path: &Path) -> Result<String, CliError> {
             path.display()
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_has_a_name_and_is_not_app_meshs() {
+        assert_eq!(image(UPSTREAM), Ok(upstream_image()));
+        assert_eq!(image("my/envoy:1"), Ok("my/envoy:1".to_owned()));
+        for bad in ["", "up stream"] {
+            assert!(image(bad).unwrap_err().contains("no image's name"));
+        }
+        let app_mesh = "registry.test/appmesh/aws-appmesh-envoy:v1.30.0.0-prod";
+        assert!(image(app_mesh).unwrap_err().contains("leave `--image` out"));
+    }
 }

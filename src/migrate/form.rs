@@ -50,7 +50,7 @@ pub(super) struct Form {
 }
 
 /// Whether an image is App Mesh's Envoy, from whichever registry.
-pub(super) fn is_app_mesh_image(image: &str) -> bool {
+pub fn is_app_mesh_image(image: &str) -> bool {
     let name = image.rsplit('/').next().unwrap_or(image);
     name.starts_with("aws-appmesh-envoy")
 }
