@@ -369,7 +369,7 @@ fn find<'d>(
         let name = container.get("name").and_then(Located::as_str);
         let image = container.get("image").and_then(Located::as_str);
         let variables = variables(container);
-        if variables.is_sidecar() || image.is_some_and(form::is_app_mesh_image) {
+        if variables.is_sidecar() || image.is_some_and(is_app_mesh_image) {
             found.push(Found {
                 container,
                 name: name.unwrap_or_default(),
