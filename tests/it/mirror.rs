@@ -11,6 +11,7 @@ mod pair;
 mod proxy;
 mod random;
 mod read;
+mod standing;
 mod sync;
 mod trouble;
 mod whose;
@@ -24,6 +25,12 @@ use serde_json::{Value, json};
 
 pub(crate) fn id(path: &str) -> ResourceId {
     ResourceId::parse(path).unwrap()
+}
+
+/// Of a virtual node.
+fn spec(hostname: &str) -> Value {
+    json!({ "serviceDiscovery": { "dns": { "hostname": hostname } },
+            "listeners": [{ "portMapping": { "port": 80, "protocol": "http" } }] })
 }
 
 /// A client of a target that asks for no credentials, with little patience.

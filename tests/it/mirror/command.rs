@@ -7,13 +7,13 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::id;
 use super::pair::{KeysFile, Pair, create, delete, mesh, mirrored, update};
 use super::proxy::{Fate, Proxy};
+use super::{id, spec};
 use crate::apply::Printed;
 use crate::appmesh::served::Served;
 use crate::world::{PATIENCE, eventually};
@@ -64,11 +64,6 @@ impl Watching {
         let ended = timeout(Duration::from_mins(1), self.process.wait()).await;
         ended.expect("it ends").unwrap()
     }
-}
-
-fn spec(hostname: &str) -> Value {
-    json!({ "serviceDiscovery": { "dns": { "hostname": hostname } },
-            "listeners": [{ "portMapping": { "port": 80, "protocol": "http" } }] })
 }
 
 /// Copies a folder.

@@ -7,18 +7,13 @@ use outrigger::model::ResourceId;
 use serde_json::{Value, json};
 
 use super::double::{Double, Reply};
-use super::id;
 use super::pair::{Pair, create, delete, mesh, update};
 use super::proxy::{Fate, Proxy};
+use super::{id, spec};
 use crate::appmesh::served::Served;
 use crate::world::{Application, PATIENCE, World, eventually};
 
 const READS: &str = "outrigger_mirror_reads_total{result=\"ok\"}";
-
-fn spec(hostname: &str) -> Value {
-    json!({ "serviceDiscovery": { "dns": { "hostname": hostname } },
-            "listeners": [{ "portMapping": { "port": 80, "protocol": "http" } }] })
-}
 
 fn node(name: &str) -> ResourceId {
     id(&format!("mesh/m/virtualNode/{name}"))

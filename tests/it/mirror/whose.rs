@@ -16,14 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::double::{Double, Reply};
 use super::pair::{Pair, create, delete, mesh, update};
 use super::proxy::Proxy;
-use super::{client, id};
+use super::{client, id, spec};
 use crate::appmesh::served::Served;
 use crate::world::{PATIENCE, eventually};
-
-fn spec(hostname: &str) -> Value {
-    json!({ "serviceDiscovery": { "dns": { "hostname": hostname } },
-            "listeners": [{ "portMapping": { "port": 80, "protocol": "http" } }] })
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_made_anew_is_theirs_at_once() {
